@@ -1,1 +1,9 @@
+//! Steelyard moves money between balances, exactly once, in order per balance, at the speed of a
+//! log. Read the modules in this order:
+pub mod ledger;
+pub mod wire;
 
+pub mod hot;
+pub mod log;
+
+pub mod telemetry;

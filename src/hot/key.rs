@@ -1,0 +1,34 @@
+//! Every Redis key in one place.
+
+use crate::ledger::{BalanceId, PartitionId};
+
+/// Keys under one prefix.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    /// The position of a partition: a hash with `epoch`, `offset` (of the last command in hot),
+    /// `generation`, `at` (log time, ms), `beat` (the owner's last visit by Redis's clock, ms),
+    /// `installed` and `accepted` (the sink's watermark X).
+    pub fn position(&self, partition: PartitionId) -> String {
+        format!("{{{}:{partition}}}:position", self.prefix)
+    }
+
+    /// A balance: `<version> <JSON of the snapshot>`. No time-to-live until cold has the version.
+    pub fn balance(&self, partition: PartitionId, id: BalanceId) -> String {
+        format!("{{{}:{partition}}}:balance:{id}", self.prefix)
+    }
+
+    /// An ingress claim on a reference of `organization/ledger`.
+    pub fn claim(&self, ledger: &str, reference: &str) -> String {
+        format!("{}:claim:{ledger}:{reference}", self.prefix)
+    }
+}

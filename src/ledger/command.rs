@@ -1,0 +1,135 @@
+//! The intents: what a client may ask of a partition.
+//!
+//! A [`Command`] has been parsed and bounded at the edge; the ledger only judges it against its
+//! state. What the ledger has no opinion on travels in the [`Note`].
+
+use std::sync::Arc;
+
+use super::amount::Amount;
+use super::asset::Asset;
+use super::balance::{Limit, Status};
+use super::id::BalanceId;
+use super::seen::{Fingerprint, SeenKey};
+
+/// The most postings of one transaction.
+pub const POSTINGS_MAX: usize = 100;
+
+/// One intent under one reference.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Command {
+    pub reference: Box<str>,
+    /// `organization/ledger`.
+    pub ledger: Arc<str>,
+    pub seen_key: SeenKey,
+    pub fingerprint: Fingerprint,
+    pub body: Body,
+    /// Versions the client saw; each names a balance of this command.
+    pub expect: Vec<(BalanceId, u64)>,
+    pub note: Note,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body {
+    Open(Open),
+    Configure(Configure),
+    /// One to [`POSTINGS_MAX`] postings; the first source decides.
+    Transfer(Vec<Posting>),
+}
+
+/// Opens a balance.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Open {
+    pub balance: BalanceId,
+    pub account: Box<str>,
+    pub key: Box<str>,
+    pub asset: Asset,
+    pub floor: Limit,
+    pub ceiling: Limit,
+}
+
+/// Changes what bounds a balance; what is `None` stays.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Configure {
+    pub balance: BalanceId,
+    /// The asset the limits are written in; given whenever a limit is.
+    pub asset: Option<Asset>,
+    pub floor: Option<Limit>,
+    pub ceiling: Option<Limit>,
+    pub status: Option<Status>,
+}
+
+/// One side of a posting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Party {
+    pub id: BalanceId,
+    /// Whether this is the ledger's world balance in the posting's asset.
+    pub world: bool,
+}
+
+/// Moves `amount` from `source` to `destination`; they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    pub source: Party,
+    pub destination: Party,
+    pub amount: Amount,
+    pub asset: Asset,
+}
+
+/// What rides along without being judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// Milliseconds since the epoch.
+    pub effective_at: Option<i64>,
+    pub description: Option<Box<str>>,
+    /// Canonical JSON of an object of strings.
+    pub metadata: Option<Box<str>>,
+    pub reply: Option<ReplyTo>,
+    /// W3C `traceparent`.
+    pub trace: Option<Box<str>>,
+}
+
+/// Where the asker wants the outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    pub topic: Box<str>,
+    /// The partition, or the reply topic's own partitioner.
+    pub partition: Option<i32>,
+    /// Echoed untouched.
+    pub correlation: Box<[u8]>,
+}
+
+impl Command {
+    /// The balance whose partition decides, and whose id is the record's key.
+    ///
+    /// # Panics
+    /// If a transfer has no posting, which the edge never lets through.
+    pub fn decider(&self) -> BalanceId {
+        match &self.body {
+            Body::Open(open) => open.balance,
+            Body::Configure(configure) => configure.balance,
+            Body::Transfer(postings) => {
+                postings
+                    .first()
+                    .expect("a transfer has at least one posting")
+                    .source
+                    .id
+            }
+        }
+    }
+
+    /// The `type` of the wire.
+    pub fn kind(&self) -> &'static str {
+        match self.body {
+            Body::Open(_) => "open",
+            Body::Configure(_) => "configure",
+            Body::Transfer(_) => "transfer",
+        }
+    }
+
+    pub fn postings(&self) -> &[Posting] {
+        match &self.body {
+            Body::Transfer(postings) => postings,
+            Body::Open(_) | Body::Configure(_) => &[],
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! A decision in the making: entries that are not folded yet.
+//!
+//! The latest entry of a balance in the draft is its state; before that, the partition's. A draft
+//! that is dropped has changed nothing, which is all that refusing takes.
+
+use std::sync::Arc;
+
+use super::amount::{Amount, within};
+use super::asset::Asset;
+use super::balance::{Limit, State, Status};
+use super::command::{Command, Party};
+use super::id::{BalanceId, TRANSIT_LEDGER, WORLD, transit_account};
+use super::outcome::{Detail, Direction, Entry, Terms};
+use super::partition::Partition;
+use super::rejection::Rejection;
+use super::route::PartitionId;
+use super::walk::Carried;
+
+/// A refusal and the balance it speaks of.
+pub(super) type Refusal = (Rejection, Detail);
+
+pub(super) struct Draft<'a> {
+    partition: &'a Partition,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// A balance as the draft sees it.
+struct View<'a> {
+    state: State,
+    floor: Limit,
+    ceiling: Limit,
+    status: Status,
+    asset: Asset,
+    ledger: &'a str,
+    /// The version before this draft, which is what `expect` speaks of.
+    version_before: u64,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(partition: &'a Partition, capacity: usize) -> Self {
+        Self {
+            partition,
+            entries: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// Debits `party` for a posting of `command`.
+    pub(super) fn debit(
+        &mut self,
+        command: &Command,
+        party: Party,
+        asset: Asset,
+        amount: Amount,
+    ) -> Result<(), Refusal> {
+        let view = self.admit(command, party, asset)?;
+        let refuse = |rejection| Err((rejection, detail(party.id, &view)));
+        if view.status.debits_frozen() {
+            return refuse(Rejection::BalanceFrozen);
+        }
+        if !expected(command, party.id, &view) {
+            return refuse(Rejection::VersionMismatch);
+        }
+        let mut after = view.state;
+        after.posted = after.posted.saturating_sub(amount.minor());
+        if !after.above(view.floor) {
+            return refuse(Rejection::InsufficientFunds);
+        }
+        if !within(after.posted) {
+            return refuse(Rejection::AmountOverflow);
+        }
+        self.push(party.id, Direction::Debit, amount.minor(), asset, after);
+        Ok(())
+    }
+
+    /// Credits `party` for a posting of `command`: posted at the last stop, reserved before it.
+    pub(super) fn credit(
+        &mut self,
+        command: &Command,
+        party: Party,
+        asset: Asset,
+        amount: Amount,
+        direction: Direction,
+    ) -> Result<(), Refusal> {
+        let view = self.admit(command, party, asset)?;
+        let refuse = |rejection| Err((rejection, detail(party.id, &view)));
+        if view.status.credits_frozen() {
+            return refuse(Rejection::BalanceFrozen);
+        }
+        if !expected(command, party.id, &view) {
+            return refuse(Rejection::VersionMismatch);
+        }
+        let mut after = view.state;
+        let side = match direction {
+            Direction::Reserve => &mut after.incoming,
+            Direction::Open
+            | Direction::Configure
+            | Direction::Debit
+            | Direction::Credit
+            | Direction::Settle
+            | Direction::Release => &mut after.posted,
+        };
+        *side = side.saturating_add(amount.minor());
+        if !after.below(view.ceiling) {
+            return refuse(Rejection::CeilingExceeded);
+        }
+        let total = after.posted.saturating_add(after.incoming);
+        if !within(total) || !within(after.incoming) {
+            return refuse(Rejection::AmountOverflow);
+        }
+        self.push(party.id, direction, amount.minor(), asset, after);
+        Ok(())
+    }
+
+    /// Posts a reserved credit, or gives it up. Never refused.
+    pub(super) fn resolve(&mut self, id: BalanceId, amount: Amount, direction: Direction) {
+        let view = self.view(id).expect("a reserved credit has its balance");
+        let mut after = view.state;
+        let asset = view.asset;
+        after.incoming = after.incoming.saturating_sub(amount.minor());
+        assert!(
+            after.incoming >= 0,
+            "L6: {id} has less incoming than was reserved"
+        );
+        if direction == Direction::Settle {
+            after.posted = after.posted.saturating_add(amount.minor());
+        }
+        self.push(id, direction, amount.minor(), asset, after);
+    }
+
+    /// Gives a debit back. Never refused: neither by a ceiling nor by a status.
+    pub(super) fn give_back(&mut self, id: BalanceId, amount: Amount) {
+        let view = self.view(id).expect("a debit to give back has its balance");
+        let mut after = view.state;
+        let asset = view.asset;
+        after.posted = after.posted.saturating_add(amount.minor());
+        self.push(id, Direction::Credit, amount.minor(), asset, after);
+    }
+
+    /// Money leaves for `to`: the local transit balance is credited.
+    pub(super) fn leave(&mut self, to: PartitionId, money: Carried) -> Result<(), Refusal> {
+        let here = self.partition.id();
+        self.transit(here, to, money, Direction::Credit)
+    }
+
+    /// Money arrives from `from`: the local mirror is debited.
+    pub(super) fn arrive(&mut self, from: PartitionId, money: Carried) -> Result<(), Refusal> {
+        let here = self.partition.id();
+        self.transit(from, here, money, Direction::Debit)
+    }
+
+    fn transit(
+        &mut self,
+        from: PartitionId,
+        to: PartitionId,
+        money: Carried,
+        direction: Direction,
+    ) -> Result<(), Refusal> {
+        let here = self.partition.id();
+        let id = BalanceId::transit(from, to, here, &money.asset);
+        if self.view(id).is_none() {
+            let account = transit_account(from, to).into_boxed_str();
+            self.open_unlimited(
+                id,
+                TRANSIT_LEDGER.into(),
+                account,
+                here.to_string(),
+                money.asset,
+            );
+        }
+        let view = self.view(id).expect("opened above");
+        let mut after = view.state;
+        after.posted = after
+            .posted
+            .saturating_add(direction.posted_change(money.amount));
+        if !within(after.posted) {
+            return Err((Rejection::AmountOverflow, detail(id, &view)));
+        }
+        self.push(id, direction, money.amount, money.asset, after);
+        Ok(())
+    }
+
+    /// The balance of a posting, if it may be used by it at all; a world balance is opened.
+    fn admit(
+        &mut self,
+        command: &Command,
+        party: Party,
+        asset: Asset,
+    ) -> Result<View<'_>, Refusal> {
+        if party.world && self.view(party.id).is_none() {
+            let key = super::id::DEFAULT_KEY.to_owned();
+            self.open_unlimited(party.id, command.ledger.clone(), WORLD.into(), key, asset);
+        }
+        let Some(view) = self.view(party.id) else {
+            let nowhere = Detail {
+                balance: party.id,
+                version: None,
+            };
+            return Err((Rejection::BalanceNotFound, nowhere));
+        };
+        if *view.ledger != *command.ledger {
+            let nowhere = Detail {
+                balance: party.id,
+                version: None,
+            };
+            return Err((Rejection::BalanceNotFound, nowhere));
+        }
+        if view.asset != asset {
+            return Err((Rejection::AssetMismatch, detail(party.id, &view)));
+        }
+        if view.status == Status::Closed {
+            return Err((Rejection::BalanceClosed, detail(party.id, &view)));
+        }
+        Ok(view)
+    }
+
+    fn open_unlimited(
+        &mut self,
+        id: BalanceId,
+        ledger: Arc<str>,
+        account: Box<str>,
+        key: String,
+        asset: Asset,
+    ) {
+        let key = key.into_boxed_str();
+        let terms = Terms {
+            ledger,
+            account,
+            key,
+            floor: None,
+            ceiling: None,
+            status: Status::Open,
+        };
+        self.open(id, asset, terms);
+    }
+
+    /// Opens a balance at version 1.
+    pub(super) fn open(&mut self, id: BalanceId, asset: Asset, terms: Terms) {
+        let after = State {
+            version: 1,
+            ..State::default()
+        };
+        let terms = Some(Box::new(terms));
+        let direction = Direction::Open;
+        self.entries.push(Entry {
+            balance: id,
+            direction,
+            amount: 0,
+            asset,
+            after,
+            terms,
+        });
+    }
+
+    fn push(
+        &mut self,
+        balance: BalanceId,
+        direction: Direction,
+        amount: i128,
+        asset: Asset,
+        mut after: State,
+    ) {
+        after.version = after.version.checked_add(1).expect("versions fit 64 bits");
+        self.entries.push(Entry {
+            balance,
+            direction,
+            amount,
+            asset,
+            after,
+            terms: None,
+        });
+    }
+
+    fn view(&self, id: BalanceId) -> Option<View<'_>> {
+        let latest = self.entries.iter().rev().find(|entry| entry.balance == id);
+        match (self.partition.balances.get(&id), latest) {
+            (Some(balance), latest) => Some(View {
+                state: latest.map_or(balance.state, |entry| entry.after),
+                floor: balance.floor,
+                ceiling: balance.ceiling,
+                status: balance.status,
+                asset: balance.asset,
+                ledger: &balance.ledger,
+                version_before: balance.state.version,
+            }),
+            (None, Some(latest)) => {
+                let mut entries = self.entries.iter();
+                let opening = entries.find(|entry| entry.balance == id && entry.terms.is_some())?;
+                let terms = opening.terms.as_deref()?;
+                Some(View {
+                    state: latest.after,
+                    floor: terms.floor,
+                    ceiling: terms.ceiling,
+                    status: terms.status,
+                    asset: opening.asset,
+                    ledger: &terms.ledger,
+                    version_before: 0,
+                })
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+fn expected(command: &Command, id: BalanceId, view: &View<'_>) -> bool {
+    let named = command.expect.iter().find(|(balance, _)| *balance == id);
+    named.is_none_or(|(_, version)| *version == view.version_before)
+}
+
+fn detail(balance: BalanceId, view: &View<'_>) -> Detail {
+    Detail {
+        balance,
+        version: Some(view.version_before),
+    }
+}

@@ -1,0 +1,201 @@
+//! The one place that writes a partition's state.
+//!
+//! A fresh decision and one read back from `outcomes` are folded alike, so an owner that restores
+//! ends with the state of the owner that decided. The rules are asserted here, in release builds.
+
+use super::balance::{Balance, State};
+use super::outcome::{Decision, Direction, Effects, Entry, Terms};
+use super::partition::Partition;
+use super::seen::Seen;
+
+/// Folds the decision on command `offset` into `partition`.
+///
+/// # Panics
+/// If a rule would be broken; nothing of the state may be used after that.
+pub(super) fn fold(
+    partition: &mut Partition,
+    offset: u64,
+    at_ms: i64,
+    decision: Decision,
+    effects: &Effects,
+) {
+    assert!(
+        partition.applied.is_none_or(|applied| applied < offset),
+        "P1: command {offset} comes after {:?}",
+        partition.applied
+    );
+    let refused = matches!(decision, Decision::Rejected(_)) && effects.received.is_none();
+    assert!(
+        !refused || effects.entries.is_empty(),
+        "L6: a rejected command has no entries"
+    );
+    for entry in &effects.entries {
+        fold_entry(partition, offset, decision, entry);
+    }
+    assert!(
+        partition.posted.values().all(|sum| *sum == 0),
+        "L1: posted sums to {:?} after command {offset}",
+        partition.posted
+    );
+    fold_legs(partition, effects);
+    if let Some(mark) = effects.mark {
+        let seen = Seen::new(mark.fingerprint, offset, at_ms, mark.decision);
+        partition.seen.insert(mark.key, seen);
+    }
+    if let Some(setting) = effects.setting {
+        partition.setting = Some(setting);
+    }
+    partition.applied = Some(offset);
+    partition.log_time_ms = partition.log_time_ms.max(at_ms);
+}
+
+/// Puts a balance of the base in its place.
+pub(super) fn install(partition: &mut Partition, id: super::BalanceId, balance: Balance) {
+    assert!(
+        balance.state.sound(),
+        "a stored balance {id} is out of bounds"
+    );
+    count(partition, &State::default(), &balance.state, &balance);
+    let twin = partition.balances.insert(id, balance);
+    assert!(twin.is_none(), "balance {id} stands twice in the base");
+}
+
+fn fold_entry(partition: &mut Partition, offset: u64, decision: Decision, entry: &Entry) {
+    let before = match partition.balances.get(&entry.balance) {
+        Some(balance) => balance.state,
+        None => {
+            assert!(
+                entry.direction == Direction::Open,
+                "{} was never opened",
+                entry.balance
+            );
+            State::default()
+        }
+    };
+    let after = entry.after;
+    assert!(
+        before.version.checked_add(1) == Some(after.version),
+        "L3: balance {} goes from version {} to {}",
+        entry.balance,
+        before.version,
+        after.version
+    );
+    let change = entry.direction.posted_change(entry.amount);
+    assert!(
+        before.posted.checked_add(change) == Some(after.posted),
+        "L3: posted of {} does not follow from its entry",
+        entry.balance
+    );
+    assert!(after.sound(), "balance {} is out of bounds", entry.balance);
+    if entry.direction == Direction::Open {
+        let terms = entry
+            .terms
+            .as_deref()
+            .expect("an opening entry carries its terms");
+        partition
+            .balances
+            .insert(entry.balance, opened(entry, terms));
+    }
+    let balance = partition
+        .balances
+        .get_mut(&entry.balance)
+        .expect("opened above");
+    assert!(
+        balance.asset == entry.asset,
+        "balance {} changes its asset",
+        entry.balance
+    );
+    if let Some(terms) = entry.terms.as_deref() {
+        balance.floor = terms.floor;
+        balance.ceiling = terms.ceiling;
+        balance.status = terms.status;
+    }
+    if matches!(decision, Decision::Applied | Decision::Forwarded) {
+        check_limits(balance, entry);
+    }
+    balance.state = after;
+    balance.offset = offset;
+    let asset = balance.asset;
+    let posted = partition.posted.entry(asset).or_default();
+    *posted = posted
+        .checked_add(change)
+        .expect("a sum of bounded amounts fits");
+    let version_sum = partition.version_sum.checked_add(1);
+    partition.version_sum = version_sum.expect("versions fit 64 bits");
+    partition.highest_offset = Some(offset);
+    if partition.touched.last() != Some(&entry.balance) {
+        partition.touched.push(entry.balance);
+    }
+}
+
+fn check_limits(balance: &Balance, entry: &Entry) {
+    match entry.direction {
+        Direction::Debit => {
+            assert!(
+                entry.after.above(balance.floor),
+                "L2: {} is below its floor",
+                entry.balance
+            );
+        }
+        Direction::Credit | Direction::Reserve => {
+            assert!(
+                entry.after.below(balance.ceiling),
+                "L2: {} is over its ceiling",
+                entry.balance
+            );
+        }
+        Direction::Open | Direction::Configure | Direction::Settle | Direction::Release => {}
+    }
+}
+
+fn opened(entry: &Entry, terms: &Terms) -> Balance {
+    Balance {
+        state: State::default(),
+        floor: terms.floor,
+        ceiling: terms.ceiling,
+        status: terms.status,
+        asset: entry.asset,
+        offset: 0,
+        ledger: terms.ledger.clone(),
+        name: format!("{}/{}", terms.account, terms.key).into_boxed_str(),
+    }
+}
+
+fn fold_legs(partition: &mut Partition, effects: &Effects) {
+    if let Some((from, number)) = effects.received {
+        let last = partition
+            .received
+            .get_mut(usize::from(from))
+            .expect("a partition of the log");
+        assert!(
+            last.checked_add(1) == Some(number),
+            "L6: leg {number} from {from} comes after {last}"
+        );
+        *last = number;
+    }
+    for (to, number) in &effects.sent {
+        let last = partition
+            .sent
+            .get_mut(usize::from(*to))
+            .expect("a partition of the log");
+        assert!(
+            last.checked_add(1) == Some(*number),
+            "L6: leg {number} to {to} comes after {last}"
+        );
+        *last = *number;
+    }
+}
+
+fn count(partition: &mut Partition, before: &State, after: &State, balance: &Balance) {
+    let versions = after
+        .version
+        .checked_sub(before.version)
+        .expect("versions grow");
+    let version_sum = partition.version_sum.checked_add(versions);
+    partition.version_sum = version_sum.expect("versions fit 64 bits");
+    let posted = partition.posted.entry(balance.asset).or_default();
+    *posted = posted
+        .checked_add(after.posted)
+        .expect("a sum of bounded amounts fits");
+    partition.highest_offset = partition.highest_offset.max(Some(balance.offset));
+}

@@ -1,0 +1,249 @@
+//! The one decision on a record, and everything it does to a partition.
+
+use std::sync::Arc;
+
+use super::asset::Asset;
+use super::balance::{Limit, State, Status};
+use super::command::Command;
+use super::id::{BalanceId, TransactionId};
+use super::rejection::Rejection;
+use super::route::PartitionId;
+use super::seen::{Fingerprint, SeenKey};
+use super::walk::Leg;
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Done, and final.
+    Applied,
+    /// This stop's part is done; a later stop decides.
+    Forwarded,
+    /// Refused, and final.
+    Rejected(Rejection),
+    /// A transaction refused at a later stop was taken back here, for that stop's reason.
+    Returned(Rejection),
+    /// The record had no effect here: see [`Ignored`].
+    Ignored(Ignored),
+}
+
+/// Why a record had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ignored {
+    /// A copy of a leg that was applied before.
+    KnownLeg,
+    /// A leg beyond the next number: an earlier one is missing.
+    LegGap,
+    /// The first record of the log.
+    Genesis,
+    /// It can never be understood, and is in the dead letters.
+    DeadLetter,
+    /// It belongs to another partition, and was sent there.
+    Misrouted,
+    /// A question about a reference that is beyond the horizon here.
+    Forgotten,
+}
+
+impl Decision {
+    /// The `status` of the wire.
+    pub fn status(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Forwarded => "forwarded",
+            Self::Rejected(_) => "rejected",
+            Self::Returned(_) => "returned",
+            Self::Ignored(_) => "ignored",
+        }
+    }
+
+    /// The `reason` of the wire.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Applied | Self::Forwarded => None,
+            Self::Rejected(rejection) | Self::Returned(rejection) => Some(rejection.slug()),
+            Self::Ignored(ignored) => Some(ignored.slug()),
+        }
+    }
+
+    /// Reads `status` and `reason` back.
+    pub fn from_wire(status: &str, reason: Option<&str>) -> Option<Self> {
+        let rejection = reason.and_then(Rejection::from_slug);
+        match status {
+            "applied" => Some(Self::Applied),
+            "forwarded" => Some(Self::Forwarded),
+            "rejected" => rejection.map(Self::Rejected),
+            "returned" => rejection.map(Self::Returned),
+            "ignored" => reason.and_then(Ignored::from_slug).map(Self::Ignored),
+            _ => None,
+        }
+    }
+}
+
+impl Ignored {
+    const ALL: [Self; 6] = [
+        Self::KnownLeg,
+        Self::LegGap,
+        Self::Genesis,
+        Self::DeadLetter,
+        Self::Misrouted,
+        Self::Forgotten,
+    ];
+
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::KnownLeg => "known-leg",
+            Self::LegGap => "leg-gap",
+            Self::Genesis => "genesis",
+            Self::DeadLetter => "dead-letter",
+            Self::Misrouted => "misrouted",
+            Self::Forgotten => "forgotten",
+        }
+    }
+
+    fn from_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ignored| ignored.slug() == slug)
+    }
+}
+
+/// What an entry did to its balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Came into being; no amount.
+    Open,
+    /// Limits or status changed; no amount.
+    Configure,
+    /// Posted went down.
+    Debit,
+    /// Posted went up.
+    Credit,
+    /// Incoming went up: a credit is reserved until the last stop decides.
+    Reserve,
+    /// A reserved credit was posted.
+    Settle,
+    /// A reserved credit was given up.
+    Release,
+}
+
+impl Direction {
+    pub const ALL: [Self; 7] = [
+        Self::Open,
+        Self::Configure,
+        Self::Debit,
+        Self::Credit,
+        Self::Reserve,
+        Self::Settle,
+        Self::Release,
+    ];
+
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Configure => "configure",
+            Self::Debit => "debit",
+            Self::Credit => "credit",
+            Self::Reserve => "reserve",
+            Self::Settle => "settle",
+            Self::Release => "release",
+        }
+    }
+
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|direction| direction.slug() == slug)
+    }
+
+    /// What `amount` does to `posted`.
+    pub fn posted_change(self, amount: i128) -> i128 {
+        match self {
+            Self::Debit => amount.saturating_neg(),
+            Self::Credit | Self::Settle => amount,
+            Self::Open | Self::Configure | Self::Reserve | Self::Release => 0,
+        }
+    }
+}
+
+/// An immutable change of one balance by one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub balance: BalanceId,
+    pub direction: Direction,
+    /// Minor units; zero for `Open` and `Configure`.
+    pub amount: i128,
+    pub asset: Asset,
+    /// The balance after this entry; its version is the entry's.
+    pub after: State,
+    /// For `Open` and `Configure`: what bounds the balance from here on.
+    pub terms: Option<Box<Terms>>,
+}
+
+/// What bounds a balance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub ledger: Arc<str>,
+    pub account: Box<str>,
+    pub key: Box<str>,
+    pub floor: Limit,
+    pub ceiling: Limit,
+    pub status: Status,
+}
+
+/// What is remembered of a reference by this decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub key: SeenKey,
+    pub fingerprint: Fingerprint,
+    pub decision: Decision,
+}
+
+/// Everything a decision does to the state: the same for a fresh decision and for one read back
+/// from `outcomes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    pub entries: Vec<Entry>,
+    pub mark: Option<Mark>,
+    /// The leg that was applied: its origin and number.
+    pub received: Option<(PartitionId, u64)>,
+    /// Legs that go out: destination and number.
+    pub sent: Vec<(PartitionId, u64)>,
+    /// The generation and horizon that the log's first record sets.
+    pub setting: Option<super::partition::Setting>,
+}
+
+/// Which balance a rejection speaks of, and how it stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Detail {
+    pub balance: BalanceId,
+    /// Absent for a balance that is not there.
+    pub version: Option<u64>,
+}
+
+/// The one decision on a record of `commands`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub offset: u64,
+    /// Log time, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// The command offset decided before this one.
+    pub follows: Option<u64>,
+    pub decision: Decision,
+    pub transaction: Option<TransactionId>,
+    /// What was asked, if the record could be understood.
+    pub command: Option<Arc<Command>>,
+    /// The command whose decision this repeats.
+    pub replay_of: Option<u64>,
+    pub detail: Option<Detail>,
+    pub effects: Effects,
+    /// The contents of `effects.sent`, in the same order.
+    pub legs: Vec<Leg>,
+}
+
+impl Outcome {
+    /// Whether the asker's question is answered here, and not at a later stop.
+    pub fn answers(&self) -> bool {
+        match self.decision {
+            Decision::Applied | Decision::Rejected(_) => true,
+            Decision::Ignored(Ignored::Forgotten) => true,
+            Decision::Forwarded | Decision::Returned(_) | Decision::Ignored(_) => false,
+        }
+    }
+}

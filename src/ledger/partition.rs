@@ -1,0 +1,197 @@
+//! One partition's state: its balances, references and leg counters.
+
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
+
+use foldhash::fast::FixedState;
+use uuid::Uuid;
+
+use super::asset::Asset;
+use super::balance::Balance;
+use super::decide;
+use super::fold;
+use super::id::BalanceId;
+use super::outcome::Outcome;
+use super::route::PartitionId;
+use super::seen::SeenMap;
+use super::walk::Record;
+
+/// What the first record of the log sets, for every owner alike: decisions depend on it, so it
+/// cannot be configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The log's identity.
+    pub generation: Uuid,
+    /// The dedupe horizon in seconds of log time (L4).
+    pub horizon_seconds: u64,
+}
+
+/// Everything decisions depend on.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    pub(super) id: PartitionId,
+    pub(super) count: PartitionId,
+    pub(super) setting: Option<Setting>,
+    pub(super) balances: HashMap<BalanceId, Balance, FixedState>,
+    pub(super) seen: SeenMap,
+    /// Per destination, the number of the last leg sent.
+    pub(super) sent: Vec<u64>,
+    /// Per origin, the number of the last leg applied.
+    pub(super) received: Vec<u64>,
+    /// The last command decided.
+    pub(super) applied: Option<u64>,
+    /// The latest log time; it never goes back (L5).
+    pub(super) log_time_ms: i64,
+    pub(super) version_sum: u64,
+    pub(super) highest_offset: Option<u64>,
+    /// Invariant: every value is zero (L1).
+    pub(super) posted: BTreeMap<Asset, i128>,
+    /// Balances changed since [`Partition::take_touched`].
+    pub(super) touched: Vec<BalanceId>,
+}
+
+/// What a marker says of a partition as of one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub command_offset: u64,
+    pub log_time_ms: i64,
+    pub version_sum: u64,
+    /// The last command that changed a balance.
+    pub highest_offset: Option<u64>,
+    pub posted: BTreeMap<Asset, i128>,
+    pub sent: Vec<u64>,
+    pub received: Vec<u64>,
+    pub setting: Setting,
+}
+
+impl Partition {
+    /// An empty partition `id` of `count`.
+    ///
+    /// # Panics
+    /// If `id` is not below `count`.
+    pub fn new(id: PartitionId, count: PartitionId) -> Self {
+        assert!(id < count, "partition {id} is not among {count}");
+        Self {
+            id,
+            count,
+            setting: None,
+            balances: HashMap::default(),
+            seen: SeenMap::default(),
+            sent: vec![0; usize::from(count)],
+            received: vec![0; usize::from(count)],
+            applied: None,
+            log_time_ms: 0,
+            version_sum: 0,
+            highest_offset: None,
+            posted: BTreeMap::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Starts from a cut and everything that stood at it: the base of a takeover.
+    pub fn from_cut(
+        id: PartitionId,
+        cut: &Cut,
+        balances: impl IntoIterator<Item = (BalanceId, Balance)>,
+        seen: SeenMap,
+    ) -> Self {
+        let count = PartitionId::try_from(cut.sent.len()).unwrap_or_default();
+        let mut partition = Self::new(id, count);
+        partition.setting = Some(cut.setting);
+        partition.seen = seen;
+        partition.sent.clone_from(&cut.sent);
+        partition.received.clone_from(&cut.received);
+        partition.applied = Some(cut.command_offset);
+        partition.log_time_ms = cut.log_time_ms;
+        for (id, balance) in balances {
+            fold::install(&mut partition, id, balance);
+        }
+        partition
+    }
+
+    /// Decides one record and folds the decision in. `offset` grows from call to call; `at_ms` is
+    /// the record's log time in milliseconds since the epoch.
+    ///
+    /// # Panics
+    /// If an invariant is broken; the caller must stop the partition and publish nothing of it.
+    pub fn apply(&mut self, offset: u64, at_ms: i64, record: &Record) -> Outcome {
+        let outcome = decide::decide(self, offset, at_ms, record);
+        self.fold(&outcome);
+        outcome
+    }
+
+    /// Folds a decision that `decide` made for the next record, here or at an earlier owner.
+    pub fn fold(&mut self, outcome: &Outcome) {
+        fold::fold(
+            self,
+            outcome.offset,
+            outcome.at_ms,
+            outcome.decision,
+            &outcome.effects,
+        );
+    }
+
+    pub fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// How many partitions there are.
+    pub fn count(&self) -> PartitionId {
+        self.count
+    }
+
+    pub fn setting(&self) -> Option<Setting> {
+        self.setting
+    }
+
+    pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
+        self.balances.get(&id)
+    }
+
+    /// All balances, in no particular order.
+    pub fn balances(&self) -> impl Iterator<Item = (BalanceId, &Balance)> {
+        self.balances.iter().map(|(id, balance)| (*id, balance))
+    }
+
+    pub fn references(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// The last command decided.
+    pub fn applied(&self) -> Option<u64> {
+        self.applied
+    }
+
+    pub fn log_time_ms(&self) -> i64 {
+        self.log_time_ms
+    }
+
+    /// The balances changed since the last call, each once.
+    pub fn take_touched(&mut self) -> Vec<BalanceId> {
+        let mut touched = mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
+
+    /// Forgets references beyond the horizon; changes no later outcome.
+    pub fn forget(&mut self) {
+        if let Some(setting) = self.setting {
+            self.seen.forget(self.log_time_ms, setting.horizon_seconds);
+        }
+    }
+
+    /// What a marker says as of the last command; absent before the first one.
+    pub fn cut(&self) -> Option<Cut> {
+        Some(Cut {
+            command_offset: self.applied?,
+            log_time_ms: self.log_time_ms,
+            version_sum: self.version_sum,
+            highest_offset: self.highest_offset,
+            posted: self.posted.clone(),
+            sent: self.sent.clone(),
+            received: self.received.clone(),
+            setting: self.setting?,
+        })
+    }
+}

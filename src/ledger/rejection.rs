@@ -1,0 +1,97 @@
+//! Every business "no", in order of precedence.
+
+/// Why a command was refused. A rejection is an outcome: final for its reference, and nothing
+/// changed by it. Declared in order of precedence: the balances of a command are judged in the
+/// order its debits and then its credits name them, and the first rejection of the first refused
+/// balance is the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Rejection {
+    /// The reference was decided before, with other content.
+    ReferenceReused = 1,
+    /// `open` of a balance that is there already.
+    BalanceExists,
+    /// A balance that was never opened in this ledger.
+    BalanceNotFound,
+    /// The balance is the system's own and cannot be opened or configured.
+    SystemBalance,
+    /// A posting's asset is not the balance's.
+    AssetMismatch,
+    BalanceClosed,
+    /// The balance is frozen in this direction.
+    BalanceFrozen,
+    /// `expect` named another version than the balance has.
+    VersionMismatch,
+    /// A debit would take available below zero.
+    InsufficientFunds,
+    /// A credit would take the balance over its ceiling.
+    CeilingExceeded,
+    /// A balance would need more than 28 digits.
+    AmountOverflow,
+    /// The new floor or ceiling is not met by what the balance holds now.
+    LimitNotMet,
+    /// `close` of a balance that is not at zero, or has holds or incoming credits.
+    BalanceNotEmpty,
+}
+
+/// All rejections, in order of precedence.
+pub const ALL: [Rejection; 13] = [
+    Rejection::ReferenceReused,
+    Rejection::BalanceExists,
+    Rejection::BalanceNotFound,
+    Rejection::SystemBalance,
+    Rejection::AssetMismatch,
+    Rejection::BalanceClosed,
+    Rejection::BalanceFrozen,
+    Rejection::VersionMismatch,
+    Rejection::InsufficientFunds,
+    Rejection::CeilingExceeded,
+    Rejection::AmountOverflow,
+    Rejection::LimitNotMet,
+    Rejection::BalanceNotEmpty,
+];
+
+impl Rejection {
+    /// The stable slug: the same string in outcomes, problems, replies and metrics.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::ReferenceReused => "reference-reused",
+            Self::BalanceExists => "balance-exists",
+            Self::BalanceNotFound => "balance-not-found",
+            Self::SystemBalance => "system-balance",
+            Self::AssetMismatch => "asset-mismatch",
+            Self::BalanceClosed => "balance-closed",
+            Self::BalanceFrozen => "balance-frozen",
+            Self::VersionMismatch => "version-mismatch",
+            Self::InsufficientFunds => "insufficient-funds",
+            Self::CeilingExceeded => "ceiling-exceeded",
+            Self::AmountOverflow => "amount-overflow",
+            Self::LimitNotMet => "limit-not-met",
+            Self::BalanceNotEmpty => "balance-not-empty",
+        }
+    }
+
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        ALL.into_iter().find(|rejection| rejection.slug() == slug)
+    }
+
+    /// Whether the same request under a *new* reference could be accepted later without being
+    /// changed, because the refusal depended on the state at the time.
+    pub fn retry_may_succeed(self) -> bool {
+        match self {
+            Self::ReferenceReused
+            | Self::BalanceExists
+            | Self::SystemBalance
+            | Self::AssetMismatch => false,
+            Self::BalanceNotFound
+            | Self::BalanceClosed
+            | Self::BalanceFrozen
+            | Self::VersionMismatch
+            | Self::InsufficientFunds
+            | Self::CeilingExceeded
+            | Self::AmountOverflow
+            | Self::LimitNotMet
+            | Self::BalanceNotEmpty => true,
+        }
+    }
+}

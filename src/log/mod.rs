@@ -1,0 +1,108 @@
+//! Kafka: names, client settings, and the few ways in which this system reads and writes the log.
+//!
+//! Only this module and `topics/` spell a topic. Every producer names the partition itself
+//! ([`crate::ledger::partition_of`]) and is idempotent with `acks=all`; no client is relied on
+//! that goes on after a failed append.
+
+use rdkafka::ClientConfig;
+
+/// How to reach the log.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Kafka bootstrap servers, comma separated.
+    #[arg(
+        long,
+        env = "STEELYARD_KAFKA_BROKERS",
+        default_value = "127.0.0.1:9092"
+    )]
+    pub kafka_brokers: String,
+    /// Any librdkafka property as NAME=VALUE, for every client (TLS, SASL, time-outs); repeat or
+    /// separate with commas.
+    #[arg(
+        long = "kafka-property",
+        env = "STEELYARD_KAFKA_PROPERTIES",
+        value_delimiter = ',',
+        value_parser = property
+    )]
+    pub kafka_properties: Vec<(String, String)>,
+    /// First part of every topic's name.
+    #[arg(long, env = "STEELYARD_TOPIC_PREFIX", default_value = "steelyard")]
+    pub topic_prefix: String,
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text} is not NAME=VALUE"))?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+/// The topics' names under one prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    pub commands: String,
+    pub outcomes: String,
+    pub snapshots: String,
+    pub replies: String,
+    pub dead_letters: String,
+}
+
+impl Topics {
+    pub fn new(prefix: &str) -> Self {
+        let name = |topic: &str| format!("{prefix}.{topic}");
+        Self {
+            commands: name("commands"),
+            outcomes: name("outcomes"),
+            snapshots: name("snapshots"),
+            replies: name("replies"),
+            dead_letters: name("dead-letters"),
+        }
+    }
+}
+
+impl Options {
+    pub fn topics(&self) -> Topics {
+        Topics::new(&self.topic_prefix)
+    }
+
+    /// The name of a consumer group of this installation, such as `steelyard.balance-sink`.
+    pub fn group(&self, role: &str) -> String {
+        format!("{}.{role}", self.topic_prefix)
+    }
+
+    /// What every client has in common, with the operator's properties last.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.kafka_brokers)
+            .set("client.id", "steelyard")
+            .set("log_level", "4")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("retry.backoff.ms", "20")
+            .set("topic.metadata.refresh.interval.ms", "60000");
+        for (name, value) in &self.kafka_properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// A producer that keeps order and never gives up on a record: `acks=all`, idempotent, and
+    /// no expiry, so that a broker that is down means waiting and never a gap.
+    pub fn producer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", "0")
+            .set("enable.gapless.guarantee", "true")
+            .set("partitioner", "murmur2_random")
+            .set("compression.codec", "lz4")
+            .set("linger.ms", "2")
+            .set("queue.buffering.max.messages", "500000");
+        for (name, value) in &self.kafka_properties {
+            config.set(name, value);
+        }
+        config
+    }
+}

@@ -1,0 +1,3 @@
+//! Logs, traces and metrics. Imports nothing of ours.
+
+pub mod metrics;

@@ -1,0 +1,108 @@
+//! Hashes that identify a reference and its content.
+//!
+//! Both are taken over the parsed command, never over raw bytes, so white space, key order,
+//! `1.5` against `1.50` and a bare `USD` against `USD/2` make no difference.
+
+use crate::ledger::command::{Body, Note};
+use crate::ledger::{BalanceId, Fingerprint, Limit, SeenKey};
+
+/// The key under which a partition remembers `reference` of `ledger`.
+pub fn seen_key(ledger: &str, reference: &str) -> SeenKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(ledger.as_bytes())
+        .update(&[0])
+        .update(reference.as_bytes());
+    SeenKey(half(&hasher))
+}
+
+/// The fingerprint of a command without its reference.
+pub fn fingerprint(
+    ledger: &str,
+    body: &Body,
+    expect: &[(BalanceId, u64)],
+    note: &Note,
+) -> Fingerprint {
+    let mut fields = Fields(blake3::Hasher::new());
+    fields.text(ledger);
+    match body {
+        Body::Open(open) => {
+            fields
+                .text("open")
+                .balance(open.balance)
+                .text(&open.asset.to_string());
+            fields.limit(open.floor).limit(open.ceiling);
+        }
+        Body::Configure(configure) => {
+            fields.text("configure").balance(configure.balance);
+            fields.text(
+                &configure
+                    .asset
+                    .map(|asset| asset.to_string())
+                    .unwrap_or_default(),
+            );
+            for limit in [configure.floor, configure.ceiling] {
+                fields.text(if limit.is_some() { "set" } else { "keep" });
+                fields.limit(limit.flatten());
+            }
+            fields.text(configure.status.map_or("keep", |status| status.slug()));
+        }
+        Body::Transfer(postings) => {
+            fields.text("transfer").number(postings.len() as u64);
+            for posting in postings {
+                fields
+                    .balance(posting.source.id)
+                    .balance(posting.destination.id);
+                fields
+                    .wide(posting.amount.minor())
+                    .text(posting.asset.code());
+                fields.number(posting.asset.scale().into());
+            }
+        }
+    }
+    fields.number(expect.len() as u64);
+    for (balance, version) in expect {
+        fields.balance(*balance).number(*version);
+    }
+    fields.text(note.description.as_deref().unwrap_or_default());
+    fields.text(note.metadata.as_deref().unwrap_or_default());
+    fields.wide(note.effective_at.map_or(i128::MIN, i128::from));
+    Fingerprint(half(&fields.0))
+}
+
+/// Length-prefixed fields, so that no two commands share their bytes.
+struct Fields(blake3::Hasher);
+
+impl Fields {
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.number(text.len() as u64);
+        self.0.update(text.as_bytes());
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.0.update(&number.to_be_bytes());
+        self
+    }
+
+    fn wide(&mut self, number: i128) -> &mut Self {
+        self.0.update(&number.to_be_bytes());
+        self
+    }
+
+    fn balance(&mut self, id: BalanceId) -> &mut Self {
+        self.0.update(id.uuid().as_bytes());
+        self
+    }
+
+    fn limit(&mut self, limit: Limit) -> &mut Self {
+        self.number(limit.is_some().into())
+            .wide(limit.unwrap_or_default())
+    }
+}
+
+fn half(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    half
+}

@@ -1,0 +1,88 @@
+//! A marker: everything up to one command is on the log, and what the partition then sums to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::invalid::{Invalid, InvalidKind};
+use super::scalar::{Money, Time};
+use crate::ledger::amount::minor_of;
+use crate::ledger::{Asset, Cut, PartitionId, Setting};
+
+/// The value of `marker:<partition>` on `snapshots`. The same text is kept in cold beside the
+/// watermark, so a takeover reads the whole cut back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkerBody {
+    pub partition: PartitionId,
+    /// X: the last command whose effects are in the snapshots before this marker.
+    pub command_offset: u64,
+    /// Where on `outcomes` the writer's copy of X's outcome is.
+    pub position: u64,
+    pub version_sum: u64,
+    pub highest_command_offset: Option<u64>,
+    /// By asset; all zero (L1).
+    pub posted: BTreeMap<String, Money>,
+    pub sent: Vec<u64>,
+    pub received: Vec<u64>,
+    pub epoch: u64,
+    pub generation: Uuid,
+    pub horizon_seconds: u64,
+    /// Log time of X.
+    pub at: Time,
+}
+
+impl MarkerBody {
+    pub fn of(cut: &Cut, partition: PartitionId, position: u64, epoch: u64) -> Self {
+        let posted = cut.posted.iter();
+        Self {
+            partition,
+            command_offset: cut.command_offset,
+            position,
+            version_sum: cut.version_sum,
+            highest_command_offset: cut.highest_offset,
+            posted: posted
+                .map(|(a, sum)| (a.to_string(), Money::of(*sum, a.scale())))
+                .collect(),
+            sent: cut.sent.clone(),
+            received: cut.received.clone(),
+            epoch,
+            generation: cut.setting.generation,
+            horizon_seconds: cut.setting.horizon_seconds,
+            at: Time(cut.log_time_ms),
+        }
+    }
+
+    pub fn parse(json: &[u8]) -> Result<Self, Invalid> {
+        serde_json::from_slice(json).map_err(|error| broken("", error.to_string()))
+    }
+
+    pub fn to_cut(&self) -> Result<Cut, Invalid> {
+        let mut posted = BTreeMap::new();
+        for (asset, money) in &self.posted {
+            let asset = Asset::parse(asset).map_err(|error| broken("posted", error.to_string()))?;
+            let sum = minor_of(money.0, asset.scale());
+            posted.insert(
+                asset,
+                sum.map_err(|error| broken("posted", error.to_string()))?,
+            );
+        }
+        Ok(Cut {
+            command_offset: self.command_offset,
+            log_time_ms: self.at.0,
+            version_sum: self.version_sum,
+            highest_offset: self.highest_command_offset,
+            posted,
+            sent: self.sent.clone(),
+            received: self.received.clone(),
+            setting: Setting {
+                generation: self.generation,
+                horizon_seconds: self.horizon_seconds,
+            },
+        })
+    }
+}
+
+fn broken(field: &str, detail: String) -> Invalid {
+    Invalid::new(InvalidKind::MalformedRequest, field, detail)
+}

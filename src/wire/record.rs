@@ -1,0 +1,215 @@
+//! Keys and headers of the topics' records, and the recognise phase: bytes in, [`Record`] out.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::command::Decoder;
+use super::invalid::{Invalid, InvalidKind};
+use super::leg::{self, Secret};
+use super::outcome::GenesisBody;
+use super::scalar::Time;
+use crate::ledger::{BalanceId, PartitionId, Record, ReplyTo, Setting};
+
+/// The key of a partition's first record on `commands`, `outcomes` and `snapshots`.
+pub const GENESIS_KEY: &str = "genesis";
+/// The key of a claim record on `outcomes`.
+pub const CLAIM_KEY: &str = "claim";
+/// The key of an outcome on a record without a deciding balance.
+pub const NO_BALANCE_KEY: &str = "none";
+/// Spring's request/reply headers.
+pub const CORRELATION_HEADER: &str = "kafka_correlationId";
+pub const REPLY_TOPIC_HEADER: &str = "kafka_replyTopic";
+pub const REPLY_PARTITION_HEADER: &str = "kafka_replyPartition";
+/// W3C trace context.
+pub const TRACE_HEADER: &str = "traceparent";
+
+/// The largest command value, in bytes.
+pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
+
+/// The value of a claim record on `outcomes`: its offset is the epoch of the claimant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClaimBody {
+    pub partition: PartitionId,
+    /// Which process claims; for operators only.
+    pub instance: String,
+    pub generation: Uuid,
+    /// The claimant's clock; for operators only.
+    pub at: Time,
+}
+
+/// The key of a balance's record on `snapshots`.
+pub fn snapshot_key(id: BalanceId) -> String {
+    format!("balance:{id}")
+}
+
+/// The key of a partition's marker on `snapshots`.
+pub fn marker_key(partition: PartitionId) -> String {
+    format!("marker:{partition}")
+}
+
+/// The headers of a record of `commands` that mean something here. Of a name that repeats, the
+/// last one counts; all others are ignored, CloudEvents' among them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Headers<'a> {
+    pub correlation: Option<&'a [u8]>,
+    pub reply_topic: Option<&'a [u8]>,
+    pub reply_partition: Option<&'a [u8]>,
+    pub trace: Option<&'a [u8]>,
+    pub leg: Option<&'a [u8]>,
+    pub seal: Option<&'a [u8]>,
+}
+
+impl<'a> Headers<'a> {
+    pub fn of(pairs: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> Self {
+        let mut headers = Self::default();
+        for (name, value) in pairs {
+            match name {
+                CORRELATION_HEADER => headers.correlation = value,
+                REPLY_TOPIC_HEADER => headers.reply_topic = value,
+                REPLY_PARTITION_HEADER => headers.reply_partition = value,
+                TRACE_HEADER => headers.trace = value,
+                leg::HEADER => headers.leg = value,
+                leg::SEAL_HEADER => headers.seal = value,
+                _ => {}
+            }
+        }
+        headers
+    }
+}
+
+/// One record of `commands` as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    pub offset: u64,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: Headers<'a>,
+}
+
+/// The recognise phase of one partition.
+#[derive(Debug)]
+pub struct Recognizer {
+    decoder: Decoder,
+    secret: Secret,
+    /// Topics that replies may be sent to.
+    reply_topics: Vec<String>,
+    here: PartitionId,
+    count: PartitionId,
+}
+
+impl Recognizer {
+    pub fn new(
+        secret: Secret,
+        reply_topics: Vec<String>,
+        here: PartitionId,
+        count: PartitionId,
+    ) -> Self {
+        Self {
+            decoder: Decoder::new(),
+            secret,
+            reply_topics,
+            here,
+            count,
+        }
+    }
+
+    /// What the record asks, or why it can never be understood.
+    pub fn recognize(&mut self, raw: &Raw<'_>) -> Result<Record, Invalid> {
+        let missing = |kind, field| Invalid::new(kind, field, "is missing");
+        let value = raw
+            .value
+            .ok_or_else(|| missing(InvalidKind::ValueMissing, "value"))?;
+        let key = raw
+            .key
+            .ok_or_else(|| missing(InvalidKind::KeyMissing, "key"))?;
+        if raw.offset == 0 && key == GENESIS_KEY.as_bytes() {
+            return genesis(value).map(Record::Genesis);
+        }
+        if raw.headers.leg.is_some() {
+            let seal = raw.headers.seal.unwrap_or_default();
+            let way = (self.here, self.count);
+            let leg = leg::open(&mut self.decoder, &self.secret, key, value, seal, way)?;
+            return Ok(Record::Leg(leg));
+        }
+        if value.len() > COMMAND_BYTES_MAX {
+            let detail = format!(
+                "has {} bytes, the limit is {COMMAND_BYTES_MAX}",
+                value.len()
+            );
+            return Err(Invalid::new(InvalidKind::PayloadTooLarge, "value", detail));
+        }
+        let reply = self.reply(&raw.headers)?;
+        let trace = raw.headers.trace.and_then(trace);
+        let command = self.decoder.parse(value, reply, trace)?;
+        let mut text = Uuid::encode_buffer();
+        let decider = command.decider().uuid();
+        let decider = decider.as_hyphenated().encode_lower(&mut text);
+        if key != decider.as_bytes() {
+            let detail = format!("is not {decider}, the balance that decides");
+            return Err(Invalid::new(InvalidKind::KeyMismatch, "key", detail));
+        }
+        Ok(Record::Command(Arc::new(command)))
+    }
+
+    /// Where the asker wants the outcome, if the record asks for one at all.
+    pub fn reply(&self, headers: &Headers<'_>) -> Result<Option<ReplyTo>, Invalid> {
+        let (Some(correlation), Some(topic)) = (headers.correlation, headers.reply_topic) else {
+            return Ok(None);
+        };
+        let topic = std::str::from_utf8(topic).unwrap_or_default();
+        if !self.reply_topics.iter().any(|allowed| allowed == topic) {
+            let detail = "names a topic that replies may not be sent to";
+            return Err(Invalid::new(
+                InvalidKind::ReplyNotAllowed,
+                REPLY_TOPIC_HEADER,
+                detail,
+            ));
+        }
+        let partition = match headers.reply_partition {
+            None => None,
+            Some(bytes) => Some(i32::from_be_bytes(bytes.try_into().map_err(|_| {
+                let detail = "must be 4 bytes, big endian";
+                Invalid::new(
+                    InvalidKind::MalformedRequest,
+                    REPLY_PARTITION_HEADER,
+                    detail,
+                )
+            })?)),
+        };
+        if correlation.len() > 256 || partition.is_some_and(|partition| partition < 0) {
+            let detail = "of more than 256 bytes, or a negative reply partition";
+            return Err(Invalid::new(
+                InvalidKind::MalformedRequest,
+                CORRELATION_HEADER,
+                detail,
+            ));
+        }
+        Ok(Some(ReplyTo {
+            topic: topic.into(),
+            partition,
+            correlation: correlation.into(),
+        }))
+    }
+}
+
+/// Reads the value of a genesis record.
+pub fn genesis(value: &[u8]) -> Result<Setting, Invalid> {
+    let body: GenesisBody = serde_json::from_slice(value)
+        .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))?;
+    Ok(Setting {
+        generation: body.generation,
+        horizon_seconds: body.horizon_seconds,
+    })
+}
+
+/// A `traceparent` of the W3C form, else nothing: a broken trace never costs a transaction.
+fn trace(bytes: &[u8]) -> Option<Box<str>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let fits = text.len() == 55
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    fits.then(|| text.into())
+}
