@@ -3,7 +3,10 @@
 pub mod ledger;
 pub mod wire;
 
+pub mod cold;
 pub mod hot;
+
+pub mod processor;
 pub mod log;
 
 pub mod telemetry;

@@ -13,7 +13,7 @@ use super::fold;
 use super::id::BalanceId;
 use super::outcome::Outcome;
 use super::route::PartitionId;
-use super::seen::SeenMap;
+use super::seen::{Seen, SeenMap};
 use super::walk::Record;
 
 /// What the first record of the log sets, for every owner alike: decisions depend on it, so it
@@ -153,6 +153,11 @@ impl Partition {
         self.balances.iter().map(|(id, balance)| (*id, balance))
     }
 
+    /// How many balances there are.
+    pub fn resident(&self) -> usize {
+        self.balances.len()
+    }
+
     pub fn references(&self) -> usize {
         self.seen.len()
     }
@@ -179,6 +184,21 @@ impl Partition {
         if let Some(setting) = self.setting {
             self.seen.forget(self.log_time_ms, setting.horizon_seconds);
         }
+    }
+
+    /// Remembers a reference that was decided at or before the cut this partition started from.
+    pub fn remember(&mut self, outcome: &Outcome) {
+        if let Some(mark) = outcome.effects.mark {
+            let seen = Seen::new(mark.fingerprint, outcome.offset, outcome.at_ms, mark.decision);
+            self.seen.insert(mark.key, seen);
+        }
+    }
+
+    /// Forgets references decided after the last command folded: a base may be newer than the
+    /// outcomes that were folded on it, and those commands are decided again, to the same bytes.
+    pub fn forget_later(&mut self) {
+        let applied = self.applied;
+        self.seen.retain(|seen| applied.is_some_and(|applied| seen.offset <= applied));
     }
 
     /// What a marker says as of the last command; absent before the first one.

@@ -4,6 +4,10 @@
 //! ([`crate::ledger::partition_of`]) and is idempotent with `acks=all`; no client is relied on
 //! that goes on after a failed append.
 
+pub mod consumer;
+pub mod producer;
+pub mod reader;
+
 use rdkafka::ClientConfig;
 
 /// How to reach the log.
