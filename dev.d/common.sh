@@ -60,11 +60,15 @@ spawn() {
   local name=$1 log=$HOME_DIR/logs/$1.log pid
   shift
   [[ ! -s $log ]] || mv -f "$log" "$log.1"
-  if have setsid; then setsid "$@" </dev/null >"$log" 2>&1 &
-  else perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or die' "$@" </dev/null >"$log" 2>&1 &
-  fi
+  in_session "$@" </dev/null >"$log" 2>&1 &
   pid=$!
   printf '%s %s\n' "$pid" "$(started_at "$pid")" >"$HOME_DIR/pids/$name"
+}
+
+# exec-like, to be used with `&`: the pid is then that of the command itself.
+in_session() {
+  if have setsid; then exec setsid "$@"; fi
+  exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV or die' "$@"
 }
 
 # stop_process NAME SECONDS SIGNAL...: each signal in turn, then KILL, each with the same patience.

@@ -4,7 +4,8 @@
 # By packages (processes of ours, on loopback ports of this directory) or by Docker Compose (dev.d/compose.sh).
 # What a directory was started with is what it is stopped with.
 
-SERVICES=(kafka redis postgres) # started in this order, stopped in reverse
+SERVICES=(kafka redis postgres) # stopped in reverse
+STARTING=()                     # pids of the subshells that are starting them
 
 stack_up() {
   local began
@@ -18,14 +19,16 @@ stack_up() {
     need_stack
     kafka_fetch
     echo packages >"$HOME_DIR/mode"
-    local service pids=() failed=''
+    local service i failed=''
     alive kafka || { claim_port kafka; claim_port controller; }
     alive redis || claim_port redis
     alive postgres || claim_port postgres
     # Side by side: each is ready on its own word.
-    for service in "${SERVICES[@]}"; do ("${service}_start") & pids+=($!); done
-    for service in "${!pids[@]}"; do wait "${pids[$service]}" || failed+=" ${SERVICES[$service]}"; done
-    [[ -z $failed ]] || { stack_stop_all; unlock_home; die "not started:$failed"; }
+    STARTING=()
+    for service in "${SERVICES[@]}"; do ("${service}_start") & STARTING+=($!); done
+    for i in "${!STARTING[@]}"; do wait "${STARTING[$i]}" || failed+=" ${SERVICES[$i]}"; done
+    STARTING=()
+    [[ -z $failed ]] || die "not started:$failed"
   fi
   unlock_home
   say "services ready in $(seconds_since "$began") s, in $HOME_DIR"
@@ -72,7 +75,7 @@ seconds_since() { local ms=$(($(now_ms) - $1)); printf '%d.%02d' $((ms / 1000)) 
 stack_env() {
   export_line STEELYARD_KAFKA_BROKERS "127.0.0.1:${PORT[kafka]}"
   export_line STEELYARD_REDIS_URL "redis://127.0.0.1:${PORT[redis]}"
-  export_line STEELYARD_DATABASE_URL "postgres://$POSTGRES_NAME@127.0.0.1:${PORT[postgres]}/$POSTGRES_NAME"
+  export_line STEELYARD_DATABASE_URL "$(database_url)"
   export_line STEELYARD_REPLICATION_FACTOR 1
   export_line STEELYARD_LEG_SECRET "$(leg_secret)"
   ! kafka_jars_complete || export_line STEELYARD_TEST_KAFKA_CLASSPATH "$KAFKA_CLASSPATH"
@@ -91,6 +94,7 @@ client_env() {
   export_line STEELYARD_OPS_URL "http://127.0.0.1:${PORT[ops]}"
 }
 
+database_url() { echo "postgres://$POSTGRES_NAME@127.0.0.1:${PORT[postgres]}/$POSTGRES_NAME"; }
 export_line() { printf 'export %s=%q\n' "$1" "$2"; }
 
 leg_secret() {
