@@ -85,26 +85,26 @@ command_status() {
     return 1
   fi
   load_ports
-  local running=false ready=false services=false name pids='' text=''
+  local running=false ready=false serving=false name pids='' text=''
   ! alive steelyard || running=true
   [[ $running == false ]] || ! node_ready || ready=true
-  ! stack_alive || services=true
+  ! stack_alive || serving=true
   for name in owner steelyard kafka redis postgres; do
     alive "$name" || continue
     pids+="${pids:+, }\"${name/owner/dev}\": $(pid_of "$name")"
     text+=" ${name/owner/dev}=$(pid_of "$name")"
   done
   if [[ $json ]]; then
-    if [[ $running == false && $services == false ]]; then printf '{"running": false, "pids": {%s}}\n' "$pids"
+    if [[ $running == false && $serving == false ]]; then printf '{"running": false, "pids": {%s}}\n' "$pids"
     else
       printf '{"running": %s, "ready": %s, "services": %s, "http": "%s", "ops": "%s", "kafka": "127.0.0.1:%s", "redis": "redis://127.0.0.1:%s", "postgres": "%s", "home": "%s", "pids": {%s}}\n' \
-        "$running" "$ready" "$services" "$(url http)" "$(url ops)" "${PORT[kafka]}" "${PORT[redis]}" "$(database_url)" "$(json_text "$HOME_DIR")" "$pids"
+        "$running" "$ready" "$serving" "$(url http)" "$(url ops)" "${PORT[kafka]}" "${PORT[redis]}" "$(database_url)" "$(json_text "$HOME_DIR")" "$pids"
     fi
   elif [[ $running == true ]]; then
     if [[ $ready == true ]]; then echo "running and ready"; else echo "running, not ready"; fi
     print_addresses
     echo "  pids     $text"
-  elif [[ $services == true ]]; then echo "only the services run:$text"
+  elif [[ $serving == true ]]; then echo "only the services run:$text"
   else echo "nothing runs; './dev run' starts it"; fi
   [[ $running == true ]]
 }
@@ -139,7 +139,7 @@ with_node() {
 
 command_test() {
   local rc=0
-  grep -q "apache/kafka:$KAFKA_VERSION" "$ROOT/docker-compose.yml" || die "docker-compose.yml names another Kafka than dev.d/versions.sh ($KAFKA_VERSION)"
+  compose_agrees
   end_cleanly
   temp_home test
   need_build

@@ -23,3 +23,11 @@ compose_down() { compose_run down --timeout 20 >"$HOME_DIR/logs/compose.log" 2>&
 compose_wipe() { compose_run down --volumes --timeout 20 >/dev/null 2>&1 || true; }
 
 compose_alive() { (($(compose_run ps --quiet --status running "${SERVICES[@]}" 2>/dev/null | grep -c .) == ${#SERVICES[@]})); }
+
+# The image tags are the versions that ./dev pins.
+compose_agrees() {
+  local image
+  for image in "apache/kafka:$KAFKA_VERSION" "redis:$REDIS_MAJOR" "postgres:$POSTGRES_MAJOR"; do
+    grep -q "image: $image\$" "$ROOT/docker-compose.yml" || die "docker-compose.yml does not name $image, as dev.d/versions.sh does"
+  done
+}

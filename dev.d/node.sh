@@ -47,27 +47,28 @@ node_stop() { stop_process steelyard 30 TERM; }
 
 # ---- children and endings --------------------------------------------------------------------------------------
 
-CHILD=    # what runs in the foreground, if anything
 STARTED=  # "node" and "stack", as far as this ./dev has begun to start them
-TEMP=     # set when the directory is our own to remove
+TEMP=     # what the directory is for, when it is our own to remove
 
 # foreground COMMAND...: in a session of its own, so that a signal to ./dev alone ends it too, with its children.
 foreground() {
-  local rc=0
+  local rc=0 pid
   in_session "$@" </dev/null &
-  CHILD=$!
-  wait "$CHILD" || rc=$?
-  CHILD=
+  pid=$!
+  echo "$pid $(started_at "$pid")" >"$HOME_DIR/pids/child"
+  wait "$pid" || rc=$?
+  rm -f "$HOME_DIR/pids/child"
   return "$rc"
 }
 
 end_child() {
-  [[ -n $CHILD ]] || return 0
-  kill -s TERM -- "-$CHILD" 2>/dev/null || kill -s TERM "$CHILD" 2>/dev/null || true
-  poll 15 child_gone || kill -s KILL -- "-$CHILD" 2>/dev/null || true
-  CHILD=
+  local pid
+  pid=$(pid_of child) || return 0
+  kill -s TERM -- "-$pid" 2>/dev/null || true
+  poll 15 group_gone "$pid" || kill -s KILL -- "-$pid" 2>/dev/null || true
+  rm -f "$HOME_DIR/pids/child"
 }
-child_gone() { ! kill -0 -- "-$CHILD" 2>/dev/null; }
+group_gone() { ! kill -0 -- "-$1" 2>/dev/null; }
 
 # From here on, however this ends, what was started is stopped: node first, then the services in reverse.
 end_cleanly() {
@@ -107,10 +108,11 @@ temp_home() { # PURPOSE
   own_home
 }
 
-drop_temp() { # EXIT-CODE: after a failure the logs are kept, and nothing else
-  if (($1 != 0)); then
+drop_temp() { # EXIT-CODE: after a failure, but not after a signal, the logs are kept
+  if (($1 != 0 && $1 < 128)); then
     local kept
-    kept=$(dirname "$(target_dir)")/dev-logs/$(basename "$HOME_DIR")
+    kept=$(dirname "$(target_dir)")/dev-logs/$TEMP
+    rm -rf "$kept"
     mkdir -p "$kept" && cp -R "$HOME_DIR/logs/." "$kept/" && say "the services' logs are kept in $kept"
   fi
   wipe_home
@@ -131,7 +133,7 @@ sweep_temp_homes() {
       use_home "$dir"
       pid_of owner >/dev/null && exit 0
       say "an earlier ./dev was killed: stopping and removing what it left in $HOME_DIR"
-      node_stop; stack_down; wipe_home
+      end_child; node_stop; stack_down; wipe_home
     ) || true
   done
 }

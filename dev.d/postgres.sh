@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Postgres: a cluster of its own by initdb, loopback only. It refuses to run as root, so root lends it another user.
 
-POSTGRES_NAME=steelyard # both the superuser of this private cluster and the database
+POSTGRES_NAME=steelyard # superuser of this private cluster, database, and the password that only the Docker image asks for
 
 postgres_start() {
   local dir=$HOME_DIR/postgres bin began version tries=0

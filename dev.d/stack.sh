@@ -94,7 +94,7 @@ client_env() {
   export_line STEELYARD_OPS_URL "http://127.0.0.1:${PORT[ops]}"
 }
 
-database_url() { echo "postgres://$POSTGRES_NAME@127.0.0.1:${PORT[postgres]}/$POSTGRES_NAME"; }
+database_url() { echo "postgres://$POSTGRES_NAME:$POSTGRES_NAME@127.0.0.1:${PORT[postgres]}/$POSTGRES_NAME"; }
 export_line() { printf 'export %s=%q\n' "$1" "$2"; }
 
 leg_secret() {

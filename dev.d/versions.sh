@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# What ./dev pins, named once. docker-compose.yml repeats the versions as image tags; `./dev test` refuses a difference.
+# What ./dev pins, named once; docker-compose.yml repeats it as an image tag, and `./dev test` refuses a difference.
 
 KAFKA_VERSION=4.3.1
 SCALA_VERSION=2.13
