@@ -15,8 +15,8 @@ kafka_fetch() {
   local part log=$HOME_DIR/logs/maven.log
   part=$(mktemp -d "$KAFKA_CACHE/part.XXXXXX")
   cp "$DEV_D/kafka/pom.xml" "$part/pom.xml"
-  if ! (cd "$part" && mvn -q -B -ntp -Dkafka.version="$KAFKA_VERSION" -Dscala.version="$SCALA_VERSION" \
-    dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$part/jars") </dev/null >"$log" 2>&1; then
+  if ! (cd "$part" && mvn -q -B -ntp -Dstyle.color=never -Dkafka.version="$KAFKA_VERSION" -Dscala.version="$SCALA_VERSION" \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$part/jars") </dev/null >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     rm -rf "$part"
     die "Maven could not download Kafka (all of it: $log)"

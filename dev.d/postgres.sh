@@ -9,6 +9,7 @@ postgres_start() {
   began=$(now_ms)
   bin=$(postgres_bin)
   postgres_place "$dir"
+  dir=$(cd "$dir" && pwd -P) # not by way of a directory that its user may not enter
   [[ -f $dir/data/PG_VERSION ]] || postgres_init "$dir" "$bin"
   version=$("$bin/postgres" -V | sed 's/[^0-9]*\([0-9]*\).*/\1/')
   [[ $(cat "$dir/data/PG_VERSION") == "$version" ]] ||

@@ -35,18 +35,22 @@ stack_up() {
 }
 
 stack_down() {
-  local began
+  local began service any=''
   began=$(now_ms)
   lock_home
   load_ports
-  if [[ $(cat "$HOME_DIR/mode" 2>/dev/null) == docker ]]; then compose_down; else stack_stop_all; fi
+  if [[ $(cat "$HOME_DIR/mode" 2>/dev/null) == docker ]]; then any=1; compose_down
+  else
+    for service in "${SERVICES[@]}"; do ! alive "$service" || any=1; done
+    stack_stop_all
+  fi
   unlock_home
-  say "services stopped in $(seconds_since "$began") s"
+  if [[ $any ]]; then say "services stopped in $(seconds_since "$began") s"; else say "no service was running"; fi
 }
 
 stack_stop_all() {
   local i
-  for ((i = ${#SERVICES[@]} - 1; i >= 0; i--)); do "${SERVICES[$i]}_stop" || true; done
+  for ((i = ${#SERVICES[@]} - 1; i >= 0; i--)); do "${SERVICES[i]}_stop" || true; done
 }
 
 stack_alive() { # every service runs
