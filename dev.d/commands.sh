@@ -70,9 +70,9 @@ print_lines_to_try() {
 
 Three lines to try: open a balance, post a transaction, read the balance.
 
-  curl -s $node/v1/balances -H 'content-type: application/json' -d '{"organization":"acme","ledger":"main","account":"alice","asset":"USD"}'
-  curl -s $node/v1/transactions -H 'content-type: application/json' -d '{"reference":"first-1","type":"transfer","organization":"acme","ledger":"main","postings":[{"source":{"account":"@world"},"destination":{"account":"alice"},"amount":"12.50","asset":"USD"}]}'
-  curl -s '$node/v1/balances?organization=acme&ledger=main&account=alice'
+  curl -s $node/v1/balances -H 'content-type: application/json' -d '{"ledger":"main","account":"alice","asset":"USD"}'
+  curl -s $node/v1/transactions -H 'content-type: application/json' -d '{"reference":"first-1","type":"transfer","ledger":"main","postings":[{"source":{"account":"@world"},"destination":{"account":"alice"},"amount":"12.50","asset":"USD"}]}'
+  curl -s '$node/v1/balances?ledger=main&account=alice'
 
 TXT
 }
