@@ -132,6 +132,7 @@ with_node() {
     STARTED+=' node'; node_start
   fi
   local program=${STEELYARD_LOAD_BIN:-$(target_dir)/load}
+  [[ -x $program ]] || die "there is no load program at $program"
   set_env stack_env node_env client_env
   foreground "$program" "$@" || rc=$?
   exit "$rc"

@@ -4,10 +4,15 @@
 # Everything is built as one workspace each time: building one package alone would resolve the shared crates' features
 # anew and compile them twice. STEELYARD_BIN names a binary that is ready made.
 node_build() {
-  [[ -z ${STEELYARD_BIN:-} ]] || return 0
-  need_build
-  say "building (the first time takes some minutes)"
-  (cd "$ROOT" && foreground cargo build --release --locked --workspace --bins) || die "the build failed"
+  if [[ -z ${STEELYARD_BIN:-} ]]; then
+    need_build
+    say "building (the first time takes some minutes)"
+    local here=$PWD
+    cd "$ROOT" # cargo and rustup look for their settings from here
+    foreground cargo build --release --locked --workspace --bins || die "the build failed"
+    cd "$here"
+  fi
+  [[ -x $(steelyard_bin) ]] || die "there is no program at $(steelyard_bin)"
 }
 
 target_dir() { echo "${CARGO_TARGET_DIR:-$ROOT/target}/release"; }
@@ -29,7 +34,6 @@ set_env() {
 node_start() {
   local bin began
   bin=$(steelyard_bin)
-  [[ -x $bin ]] || die "there is no program at $bin"
   load_ports
   claim_port http; claim_port ops
   began=$(now_ms)
@@ -55,18 +59,18 @@ foreground() {
   local rc=0 pid
   in_session "$@" </dev/null &
   pid=$!
-  echo "$pid $(started_at "$pid")" >"$HOME_DIR/pids/child"
+  echo "$pid $(started_at "$pid")" >"$HOME_DIR/pids/child.$$"
   wait "$pid" || rc=$?
-  rm -f "$HOME_DIR/pids/child"
+  rm -f "$HOME_DIR/pids/child.$$"
   return "$rc"
 }
 
-end_child() {
+end_child() { # of the ./dev with this pid
   local pid
-  pid=$(pid_of child) || return 0
+  pid=$(pid_of "child.$1") || return 0
   kill -s TERM -- "-$pid" 2>/dev/null || true
   poll 15 group_gone "$pid" || kill -s KILL -- "-$pid" 2>/dev/null || true
-  rm -f "$HOME_DIR/pids/child"
+  rm -f "$HOME_DIR/pids/child.$1"
 }
 group_gone() { ! kill -0 -- "-$1" 2>/dev/null; }
 
@@ -82,7 +86,7 @@ finish() {
   trap '' HUP INT TERM
   trap - EXIT
   set +e
-  end_child
+  end_child $$
   # Services that are just starting have their pid files written before anything is stopped.
   ((${#STARTING[@]} == 0)) || wait "${STARTING[@]}" 2>/dev/null
   unlock_home
@@ -133,7 +137,8 @@ sweep_temp_homes() {
       use_home "$dir"
       pid_of owner >/dev/null && exit 0
       say "an earlier ./dev was killed: stopping and removing what it left in $HOME_DIR"
-      end_child; node_stop; stack_down; wipe_home
+      end_child "$(cut -d' ' -f1 "$HOME_DIR/pids/owner")"
+      node_stop; stack_down; wipe_home
     ) || true
   done
 }
