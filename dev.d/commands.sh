@@ -178,7 +178,8 @@ command_stack() {
 
 command_clean() {
   sweep_temp_homes
-  known_home || { say "nothing to remove in $HOME_DIR"; return 0; }
+  known_home || [[ -d $HOME_DIR/pids ]] || { say "nothing to remove in $HOME_DIR"; return 0; }
+  HOME_DIR=$(cd "$HOME_DIR" && pwd -P)
   ! alive owner || die "./dev run is at work in $HOME_DIR (pid $(pid_of owner)): stop it first"
   end_cleanly
   node_stop

@@ -8,9 +8,9 @@ node_build() {
     need_build
     say "building (the first time takes some minutes)"
     local here=$PWD
-    cd "$ROOT" # cargo and rustup look for their settings from here
+    cd "$ROOT" || exit 1 # cargo and rustup look for their settings from here
     foreground cargo build --release --locked --workspace --bins || die "the build failed"
-    cd "$here"
+    cd "$here" || exit 1
   fi
   [[ -x $(steelyard_bin) ]] || die "there is no program at $(steelyard_bin)"
 }
