@@ -1,12 +1,13 @@
 //! Steelyard moves money between balances, exactly once, in order per balance, at the speed of a
 //! log. Read the modules in this order:
+
 pub mod ledger;
 pub mod wire;
 
 pub mod cold;
 pub mod hot;
+pub mod log;
 
 pub mod processor;
-pub mod log;
 
 pub mod telemetry;

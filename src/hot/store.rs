@@ -106,7 +106,12 @@ impl Store {
         partition: PartitionId,
         generation: Uuid,
     ) -> Self {
-        Self { connection, keys, partition, generation }
+        Self {
+            connection,
+            keys,
+            partition,
+            generation,
+        }
     }
 
     /// Claims the partition for `epoch`. Readers fall back to cold until it is installed.
@@ -192,8 +197,11 @@ impl Store {
     /// Takes the balances that the sink wants published again.
     pub async fn take_stale(&mut self) -> RedisResult<Vec<BalanceId>> {
         let key = self.keys.stale(self.partition);
-        let names: Vec<String> =
-            redis::cmd("SPOP").arg(key).arg(WRITE_MAX).query_async(&mut self.connection).await?;
+        let names: Vec<String> = redis::cmd("SPOP")
+            .arg(key)
+            .arg(WRITE_MAX)
+            .query_async(&mut self.connection)
+            .await?;
         let ids = names.iter().filter_map(|name| Uuid::parse_str(name).ok());
         Ok(ids.map(BalanceId::new).collect())
     }

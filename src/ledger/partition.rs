@@ -189,7 +189,12 @@ impl Partition {
     /// Remembers a reference that was decided at or before the cut this partition started from.
     pub fn remember(&mut self, outcome: &Outcome) {
         if let Some(mark) = outcome.effects.mark {
-            let seen = Seen::new(mark.fingerprint, outcome.offset, outcome.at_ms, mark.decision);
+            let seen = Seen::new(
+                mark.fingerprint,
+                outcome.offset,
+                outcome.at_ms,
+                mark.decision,
+            );
             self.seen.insert(mark.key, seen);
         }
     }
@@ -198,7 +203,8 @@ impl Partition {
     /// outcomes that were folded on it, and those commands are decided again, to the same bytes.
     pub fn forget_later(&mut self) {
         let applied = self.applied;
-        self.seen.retain(|seen| applied.is_some_and(|applied| seen.offset <= applied));
+        self.seen
+            .retain(|seen| applied.is_some_and(|applied| seen.offset <= applied));
     }
 
     /// What a marker says as of the last command; absent before the first one.

@@ -8,12 +8,12 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::ClientContext;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -50,19 +50,25 @@ impl std::fmt::Debug for Inbox {
 impl Inbox {
     /// Reads from `offset` on.
     pub async fn start(&self, offset: u64) -> KafkaResult<()> {
-        let Some(consumer) = self.consumer.upgrade() else { return Ok(()) };
+        let Some(consumer) = self.consumer.upgrade() else {
+            return Ok(());
+        };
         let (topic, partition) = (self.topic.clone(), i32::from(self.partition));
         let seek = move || {
             let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
             consumer.seek(&topic, partition, offset, Duration::from_secs(10))?;
             consumer.resume(&list(&topic, partition))
         };
-        tokio::task::spawn_blocking(seek).await.unwrap_or(Err(KafkaError::Canceled))
+        tokio::task::spawn_blocking(seek)
+            .await
+            .unwrap_or(Err(KafkaError::Canceled))
     }
 
     /// Stops reading; what has arrived is dropped.
     pub fn pause(&self) -> KafkaResult<()> {
-        let Some(consumer) = self.consumer.upgrade() else { return Ok(()) };
+        let Some(consumer) = self.consumer.upgrade() else {
+            return Ok(());
+        };
         consumer.pause(&list(&self.topic, i32::from(self.partition)))
     }
 
@@ -78,7 +84,9 @@ impl Inbox {
 
     /// Says to the group how far this partition is, so that ordinary tools see the lag.
     pub fn commit(&self, next_offset: u64) {
-        let Some(consumer) = self.consumer.upgrade() else { return };
+        let Some(consumer) = self.consumer.upgrade() else {
+            return;
+        };
         let mut offsets = TopicPartitionList::new();
         let offset = Offset::Offset(i64::try_from(next_offset).unwrap_or(i64::MAX));
         let added = offsets.add_partition_offset(&self.topic, i32::from(self.partition), offset);
@@ -131,7 +139,11 @@ impl Context {
     /// Splits the partitions off before they are assigned, so that no record reaches the member's
     /// own queue, and assigns them paused: each starts when its state is restored.
     fn assign(&self, base: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> KafkaResult<()> {
-        let consumer = self.consumer.get().and_then(Weak::upgrade).ok_or(KafkaError::Canceled)?;
+        let consumer = self
+            .consumer
+            .get()
+            .and_then(Weak::upgrade)
+            .ok_or(KafkaError::Canceled)?;
         let mut inboxes = Vec::new();
         for number in numbers(list) {
             list.set_partition_offset(&self.topic, i32::from(number), Offset::Beginning)?;
@@ -142,7 +154,13 @@ impl Context {
             queue.set_nonempty_callback(move || wake.notify_one());
             let topic = self.topic.clone();
             let consumer = Arc::downgrade(&consumer);
-            inboxes.push(Inbox { partition: number, topic, queue, ready, consumer });
+            inboxes.push(Inbox {
+                partition: number,
+                topic,
+                queue,
+                ready,
+                consumer,
+            });
         }
         base.incremental_assign(list)?;
         base.pause(list)?;
@@ -152,7 +170,11 @@ impl Context {
 
     fn revoke(&self, base: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
         let (given_up, wait) = sync_channel(1);
-        if self.changes.send(Change::Revoked(numbers(list), given_up)).is_ok() {
+        if self
+            .changes
+            .send(Change::Revoked(numbers(list), given_up))
+            .is_ok()
+        {
             // Ends when the other side drops its sender; what is not finished by then is a zombie
             // for a moment, which the epoch makes harmless.
             let _ = wait.recv_timeout(HAND_OVER);
@@ -163,7 +185,10 @@ impl Context {
 
 fn numbers(list: &TopicPartitionList) -> Vec<PartitionId> {
     let elements = list.elements();
-    elements.iter().filter_map(|element| element.partition().try_into().ok()).collect()
+    elements
+        .iter()
+        .filter_map(|element| element.partition().try_into().ok())
+        .collect()
 }
 
 /// A member of the processors' group.
@@ -188,7 +213,11 @@ impl Member {
     ) -> KafkaResult<(Self, mpsc::UnboundedReceiver<Change>)> {
         let topic: Arc<str> = options.topics().commands.into();
         let (changes, received) = mpsc::unbounded_channel();
-        let context = Context { topic: topic.clone(), changes, consumer: OnceLock::new() };
+        let context = Context {
+            topic: topic.clone(),
+            changes,
+            consumer: OnceLock::new(),
+        };
         let mut config = options.client();
         config
             .set("group.id", options.group(role))
@@ -197,7 +226,10 @@ impl Member {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("session.timeout.ms", session.as_millis().to_string())
-            .set("heartbeat.interval.ms", (session.as_millis() / 4).max(100).to_string())
+            .set(
+                "heartbeat.interval.ms",
+                (session.as_millis() / 4).max(100).to_string(),
+            )
             .set("fetch.wait.max.ms", "500")
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50")
@@ -211,7 +243,11 @@ impl Member {
         }
         let consumer: Arc<BaseConsumer<Context>> = Arc::new(config.create_with_context(context)?);
         let weak = Arc::downgrade(&consumer);
-        consumer.context().consumer.set(weak).map_err(|_| KafkaError::Canceled)?;
+        consumer
+            .context()
+            .consumer
+            .set(weak)
+            .map_err(|_| KafkaError::Canceled)?;
         consumer.subscribe(&[&topic])?;
         Ok((Self { consumer }, received))
     }
@@ -225,7 +261,11 @@ impl Member {
         self.consumer.unsubscribe();
         for _ in 0..100 {
             self.poll_once();
-            if self.consumer.assignment().is_ok_and(|left| left.count() == 0) {
+            if self
+                .consumer
+                .assignment()
+                .is_ok_and(|left| left.count() == 0)
+            {
                 break;
             }
         }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer,
+};
 use tokio::sync::Notify;
 
 use crate::ledger::PartitionId;
@@ -71,7 +73,8 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, acks: Arc<Acks>) {
         match result {
             Ok(message) => {
-                acks.last_offset.fetch_max(message.offset(), Ordering::AcqRel);
+                acks.last_offset
+                    .fetch_max(message.offset(), Ordering::AcqRel);
             }
             Err((error, message)) => {
                 tracing::error!(%error, topic = message.topic(), partition = message.partition(), "append failed");
@@ -110,7 +113,9 @@ impl LogProducer {
     /// If librdkafka refuses the settings.
     pub fn new(options: &super::Options) -> Result<Self, KafkaError> {
         let producer = options.producer().create_with_context(Context)?;
-        Ok(Self { producer: Arc::new(producer) })
+        Ok(Self {
+            producer: Arc::new(producer),
+        })
     }
 
     /// Enqueues a record; waits while the local queue is full, which is how a broker that is down

@@ -14,9 +14,20 @@ use crate::ledger::PartitionId;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("{topic}/{partition} was trimmed to {low}, but is needed from {from}")]
-    Trimmed { topic: String, partition: PartitionId, from: u64, low: u64 },
+    Trimmed {
+        topic: String,
+        partition: PartitionId,
+        from: u64,
+        low: u64,
+    },
     #[error("{topic}/{partition} gave nothing more for {seconds} s at {at}, before {end}")]
-    Stalled { topic: String, partition: PartitionId, at: u64, end: u64, seconds: u64 },
+    Stalled {
+        topic: String,
+        partition: PartitionId,
+        at: u64,
+        end: u64,
+        seconds: u64,
+    },
     #[error(transparent)]
     Kafka(#[from] KafkaError),
 }
@@ -40,7 +51,12 @@ pub fn read(
     let consumer = open(options)?;
     let (low, _) = watermarks(&consumer, topic, partition)?;
     if from < low {
-        return Err(ReadError::Trimmed { topic: topic.to_owned(), partition, from, low });
+        return Err(ReadError::Trimmed {
+            topic: topic.to_owned(),
+            partition,
+            from,
+            low,
+        });
     }
     let mut list = TopicPartitionList::new();
     let offset = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
@@ -70,7 +86,13 @@ pub fn read(
         }
         if heard.elapsed() > STALL {
             let (topic, seconds) = (topic.to_owned(), STALL.as_secs());
-            return Err(ReadError::Stalled { topic, partition, at: next, end, seconds });
+            return Err(ReadError::Stalled {
+                topic,
+                partition,
+                at: next,
+                end,
+                seconds,
+            });
         }
     }
     Ok(())
@@ -107,5 +129,8 @@ fn watermarks(
 ) -> Result<(u64, u64), KafkaError> {
     let (low, high) =
         consumer.fetch_watermarks(topic, i32::from(partition), Duration::from_secs(10))?;
-    Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
+    Ok((
+        u64::try_from(low).unwrap_or(0),
+        u64::try_from(high).unwrap_or(0),
+    ))
 }

@@ -23,13 +23,20 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
     let tracker = TaskTracker::new();
     let stopping = stop.clone();
     let polling = tracker.spawn_blocking(move || member.poll(&stopping));
-    let mut owners = Owners { shared: shared.clone(), tracker, tasks: HashMap::new() };
+    let mut owners = Owners {
+        shared: shared.clone(),
+        tracker,
+        tasks: HashMap::new(),
+    };
     (shared.report)("processor-group", Err("joining the group".to_owned()));
     follow(&mut owners, &mut changes).await;
     owners.stop_all().await;
     polling.await?;
     let flushing = shared.clone();
-    owners.tracker.spawn_blocking(move || flushing.replies.finish(Duration::from_secs(2))).await?;
+    owners
+        .tracker
+        .spawn_blocking(move || flushing.replies.finish(Duration::from_secs(2)))
+        .await?;
     Ok(())
 }
 
@@ -76,8 +83,10 @@ impl Owners {
     }
 
     async fn stop(&mut self, partitions: &[PartitionId]) {
-        let leaving: Vec<_> =
-            partitions.iter().filter_map(|number| self.tasks.remove(number)).collect();
+        let leaving: Vec<_> = partitions
+            .iter()
+            .filter_map(|number| self.tasks.remove(number))
+            .collect();
         for (stop, _) in &leaving {
             stop.cancel();
         }
@@ -96,7 +105,10 @@ impl Owners {
 fn alarm(shared: &Shared, partition: PartitionId) {
     let label = partition.to_string();
     shared.metrics.violations.with_label_values(&[&label]).inc();
-    tracing::error!(partition, "an invariant is broken; the partition has stopped");
+    tracing::error!(
+        partition,
+        "an invariant is broken; the partition has stopped"
+    );
     let why = "an invariant is broken; see the log".to_owned();
     (shared.report)(&format!("partition-{partition}"), Err(why));
 }

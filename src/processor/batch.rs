@@ -88,7 +88,16 @@ impl Decider {
         let group = shared.log.group("processor");
         let purged_at_ms = partition.log_time_ms();
         let recent = Recent::default();
-        Self { shared, partition, recognizer, prev, epoch, group, recent, purged_at_ms }
+        Self {
+            shared,
+            partition,
+            recognizer,
+            prev,
+            epoch,
+            group,
+            recent,
+            purged_at_ms,
+        }
     }
 
     /// Takes what has arrived, decides it, and enqueues the outcomes. `None` if nothing had.
@@ -111,8 +120,14 @@ impl Decider {
             return Ok(None);
         }
         let metrics = &self.shared.metrics;
-        metrics.stage.with_label_values(&["decide"]).observe(started.elapsed().as_secs_f64());
-        metrics.batch.with_label_values(&["decide"]).observe(gathered.outcomes.len() as f64);
+        metrics
+            .stage
+            .with_label_values(&["decide"])
+            .observe(started.elapsed().as_secs_f64());
+        metrics
+            .batch
+            .with_label_values(&["decide"])
+            .observe(gathered.outcomes.len() as f64);
         self.purge();
         self.publish(gathered).await.map(Some)
     }
@@ -133,22 +148,35 @@ impl Decider {
     /// How many balances and references are in memory.
     pub(super) fn remembered(&self) -> (i64, i64) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        (count(self.partition.resident()), count(self.partition.references()))
+        (
+            count(self.partition.resident()),
+            count(self.partition.references()),
+        )
     }
 
     /// Recognises and decides one record.
     fn one(&mut self, message: &BorrowedMessage<'_>, into: &mut Gathered) -> Result<(), Failure> {
         let offset = u64::try_from(message.offset()).unwrap_or(0);
-        if self.partition.applied().is_some_and(|applied| offset <= applied) {
+        if self
+            .partition
+            .applied()
+            .is_some_and(|applied| offset <= applied)
+        {
             return Ok(());
         }
         let headers = dead_letter::headers(message);
-        let raw = Raw { offset, key: message.key(), value: message.payload(), headers };
+        let raw = Raw {
+            offset,
+            key: message.key(),
+            value: message.payload(),
+            headers,
+        };
         let record = match self.recognizer.recognize(&raw) {
             Ok(record) => record,
             Err(why) => {
                 let reply = self.recognizer.reply(&headers).ok().flatten();
-                into.dead.push(DeadLetter::new(message, &self.group, reply, &why));
+                into.dead
+                    .push(DeadLetter::new(message, &self.group, reply, &why));
                 Record::DeadLetter
             }
         };
@@ -185,7 +213,10 @@ impl Decider {
             }
             (_, None) => None,
         };
-        let reply = outcome.command.as_ref().and_then(|command| command.note.reply.clone());
+        let reply = outcome
+            .command
+            .as_ref()
+            .and_then(|command| command.note.reply.clone());
         if let Some(to) = reply {
             let body = original.unwrap_or_else(|| body.clone());
             into.replies.push(Reply { to, body, replayed });
@@ -222,7 +253,10 @@ impl Decider {
             legs: gathered.legs,
             replies: gathered.replies,
             touched: ids.iter().filter_map(|id| self.touched(*id)).collect(),
-            cut: self.partition.cut().expect("the first record of a log sets its generation"),
+            cut: self
+                .partition
+                .cut()
+                .expect("the first record of a log sets its generation"),
             records: gathered.outcomes.len(),
             decided_at: Instant::now(),
         })
@@ -234,9 +268,17 @@ impl Decider {
     }
 
     fn purge(&mut self) {
-        let horizon = self.partition.setting().map_or(0, |setting| setting.horizon_seconds);
+        let horizon = self
+            .partition
+            .setting()
+            .map_or(0, |setting| setting.horizon_seconds);
         let every_ms = i64::try_from(horizon.saturating_mul(1000) / 16).unwrap_or(i64::MAX);
-        if self.partition.log_time_ms().saturating_sub(self.purged_at_ms) > every_ms.max(1000) {
+        if self
+            .partition
+            .log_time_ms()
+            .saturating_sub(self.purged_at_ms)
+            > every_ms.max(1000)
+        {
             self.partition.forget();
             self.purged_at_ms = self.partition.log_time_ms();
         }
@@ -246,7 +288,10 @@ impl Decider {
         let metrics = &self.shared.metrics;
         let partition = self.partition.id().to_string();
         let status = outcome.decision.status();
-        metrics.commands.with_label_values(&[&partition, status]).inc();
+        metrics
+            .commands
+            .with_label_values(&[&partition, status])
+            .inc();
         let waited = clock::now_ms().saturating_sub(at_ms).max(0) as f64 / 1000.0;
         metrics.stage.with_label_values(&["queue"]).observe(waited);
         if outcome.replay_of.is_some() {
@@ -254,11 +299,18 @@ impl Decider {
         }
         match outcome.decision {
             Decision::Rejected(rejection) if outcome.replay_of.is_none() => {
-                metrics.rejections.with_label_values(&[rejection.slug()]).inc();
+                metrics
+                    .rejections
+                    .with_label_values(&[rejection.slug()])
+                    .inc();
             }
             Decision::Ignored(Ignored::LegGap) => {
                 metrics.leg_gaps.with_label_values(&[&partition]).inc();
-                tracing::error!(partition, offset = outcome.offset, "a leg is missing before this one");
+                tracing::error!(
+                    partition,
+                    offset = outcome.offset,
+                    "a leg is missing before this one"
+                );
             }
             Decision::Ignored(Ignored::Misrouted) => {
                 metrics.misrouted.with_label_values(&[&partition]).inc();
@@ -273,7 +325,10 @@ impl Decider {
             partition,
             offset = outcome.offset,
             reference = outcome.command.as_ref().map(|command| &*command.reference),
-            balance.id = outcome.command.as_ref().map(|command| command.decider().to_string()),
+            balance.id = outcome
+                .command
+                .as_ref()
+                .map(|command| command.decider().to_string()),
             status,
             reason = outcome.decision.reason(),
             "decided"
@@ -291,7 +346,11 @@ pub(super) fn touched(
     let mut text = format!("{} ", balance.state.version).into_bytes();
     let body = BalanceBody::of(id, balance, partition, epoch);
     serde_json::to_writer(&mut text, &body).expect("a balance is plain JSON");
-    Touched { id, offset: balance.offset, text: text.into() }
+    Touched {
+        id,
+        offset: balance.offset,
+        text: text.into(),
+    }
 }
 
 /// The latest answers, bounded by bytes, so that a repeat gets the whole first answer.
@@ -318,8 +377,13 @@ impl Recent {
             self.order.push_back(transaction);
         }
         while self.bytes > RECENT_BYTES {
-            let Some(oldest) = self.order.pop_front() else { break };
-            self.bytes -= self.answers.remove(&oldest).map_or(0, |answer| answer.len());
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            self.bytes -= self
+                .answers
+                .remove(&oldest)
+                .map_or(0, |answer| answer.len());
         }
     }
 }

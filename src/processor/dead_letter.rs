@@ -27,7 +27,9 @@ impl DeadLetter {
         why: &Invalid,
     ) -> Self {
         let mut headers = message.headers().map_or_else(OwnedHeaders::new, |kept| {
-            kept.iter().fold(OwnedHeaders::new(), |headers, header| headers.insert(header))
+            kept.iter().fold(OwnedHeaders::new(), |headers, header| {
+                headers.insert(header)
+            })
         });
         let offset = message.offset().to_be_bytes();
         let partition = message.partition().to_be_bytes();
@@ -45,7 +47,10 @@ impl DeadLetter {
             ("steelyard-reason", why.kind.slug().as_bytes()),
         ];
         for (key, value) in ours {
-            headers = headers.insert(Header { key, value: Some(value) });
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
         }
         let body = serde_json::json!({
             "status": "dead-letter",
@@ -80,8 +85,16 @@ pub(super) async fn publish(
             headers: Some(std::mem::take(&mut letter.headers)),
         };
         producer.append(append, &acks).await?;
-        shared.metrics.dead_letters.with_label_values(&[letter.reason]).inc();
-        tracing::warn!(partition, reason = letter.reason, "a record went to the dead letters");
+        shared
+            .metrics
+            .dead_letters
+            .with_label_values(&[letter.reason])
+            .inc();
+        tracing::warn!(
+            partition,
+            reason = letter.reason,
+            "a record went to the dead letters"
+        );
     }
     acks.wait().await.map(drop)
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::batch::{Batch, Reply, Touched};
-use super::flush::{self, Flush, Books};
+use super::flush::{self, Books, Flush};
 use super::hot::{Hot, Visit};
 use super::{Failure, Shared, restore};
 use crate::ledger::{BalanceId, Cut, PartitionId};
@@ -126,7 +126,10 @@ impl Finisher {
         let position = batch.acks.wait().await?;
         let seconds = batch.decided_at.elapsed().as_secs_f64();
         if batch.records > 0 {
-            metrics.stage.with_label_values(&["publish"]).observe(seconds);
+            metrics
+                .stage
+                .with_label_values(&["publish"])
+                .observe(seconds);
         }
         self.position = position.unwrap_or(self.position);
         if !batch.legs.is_empty() {
@@ -144,7 +147,10 @@ impl Finisher {
         for reply in &batch.replies {
             self.answer(reply).await?;
         }
-        metrics.queue.with_label_values(&[&self.partition.to_string()]).dec();
+        metrics
+            .queue
+            .with_label_values(&[&self.partition.to_string()])
+            .dec();
         Ok(())
     }
 
@@ -158,8 +164,15 @@ impl Finisher {
             self.visited(visit).await?;
         }
         if self.books.publish_again() {
-            self.shared.metrics.republished.with_label_values(&[&self.partition.to_string()]).inc();
-            tracing::warn!(partition = self.partition, "the sink is behind; publishing since its watermark again");
+            self.shared
+                .metrics
+                .republished
+                .with_label_values(&[&self.partition.to_string()])
+                .inc();
+            tracing::warn!(
+                partition = self.partition,
+                "the sink is behind; publishing since its watermark again"
+            );
             self.flushed = None;
         }
         Ok(())
@@ -171,7 +184,11 @@ impl Finisher {
             self.books.accept(accepted);
         }
         if !visit.stale.is_empty() {
-            tracing::warn!(partition = self.partition, balances = visit.stale.len(), "publishing stale balances again");
+            tracing::warn!(
+                partition = self.partition,
+                balances = visit.stale.len(),
+                "publishing stale balances again"
+            );
             drop(self.again.try_send(visit.stale));
         }
         if visit.lost {
@@ -184,22 +201,35 @@ impl Finisher {
     /// to that claim, and once we are as far ourselves install everything touched since the
     /// watermark (the rest is current in cold). Never a rewrite from memory without that look.
     async fn claim_again(&mut self) -> Result<(), Failure> {
-        let Some(cut) = self.cut.clone() else { return Ok(()) };
+        let Some(cut) = self.cut.clone() else {
+            return Ok(());
+        };
         if self.reclaim.is_none() && self.hot.answers().await {
             let epoch = restore::claim(&self.shared, self.partition).await?;
             let (shared, from) = (&self.shared, self.position + 1);
             let decided = restore::decided(shared, self.partition, from, epoch).await?;
-            self.shared.metrics.takeovers.with_label_values(&["hot"]).inc();
+            self.shared
+                .metrics
+                .takeovers
+                .with_label_values(&["hot"])
+                .inc();
             self.reclaim = Some(Reclaim { epoch, decided });
         }
         let ready = |reclaim: &mut Reclaim| reclaim.decided.is_none_or(|d| d <= cut.command_offset);
-        let Some(Reclaim { epoch, .. }) = self.reclaim.take_if(ready) else { return Ok(()) };
+        let Some(Reclaim { epoch, .. }) = self.reclaim.take_if(ready) else {
+            return Ok(());
+        };
         self.epoch = epoch;
         if let Some(accepted) = self.hot.claim(epoch).await? {
             self.books.accept(accepted);
         }
         let since: Vec<Touched> = self.books.since().collect();
-        tracing::info!(partition = self.partition, epoch, balances = since.len(), "installing hot again");
+        tracing::info!(
+            partition = self.partition,
+            epoch,
+            balances = since.len(),
+            "installing hot again"
+        );
         let at = (cut.command_offset, cut.log_time_ms);
         let visit = self.hot.install(since, self.books.accepted(), at).await?;
         if let Some(accepted) = visit.accepted {
@@ -226,10 +256,16 @@ impl Finisher {
     }
 
     async fn answer(&self, reply: &Reply) -> Result<(), AppendFailed> {
-        let correlation = Header { key: CORRELATION_HEADER, value: Some(&*reply.to.correlation) };
+        let correlation = Header {
+            key: CORRELATION_HEADER,
+            value: Some(&*reply.to.correlation),
+        };
         let mut headers = OwnedHeaders::new().insert(correlation);
         if reply.replayed {
-            headers = headers.insert(Header { key: "steelyard-replayed", value: Some("true") });
+            headers = headers.insert(Header {
+                key: "steelyard-replayed",
+                value: Some("true"),
+            });
         }
         let append = Append {
             topic: &reply.to.topic,
@@ -246,7 +282,11 @@ impl Finisher {
     fn measure(&self, cut: &Cut) {
         let partition = self.partition.to_string();
         let applied = i64::try_from(cut.command_offset).unwrap_or(i64::MAX);
-        self.shared.metrics.applied.with_label_values(&[&partition]).set(applied);
+        self.shared
+            .metrics
+            .applied
+            .with_label_values(&[&partition])
+            .set(applied);
     }
 }
 
@@ -265,9 +305,18 @@ pub(super) async fn send_legs(
         let value = record.value.get().as_bytes();
         let seal = hex::encode(shared.secret.seal(key.as_bytes(), value).0);
         let headers = OwnedHeaders::new()
-            .insert(Header { key: leg::HEADER, value: Some(leg::VERSION) })
-            .insert(Header { key: leg::SEAL_HEADER, value: Some(&seal) })
-            .insert(Header { key: leg::ORIGIN_HEADER, value: Some(&origin) });
+            .insert(Header {
+                key: leg::HEADER,
+                value: Some(leg::VERSION),
+            })
+            .insert(Header {
+                key: leg::SEAL_HEADER,
+                value: Some(&seal),
+            })
+            .insert(Header {
+                key: leg::ORIGIN_HEADER,
+                value: Some(&origin),
+            });
         let append = Append {
             topic: &shared.topics.commands,
             partition: Some(i32::from(record.to)),
@@ -277,6 +326,10 @@ pub(super) async fn send_legs(
         };
         producer.append(append, &acks).await?;
     }
-    shared.metrics.legs.with_label_values(&[&origin, kind]).inc_by(legs.len() as u64);
+    shared
+        .metrics
+        .legs
+        .with_label_values(&[&origin, kind])
+        .inc_by(legs.len() as u64);
     Ok(acks)
 }

@@ -44,7 +44,10 @@ impl Books {
     /// Starts from what was touched since the accepted watermark; all of it is published again.
     pub(super) fn new(touched: Vec<Touched>, accepted: Option<u64>) -> Self {
         let dirty = touched.iter().map(|balance| balance.id).collect();
-        let since = touched.into_iter().map(|balance| (balance.id, balance)).collect();
+        let since = touched
+            .into_iter()
+            .map(|balance| (balance.id, balance))
+            .collect();
         Self {
             since,
             dirty,
@@ -69,7 +72,8 @@ impl Books {
         self.moved = Instant::now();
         self.patience = PATIENCE_MIN;
         let dirty = &self.dirty;
-        self.since.retain(|id, balance| balance.offset > accepted || dirty.contains(id));
+        self.since
+            .retain(|id, balance| balance.offset > accepted || dirty.contains(id));
     }
 
     /// Everything touched since the watermark, for hot to be installed anew.
@@ -80,7 +84,9 @@ impl Books {
     /// Whether the sink passed a marker over or fell far behind: then everything since its
     /// watermark is to be published again, at growing intervals (S2).
     pub(super) fn publish_again(&mut self) -> bool {
-        let behind = self.marked.is_some_and(|marked| self.accepted.is_some_and(|x| x < marked));
+        let behind = self
+            .marked
+            .is_some_and(|marked| self.accepted.is_some_and(|x| x < marked));
         if !behind || self.moved.elapsed() < self.patience {
             return false;
         }
@@ -92,13 +98,18 @@ impl Books {
 
     /// Takes what is to be published for a marker at `offset`.
     pub(super) fn take(&mut self, offset: u64) -> Vec<Touched> {
-        if self.marked.is_none_or(|marked| self.accepted.is_none_or(|x| x >= marked)) {
+        if self
+            .marked
+            .is_none_or(|marked| self.accepted.is_none_or(|x| x >= marked))
+        {
             // The sink was up to date until now: its patience starts with this marker.
             self.moved = Instant::now();
         }
         self.marked = Some(offset);
         let ids = std::mem::take(&mut self.dirty);
-        ids.iter().filter_map(|id| self.since.get(id).cloned()).collect()
+        ids.iter()
+            .filter_map(|id| self.since.get(id).cloned())
+            .collect()
     }
 
     /// The sink's watermark, as far as it is known.
@@ -128,21 +139,43 @@ pub(super) async fn publish(
     let acks = Acks::open();
     for balance in &flush.snapshots {
         let key = snapshot_key(balance.id);
-        let json = balance.text.iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
+        let json = balance
+            .text
+            .iter()
+            .position(|byte| *byte == b' ')
+            .map_or(0, |at| at + 1);
         let value = &balance.text[json..];
-        let append =
-            Append { topic, partition: number, key: key.as_bytes(), value, headers: None };
+        let append = Append {
+            topic,
+            partition: number,
+            key: key.as_bytes(),
+            value,
+            headers: None,
+        };
         producer.append(append, &acks).await?;
     }
     acks.wait().await?;
     let marker = MarkerBody::of(&flush.cut, partition, flush.position, epoch);
     let value = serde_json::to_vec(&marker).expect("a marker is plain JSON");
     let key = marker_key(partition);
-    let append =
-        Append { topic, partition: number, key: key.as_bytes(), value: &value, headers: None };
+    let append = Append {
+        topic,
+        partition: number,
+        key: key.as_bytes(),
+        value: &value,
+        headers: None,
+    };
     producer.append_one(append).await?;
     let count = flush.snapshots.len() as u64;
-    shared.metrics.snapshots.with_label_values(&[&partition.to_string()]).inc_by(count);
-    shared.metrics.stage.with_label_values(&["flush"]).observe(started.elapsed().as_secs_f64());
+    shared
+        .metrics
+        .snapshots
+        .with_label_values(&[&partition.to_string()])
+        .inc_by(count);
+    shared
+        .metrics
+        .stage
+        .with_label_values(&["flush"])
+        .observe(started.elapsed().as_secs_f64());
     Ok(flush.cut.command_offset)
 }

@@ -108,7 +108,11 @@ impl Hot {
         let stood = self.before.epoch.is_some();
         if matches!(self.stands, Stands::Claimed) && stood && self.before.offset < accepted {
             tracing::warn!(partition = self.partition, before = ?self.before, "hot is older than cold; emptying it");
-            self.shared.metrics.hot_conflicts.with_label_values(&["older-than-cold"]).inc();
+            self.shared
+                .metrics
+                .hot_conflicts
+                .with_label_values(&["older-than-cold"])
+                .inc();
             if let Err(error) = self.store.wipe().await {
                 self.away(&error);
                 self.stands = Stands::Lost;
@@ -140,7 +144,10 @@ impl Hot {
             self.pending.insert(balance.id, balance);
         }
         if matches!(self.stands, Stands::Lost) {
-            return Ok(Visit { lost: Instant::now() >= self.retry_at, ..Visit::default() });
+            return Ok(Visit {
+                lost: Instant::now() >= self.retry_at,
+                ..Visit::default()
+            });
         }
         if Instant::now() < self.retry_at {
             return Ok(Visit::default());
@@ -150,7 +157,10 @@ impl Hot {
             if chunks.last().is_none_or(|chunk| chunk.len() == WRITE_MAX) {
                 chunks.push(Vec::new());
             }
-            let entry = Entry { id: balance.id, text: balance.text.clone() };
+            let entry = Entry {
+                id: balance.id,
+                text: balance.text.clone(),
+            };
             chunks.last_mut().expect("pushed above").push(entry);
         }
         if chunks.is_empty() {
@@ -179,28 +189,48 @@ impl Hot {
             Stands::At { wrote, tried } => Some((wrote, tried)),
             Stands::Claimed | Stands::Lost => None,
         };
-        let step = Step { epoch: self.epoch, expected, offset, at_ms, installed: whole };
+        let step = Step {
+            epoch: self.epoch,
+            expected,
+            offset,
+            at_ms,
+            installed: whole,
+        };
         let started = Instant::now();
         let written = self.store.write(step, chunk).await;
         let seconds = started.elapsed().as_secs_f64();
-        self.shared.metrics.stage.with_label_values(&["store"]).observe(seconds);
+        self.shared
+            .metrics
+            .stage
+            .with_label_values(&["store"])
+            .observe(seconds);
         match written {
             Ok(Written::Done { accepted, stale }) => {
                 if whole || expected.is_some() {
-                    self.stands = Stands::At { wrote: offset, tried: offset };
+                    self.stands = Stands::At {
+                        wrote: offset,
+                        tried: offset,
+                    };
                 }
                 self.pause = PAUSE_MIN;
                 let stale = match stale {
                     0 => Vec::new(),
                     _ => self.store.take_stale().await.unwrap_or_default(),
                 };
-                Ok(Visit { accepted, stale, lost: false })
+                Ok(Visit {
+                    accepted,
+                    stale,
+                    lost: false,
+                })
             }
             Ok(Written::OtherLog) => Err(Failure::OtherLog),
             Ok(Written::Conflict(position)) => self.conflict(position),
             Err(error) => {
                 if let Stands::At { wrote, .. } = self.stands {
-                    self.stands = Stands::At { wrote, tried: offset };
+                    self.stands = Stands::At {
+                        wrote,
+                        tried: offset,
+                    };
                 }
                 self.away(&error);
                 Ok(Visit::default())
@@ -212,12 +242,25 @@ impl Hot {
     fn conflict(&mut self, position: Position) -> Result<Visit, Failure> {
         let kind = match position {
             Position { epoch: None, .. } => "empty",
-            Position { epoch: Some(epoch), .. } if epoch > self.epoch => "newer",
-            Position { epoch: Some(epoch), .. } if epoch < self.epoch => "lower",
+            Position {
+                epoch: Some(epoch), ..
+            } if epoch > self.epoch => "newer",
+            Position {
+                epoch: Some(epoch), ..
+            } if epoch < self.epoch => "lower",
             Position { .. } => "rolled-back",
         };
-        self.shared.metrics.hot_conflicts.with_label_values(&[kind]).inc();
-        tracing::warn!(partition = self.partition, ?position, kind, "hot is not what its owner last wrote");
+        self.shared
+            .metrics
+            .hot_conflicts
+            .with_label_values(&[kind])
+            .inc();
+        tracing::warn!(
+            partition = self.partition,
+            ?position,
+            kind,
+            "hot is not what its owner last wrote"
+        );
         if let (Some(epoch), "newer") = (position.epoch, kind) {
             return Err(Failure::Zombie(epoch));
         }
@@ -230,11 +273,18 @@ impl Hot {
             );
         }
         self.stands = Stands::Lost;
-        Ok(Visit { lost: true, ..Visit::default() })
+        Ok(Visit {
+            lost: true,
+            ..Visit::default()
+        })
     }
 
     fn away(&mut self, error: &redis::RedisError) {
-        self.shared.metrics.hot_errors.with_label_values(&[&self.partition.to_string()]).inc();
+        self.shared
+            .metrics
+            .hot_errors
+            .with_label_values(&[&self.partition.to_string()])
+            .inc();
         if self.pause == PAUSE_MIN {
             tracing::warn!(partition = self.partition, %error, "redis does not answer; going on without");
         }

@@ -69,7 +69,12 @@ pub struct Options {
     #[arg(long, env = "STEELYARD_REPLY_TOPICS", value_delimiter = ',')]
     pub reply_topics: Vec<String>,
     /// Seals legs between partitions: at least 16 bytes, the same at every processor.
-    #[arg(long, env = "STEELYARD_LEG_SECRET", hide_env_values = true, default_value = "")]
+    #[arg(
+        long,
+        env = "STEELYARD_LEG_SECRET",
+        hide_env_values = true,
+        default_value = ""
+    )]
     pub leg_secret: String,
 }
 
@@ -96,13 +101,18 @@ pub struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
 /// What [`Shared`] is made of.
 #[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "it holds a closure and secrets")]
+#[expect(
+    missing_debug_implementations,
+    reason = "it holds a closure and secrets"
+)]
 pub struct Parts {
     pub options: Options,
     pub log: log::Options,
@@ -140,7 +150,10 @@ impl Shared {
 
     /// The producer of outcomes, legs and snapshots; a new one after the last one broke.
     fn producer(&self) -> Result<LogProducer, KafkaError> {
-        let mut producer = self.producer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut producer = self
+            .producer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if producer.broken() {
             *producer = LogProducer::new(&self.log)?;
         }
@@ -159,7 +172,9 @@ enum Failure {
     Append(#[from] log::producer::AppendFailed),
     #[error("a later owner, of epoch {0}, has the partition")]
     Zombie(u64),
-    #[error("redis holds another log's balances under this prefix; give this one a prefix of its own or empty it")]
+    #[error(
+        "redis holds another log's balances under this prefix; give this one a prefix of its own or empty it"
+    )]
     OtherLog,
     #[error("redis: {0}")]
     EvictionPolicy(String),

@@ -33,8 +33,16 @@ pub(super) async fn own(shared: Arc<Shared>, inbox: Inbox, stop: CancellationTok
             Ok(()) => break,
             Err(failure) => {
                 let text = failure.to_string();
-                tracing::warn!(partition = inbox.partition, failure = text, "the ownership ended; taking over again");
-                shared.metrics.takeovers.with_label_values(&[failure.slug()]).inc();
+                tracing::warn!(
+                    partition = inbox.partition,
+                    failure = text,
+                    "the ownership ended; taking over again"
+                );
+                shared
+                    .metrics
+                    .takeovers
+                    .with_label_values(&[failure.slug()])
+                    .inc();
                 (shared.report)(&check, Err(text));
                 if matches!(failure, Failure::Zombie(_)) {
                     // The group will tell within a session who has the partition; claiming it
@@ -49,7 +57,11 @@ pub(super) async fn own(shared: Arc<Shared>, inbox: Inbox, stop: CancellationTok
         }
         pause = (pause * 2).min(PAUSE_MAX.max(pause));
     }
-    shared.metrics.epoch.remove_label_values(&[&inbox.partition.to_string()]).ok();
+    shared
+        .metrics
+        .epoch
+        .remove_label_values(&[&inbox.partition.to_string()])
+        .ok();
     (shared.report)(&check, Ok(()));
 }
 
@@ -81,9 +93,17 @@ async fn once(
     *pause = PAUSE_MIN;
     let partition = inbox.partition.to_string();
     let epoch = i64::try_from(restored.epoch).unwrap_or(i64::MAX);
-    shared.metrics.epoch.with_label_values(&[&partition]).set(epoch);
-    let decider =
-        Decider::new(shared.clone(), restored.partition, restored.hash, restored.epoch);
+    shared
+        .metrics
+        .epoch
+        .with_label_values(&[&partition])
+        .set(epoch);
+    let decider = Decider::new(
+        shared.clone(),
+        restored.partition,
+        restored.hash,
+        restored.epoch,
+    );
     let (again, asked) = mpsc::channel(4);
     let start = Start {
         epoch: restored.epoch,
@@ -125,8 +145,16 @@ async fn decide(
         };
         let Some(batch) = batch else { continue };
         let (balances, references) = decider.remembered();
-        shared.metrics.balances.with_label_values(&[&partition]).set(balances);
-        shared.metrics.references.with_label_values(&[&partition]).set(references);
+        shared
+            .metrics
+            .balances
+            .with_label_values(&[&partition])
+            .set(balances);
+        shared
+            .metrics
+            .references
+            .with_label_values(&[&partition])
+            .set(references);
         queue.inc();
         if batches.send(batch).await.is_err() {
             break;

@@ -49,42 +49,40 @@ pub(super) async fn take_over(
     let mut hot = Hot::new(shared, number, epoch);
     hot.claim(epoch).await?;
     let base = base::base(&shared.pool, number).await?;
-    if let Some(marker) = &base.marker
-        && marker.generation != shared.generation
-    {
-        return Err(Failure::OtherGeneration(marker.generation));
-    }
     let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
-    let (log, topic) = (shared.log.clone(), shared.topics.outcomes.clone());
-    let count = shared.partitions;
-    let folding = tokio::task::spawn_blocking(move || {
-        let fold = Fold::new(base, number, count)?;
-        fold.run(&log, &topic, epoch)
-    });
-    let mut fold = folding.await.map_err(|panic| match panic.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => Failure::Append(crate::log::producer::AppendFailed),
-    })??;
-    send_legs(shared, number, &fold.legs, "sent-again").await?.wait().await?;
+    let mut fold = fold(shared, number, base, epoch).await?;
+    send_legs(shared, number, &fold.legs, "sent-again")
+        .await?
+        .wait()
+        .await?;
     let ids = fold.partition.take_touched();
-    let present = ids.iter().filter_map(|id| Some((*id, fold.partition.balance(*id)?)));
-    let touched: Vec<Touched> =
-        present.map(|(id, balance)| touched(id, balance, number, epoch)).collect();
+    let present = ids
+        .iter()
+        .filter_map(|id| Some((*id, fold.partition.balance(*id)?)));
+    let touched: Vec<Touched> = present
+        .map(|(id, balance)| touched(id, balance, number, epoch))
+        .collect();
     let cut = fold.partition.cut();
     if let Some(cut) = &cut {
         let at = (cut.command_offset, cut.log_time_ms);
         hot.install(touched.iter().cloned(), accepted, at).await?;
     }
     let next = fold.last.map_or(0, |last| last + 1);
-    let (log, topic) = (shared.log.clone(), shared.topics.commands.clone());
-    let bounds = tokio::task::spawn_blocking(move || reader::bounds(&log, &topic, number));
-    let (low, _) = bounds.await.unwrap_or(Ok((0, 0)))?;
-    if next < low {
-        return Err(Failure::CommandsTrimmed { needed: next, low });
-    }
+    check_commands(shared, number, next).await?;
     let seconds = started.elapsed().as_secs_f64();
-    shared.metrics.stage.with_label_values(&["takeover"]).observe(seconds);
-    tracing::info!(partition = number, epoch, next, seconds, legs = fold.legs.len(), "partition taken over");
+    shared
+        .metrics
+        .stage
+        .with_label_values(&["takeover"])
+        .observe(seconds);
+    tracing::info!(
+        partition = number,
+        epoch,
+        next,
+        seconds,
+        legs = fold.legs.len(),
+        "partition taken over"
+    );
     Ok(Restored {
         partition: fold.partition,
         hash: fold.hash.unwrap_or(NO_HASH),
@@ -98,11 +96,53 @@ pub(super) async fn take_over(
     })
 }
 
+/// Folds the outcomes after `base` up to the claim at `epoch`.
+async fn fold(
+    shared: &Shared,
+    number: PartitionId,
+    base: Base,
+    epoch: u64,
+) -> Result<Fold, Failure> {
+    if let Some(marker) = &base.marker
+        && marker.generation != shared.generation
+    {
+        return Err(Failure::OtherGeneration(marker.generation));
+    }
+    let (log, topic) = (shared.log.clone(), shared.topics.outcomes.clone());
+    let count = shared.partitions;
+    let folding = tokio::task::spawn_blocking(move || {
+        Fold::new(base, number, count)?.run(&log, &topic, epoch)
+    });
+    match folding.await {
+        Ok(folded) => folded,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(broken) => std::panic::resume_unwind(broken),
+            Err(_) => Err(Failure::Kafka(rdkafka::error::KafkaError::Canceled)),
+        },
+    }
+}
+
+/// Whether `commands` still holds everything from `next` on.
+async fn check_commands(shared: &Shared, number: PartitionId, next: u64) -> Result<(), Failure> {
+    let (log, topic) = (shared.log.clone(), shared.topics.commands.clone());
+    let bounds = tokio::task::spawn_blocking(move || reader::bounds(&log, &topic, number));
+    let canceled = |_| Ok((0, 0));
+    let (low, _) = bounds.await.unwrap_or_else(canceled)?;
+    match next < low {
+        true => Err(Failure::CommandsTrimmed { needed: next, low }),
+        false => Ok(()),
+    }
+}
+
 /// Appends a claim record: its offset is the epoch.
 pub(super) async fn claim(shared: &Shared, partition: PartitionId) -> Result<u64, Failure> {
     let body = ClaimBody {
         partition,
-        instance: shared.options.instance.clone().unwrap_or_else(|| "unnamed".to_owned()),
+        instance: shared
+            .options
+            .instance
+            .clone()
+            .unwrap_or_else(|| "unnamed".to_owned()),
         generation: shared.generation,
         at: Time(clock::now_ms()),
     };
@@ -128,7 +168,9 @@ pub(super) async fn decided(
     let reading = tokio::task::spawn_blocking(move || {
         let mut decided = None;
         reader::read(&log, &topic, partition, from, epoch, |message| {
-            let body = message.payload().and_then(|value| OutcomeBody::parse(value).ok());
+            let body = message
+                .payload()
+                .and_then(|value| OutcomeBody::parse(value).ok());
             decided = decided.max(body.map(|body| body.offset));
             true
         })
@@ -160,7 +202,9 @@ impl Fold {
             return Ok(Self::at(Partition::new(number, count), None, None, 0));
         };
         let watermark = marker.command_offset;
-        let cut = marker.to_cut().map_err(|e| Failure::BadOutcome(watermark, e.to_string()))?;
+        let cut = marker
+            .to_cut()
+            .map_err(|e| Failure::BadOutcome(watermark, e.to_string()))?;
         let partition = Partition::from_cut(number, &cut, base.balances, base.seen);
         assert!(
             partition.cut().as_ref() == Some(&cut),
@@ -212,9 +256,10 @@ impl Fold {
             (Some(base), folded) if folded.is_none_or(|folded| folded < base) => {
                 Err(Failure::Torn { folded, base })
             }
-            (Some(base), _) if self.hash.is_none() => {
-                Err(Failure::Torn { folded: self.last, base })
-            }
+            (Some(base), _) if self.hash.is_none() => Err(Failure::Torn {
+                folded: self.last,
+                base,
+            }),
             _ => {
                 self.partition.forget_later();
                 Ok(self)
