@@ -6,4 +6,6 @@ pub mod wire;
 pub mod hot;
 pub mod log;
 
+pub mod cli;
+pub mod config;
 pub mod telemetry;
