@@ -10,4 +10,6 @@ pub mod log;
 
 pub mod processor;
 
+pub mod cli;
+pub mod config;
 pub mod telemetry;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// How to reach hot.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Redis URL; `rediss://` for TLS.
     #[arg(

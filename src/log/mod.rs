@@ -7,11 +7,17 @@
 pub mod consumer;
 pub mod producer;
 pub mod reader;
+pub mod admin;
+pub mod apply;
+pub mod drift;
+pub mod genesis;
+pub mod topics;
 
 use rdkafka::ClientConfig;
 
 /// How to reach the log.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Kafka bootstrap servers, comma separated.
     #[arg(
