@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::wire::Secret;
-use crate::{hot, log, telemetry};
+use crate::{cold, hot, log, processor, telemetry};
 
 /// The configuration of a role.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,8 +18,12 @@ pub struct Config {
     pub topics: log::topics::Options,
     #[command(flatten, next_help_heading = "Redis")]
     pub hot: hot::Options,
+    #[command(flatten, next_help_heading = "Postgres")]
+    pub cold: cold::Options,
     #[command(flatten, next_help_heading = "Processing")]
     pub process: Process,
+    #[command(flatten)]
+    pub processor: processor::Options,
     #[command(flatten, next_help_heading = "Operations")]
     pub telemetry: telemetry::Options,
     /// How long a stop may take until what is left is dropped.

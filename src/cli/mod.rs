@@ -61,7 +61,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exi
         Command::Sink(config) => serve::run(Role::Sink, *config, settings(&matches)).await,
         Command::All(config) => serve::run(Role::All, *config, settings(&matches)).await,
         Command::Topics(args) => topics::run(&args).await,
-        Command::Migrate(_) => anyhow::bail!("this build has no cold store"),
+        Command::Migrate(config) => serve::migrate(*config).await,
         Command::Audit(_) => anyhow::bail!("this build has no audit"),
         Command::Config(args) => config::run(&args, &settings(&matches)),
     }

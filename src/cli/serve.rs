@@ -6,6 +6,7 @@
 //! time is dropped. A second signal exits at once.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::config::{Setting, to_json};
 use crate::config::Config;
 use crate::log::admin::{self, Verified};
+use crate::processor;
 use crate::telemetry;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::ops::{self, Ops, Overview};
@@ -146,8 +148,8 @@ fn start(role: Role, parts: &Parts, services: &Services, verified: Verified) -> 
         Ok(())
     };
     if role.runs(Role::Processor) {
-        let _secret = parts.config.leg_secret()?;
-        services.start("processor", idle(parts.stop.clone()));
+        let parts = processor_parts(parts, verified)?;
+        services.start("processor", processor::run(parts, services.stop.clone()));
     }
     if role.runs(Role::Sink) {
         services.start("sink", idle(parts.stop.clone()));
@@ -156,6 +158,42 @@ fn start(role: Role, parts: &Parts, services: &Services, verified: Verified) -> 
         services.start("ingress", idle(parts.stop.clone()));
     }
     Ok(())
+}
+
+fn processor_parts(parts: &Parts, verified: Verified) -> anyhow::Result<processor::Parts> {
+    let config = &parts.config;
+    Ok(processor::Parts {
+        secret: config.leg_secret()?,
+        options: config.processor.clone(),
+        log: config.log.clone(),
+        hot: config.hot.clone(),
+        pool: config.cold.connect()?,
+        partitions: verified.partitions,
+        generation: verified.generation,
+        metrics: processor::Metrics::new(&parts.registry)?,
+        report: reporter(&parts.health),
+    })
+}
+
+/// Tells readiness under a check's name.
+fn reporter(health: &Health) -> processor::Report {
+    let health = health.clone();
+    Arc::new(move |check, state| match state {
+        Ok(()) => health.set(check, State::Ok),
+        Err(why) => health.set(check, State::waiting(why)),
+    })
+}
+
+/// Brings the schema of Postgres up to date.
+///
+/// # Errors
+/// If Postgres cannot be reached or a migration fails.
+pub async fn migrate(config: Config) -> anyhow::Result<ExitCode> {
+    telemetry::init(&config.telemetry)?;
+    let pool = config.cold.connect()?;
+    config.cold.migrate(&pool).await.context("postgres")?;
+    println!("schema {} is up to date", config.cold.database_schema);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve_ops(
