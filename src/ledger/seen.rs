@@ -95,11 +95,6 @@ impl SeenMap {
             .retain(|_, seen| seen.counts_at(at_ms, horizon_seconds));
     }
 
-    /// Keeps what `keep` says.
-    pub fn retain(&mut self, keep: impl Fn(&Seen) -> bool) {
-        self.entries.retain(|_, seen| keep(seen));
-    }
-
     pub fn reserve(&mut self, additional: usize) {
         self.entries.reserve(additional);
     }

@@ -260,10 +260,7 @@ impl Fold {
                 folded: self.last,
                 base,
             }),
-            _ => {
-                self.partition.forget_later();
-                Ok(self)
-            }
+            _ => Ok(self),
         }
     }
 
