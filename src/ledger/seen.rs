@@ -99,6 +99,11 @@ impl SeenMap {
         self.entries.reserve(additional);
     }
 
+    /// Everything remembered, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (SeenKey, &Seen)> {
+        self.entries.iter().map(|(key, seen)| (*key, seen))
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }
