@@ -2,11 +2,14 @@
 //! every decision it checks what no test has to say:
 //!
 //! - a partition that folds the outcomes' bytes has the state of the one that decided;
+//! - a repeat names the transaction that it repeats (L4);
 //! - a rejection, an ignored record and a repeat leave the balances as they were (L4, L6);
 //! - an owner that starts again from any point writes the same bytes.
 
+use std::collections::HashMap;
+
 use super::super::{
-    Balance, BalanceId, Cut, Decision, Outcome, Partition, PartitionId, Seen, SeenKey,
+    Balance, BalanceId, Cut, Decision, Outcome, Partition, PartitionId, SeenKey, TransactionId,
 };
 use super::message::{Message, recognizer};
 use crate::ledger::seen::SeenMap;
@@ -23,6 +26,8 @@ pub(crate) struct Node {
     pub(super) log: Vec<(i64, Message)>,
     pub(crate) outcomes: Vec<Vec<u8>>,
     base: Option<Base>,
+    /// The transaction of every reference that is at home here.
+    transactions: HashMap<SeenKey, TransactionId>,
     /// Per destination, every leg sent so far.
     pub(crate) sent: Vec<Vec<Message>>,
     /// Per destination, how many of them the owner has appended there.
@@ -46,6 +51,7 @@ impl Node {
             log: Vec::new(),
             outcomes: Vec::new(),
             base: None,
+            transactions: HashMap::new(),
             sent: vec![Vec::new(); none],
             appended: vec![0; none],
         }
@@ -64,13 +70,18 @@ impl Node {
         let changes = match outcome.decision {
             Decision::Applied | Decision::Forwarded => outcome.replay_of.is_none(),
             Decision::Returned(_) => true,
-            Decision::Rejected(_) | Decision::Ignored(_) => false,
+            Decision::Rejected(_) => outcome
+                .effects
+                .received
+                .is_some_and(|_| !outcome.legs.is_empty()),
+            Decision::Ignored(_) => false,
         };
         assert_eq!(
             changes,
             !outcome.effects.entries.is_empty(),
             "{outcome:?} has entries if and only if it does something"
         );
+        self.check_transaction(&outcome);
         fold(&mut self.shadow, &bytes);
         assert_eq!(
             state(&self.shadow),
@@ -82,6 +93,21 @@ impl Node {
         }
         self.outcomes.push(bytes);
         Some(outcome)
+    }
+
+    fn check_transaction(&mut self, outcome: &Outcome) {
+        let at_home = |transaction: &TransactionId| transaction.home() == self.partition.id();
+        let Some(transaction) = outcome.transaction.filter(at_home) else {
+            return;
+        };
+        let key = outcome.command.as_ref().unwrap().seen_key;
+        match outcome.replay_of {
+            None => self.transactions.insert(key, transaction),
+            Some(_) => {
+                assert_eq!(self.transactions.get(&key), Some(&transaction), "L4");
+                None
+            }
+        };
     }
 
     /// Keeps what a sink would have as of now, as a base for [`Node::restart`].
@@ -142,9 +168,7 @@ impl Base {
             let body = OutcomeBody::parse(bytes).unwrap();
             let outcome = body.to_ledger(&mut decoder).unwrap();
             if let Some(mark) = outcome.effects.mark {
-                let (at_ms, fingerprint) = (outcome.at_ms, mark.fingerprint);
-                let remembered = Seen::new(fingerprint, outcome.offset, at_ms, mark.decision);
-                seen.insert(mark.key, remembered);
+                seen.insert(mark.key, mark.seen(outcome.at_ms));
             }
         }
         let balances = self.balances.iter().map(|bytes| {
