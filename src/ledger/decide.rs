@@ -157,6 +157,7 @@ impl Turn<'_> {
         self.outcome.decision = decision;
         self.outcome.effects.mark = Some(Mark {
             key,
+            transaction,
             fingerprint,
             decision: remembered,
         });

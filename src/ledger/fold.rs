@@ -6,7 +6,6 @@
 use super::balance::{Balance, State};
 use super::outcome::{Decision, Direction, Effects, Entry, Terms};
 use super::partition::Partition;
-use super::seen::Seen;
 
 /// Folds the decision on command `offset` into `partition`.
 ///
@@ -39,8 +38,7 @@ pub(super) fn fold(
     );
     fold_legs(partition, effects);
     if let Some(mark) = effects.mark {
-        let seen = Seen::new(mark.fingerprint, offset, at_ms, mark.decision);
-        partition.seen.insert(mark.key, seen);
+        partition.seen.insert(mark.key, mark.seen(at_ms));
     }
     if let Some(setting) = effects.setting {
         partition.setting = Some(setting);

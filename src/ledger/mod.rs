@@ -35,10 +35,12 @@ pub mod route;
 pub mod seen;
 pub mod walk;
 
-// #[cfg(test)]
-// mod properties;
-// #[cfg(test)]
-// mod tests;
+#[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows fails"
+)]
+mod tests;
 
 pub use amount::{Amount, AmountError};
 pub use asset::Asset;

@@ -42,7 +42,8 @@ impl Fingerprint {
 pub struct Seen {
     /// The first 64 bits of the fingerprint.
     pub fingerprint: u64,
-    /// The command that decided it, in this partition.
+    /// The offset that its transaction's id holds: that of the command at home, whichever record
+    /// decided it.
     pub offset: u64,
     /// When, in whole seconds of log time.
     pub at_seconds: u32,
@@ -97,6 +98,11 @@ impl SeenMap {
 
     pub fn reserve(&mut self, additional: usize) {
         self.entries.reserve(additional);
+    }
+
+    /// Everything remembered, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (SeenKey, &Seen)> {
+        self.entries.iter().map(|(key, seen)| (*key, seen))
     }
 
     pub fn len(&self) -> usize {
