@@ -26,6 +26,7 @@ mod batch;
 mod dead_letter;
 mod finish;
 mod flush;
+mod gauges;
 mod hot;
 pub mod metrics;
 mod partition;
