@@ -59,6 +59,15 @@ struct Visit<'a> {
     carried: &'a [Carried],
 }
 
+/// A refused transaction on its way back.
+struct Undo<'a> {
+    transaction: TransactionId,
+    command: &'a Arc<Command>,
+    /// What this stop had sent on.
+    carried: &'a [Carried],
+    reason: Rejection,
+}
+
 impl Turn<'_> {
     fn route(&mut self, command: &Arc<Command>) {
         let owner = partition_of(command.decider(), self.partition.count);
@@ -216,7 +225,15 @@ impl Turn<'_> {
                 carried,
                 reason,
             } => {
-                self.unwind(leg.from, command, carried);
+                self.unwind(
+                    leg.from,
+                    &Undo {
+                        transaction: *transaction,
+                        command,
+                        carried,
+                        reason: *reason,
+                    },
+                );
                 let (returned, refused) =
                     (Decision::Returned(*reason), Decision::Rejected(*reason));
                 self.conclude(command, *transaction, returned, refused);
@@ -322,39 +339,18 @@ impl Turn<'_> {
         Ok(legs)
     }
 
-    /// Refused at a later stop: everything that came here goes back where it was taken.
+    /// Refused at a later stop: nothing happened here, and what came goes back the way it came.
     fn turn_back(&mut self, visit: &Visit<'_>, reason: Rejection) {
-        let Some(before) = visit
-            .index
-            .checked_sub(1)
-            .and_then(|at| visit.stops.get(at))
-        else {
-            return;
-        };
-        let postings = visit.command.postings();
-        let mut draft = Draft::new(self.partition, postings.len());
-        for money in visit.carried {
-            draft
-                .arrive(before.partition, *money)
-                .expect("transit has room for what is on it");
-        }
-        for stop in visit.stops.iter().take(visit.index) {
-            let carried = walk::debits_at(postings, stop.partition, self.partition.count);
-            for money in &carried {
-                draft
-                    .leave(stop.partition, *money)
-                    .expect("transit has room for what is on it");
-            }
-            let (transaction, command) = (visit.transaction, visit.command.clone());
+        let before = visit.index.checked_sub(1);
+        if let Some(before) = before.and_then(|before| visit.stops.get(before)) {
             let step = Step::Unwind {
-                transaction,
-                command,
-                carried,
+                transaction: visit.transaction,
+                command: visit.command.clone(),
+                carried: visit.carried.to_vec(),
                 reason,
             };
-            self.send(stop.partition, stop.key, step);
+            self.send(before.partition, before.key, step);
         }
-        self.outcome.effects.entries = draft.entries;
     }
 
     fn settle(&mut self, from: PartitionId, command: &Command, carried: &[Carried]) {
@@ -370,20 +366,44 @@ impl Turn<'_> {
         self.outcome.effects.entries = draft.entries;
     }
 
-    fn unwind(&mut self, from: PartitionId, command: &Command, carried: &[Carried]) {
+    /// The walk back: undoes this stop's part, and hands on what had come from the stop before.
+    fn unwind(&mut self, from: PartitionId, undo: &Undo<'_>) {
+        let Undo {
+            transaction,
+            command,
+            carried,
+            reason,
+        } = *undo;
         let (here, count) = (self.partition.id, self.partition.count);
-        let mut draft = Draft::new(self.partition, command.postings().len());
-        for money in carried {
-            draft
-                .arrive(from, *money)
-                .expect("transit has room for what is on it");
-        }
-        let postings = command.postings().iter();
-        for posting in postings.filter(|p| partition_of(p.source.id, count) == here) {
-            draft.give_back(posting.source.id, posting.amount);
+        let postings = command.postings();
+        let mut draft = Draft::new(self.partition, postings.len().saturating_mul(2));
+        let mut returned = carried.to_vec();
+        for posting in postings
+            .iter()
+            .filter(|p| partition_of(p.source.id, count) == here)
+        {
+            if !draft.give_back(posting.source.id, posting.amount) {
+                walk::take(&mut returned, posting.asset, posting.amount);
+            }
         }
         for posting in self.credits_here(command) {
             draft.resolve(posting.destination.id, posting.amount, Direction::Release);
+        }
+        for money in &returned {
+            draft.come_back(from, *money);
+        }
+        let stops = walk::stops(postings, count);
+        if let Some((stop, carried)) = walk::before(postings, &stops, here, count) {
+            for money in &carried {
+                draft.go_back(stop.partition, *money);
+            }
+            let step = Step::Unwind {
+                transaction,
+                command: command.clone(),
+                carried,
+                reason,
+            };
+            self.send(stop.partition, stop.key, step);
         }
         self.outcome.effects.entries = draft.entries;
     }

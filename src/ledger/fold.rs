@@ -23,10 +23,10 @@ pub(super) fn fold(
         "P1: command {offset} comes after {:?}",
         partition.applied
     );
-    let refused = matches!(decision, Decision::Rejected(_)) && effects.received.is_none();
+    let refused = matches!(decision, Decision::Rejected(_) | Decision::Ignored(_));
     assert!(
         !refused || effects.entries.is_empty(),
-        "L6: a rejected command has no entries"
+        "L6: a refused or ignored record has no entries"
     );
     for entry in &effects.entries {
         fold_entry(partition, offset, decision, entry);

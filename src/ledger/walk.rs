@@ -2,6 +2,10 @@
 //!
 //! Home is the partition of the first source. Then come the other partitions with debits, then
 //! those with credits only, each in the order the postings name them. The last stop decides.
+//! If a stop refuses, the walk turns back there: each stop undoes its own part and hands the money
+//! to the one before it, over the pair of transit balances that it came by. Taking back what one
+//! gave always fits, so a walk back cannot be refused.
+//!
 //! Where the money goes is a function of the command alone, so every stop computes the same walk
 //! and a leg carries nothing but the command, its place and the money taken so far.
 
@@ -48,7 +52,8 @@ pub enum Step {
         command: Arc<Command>,
         carried: Vec<Carried>,
     },
-    /// It was refused: give back what you took, release what you reserved.
+    /// It was refused: give back what you took, release what you reserved, and hand the rest to the
+    /// stop before you.
     Unwind {
         transaction: TransactionId,
         command: Arc<Command>,
@@ -161,15 +166,31 @@ pub fn add(carried: &mut Vec<Carried>, asset: Asset, amount: Amount) {
     }
 }
 
-/// What `postings` debit in `partition`, by asset.
-pub fn debits_at(postings: &[Posting], partition: PartitionId, count: PartitionId) -> Vec<Carried> {
-    let mut sum = Vec::new();
+/// Takes `amount` of `asset` out of what is carried.
+pub fn take(carried: &mut Vec<Carried>, asset: Asset, amount: Amount) {
+    for money in carried.iter_mut().filter(|money| money.asset == asset) {
+        money.amount = money.amount.saturating_sub(amount.minor());
+    }
+    carried.retain(|money| money.amount > 0);
+}
+
+/// The stop before `here`, and what it carried here: the debits of all stops up to it.
+pub fn before(
+    postings: &[Posting],
+    stops: &[Stop],
+    here: PartitionId,
+    count: PartitionId,
+) -> Option<(Stop, Vec<Carried>)> {
+    let index = stops.iter().position(|stop| stop.partition == here)?;
+    let visited = stops.get(..index)?;
+    let mut carried = Vec::new();
     for posting in postings {
-        if partition_of(posting.source.id, count) == partition {
-            add(&mut sum, posting.asset, posting.amount);
+        let source = partition_of(posting.source.id, count);
+        if visited.iter().any(|stop| stop.partition == source) {
+            add(&mut carried, posting.asset, posting.amount);
         }
     }
-    sum
+    visited.last().map(|stop| (*stop, carried))
 }
 
 /// What `postings` credit in `partition`, by asset.

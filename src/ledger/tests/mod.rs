@@ -5,6 +5,7 @@
 
 mod balances;
 pub(super) mod cluster;
+mod extremes;
 mod legs;
 pub(super) mod message;
 pub(super) mod names;

@@ -69,12 +69,8 @@ impl Node {
         }
         let changes = match outcome.decision {
             Decision::Applied | Decision::Forwarded => outcome.replay_of.is_none(),
-            Decision::Returned(_) => true,
-            Decision::Rejected(_) => outcome
-                .effects
-                .received
-                .is_some_and(|_| !outcome.legs.is_empty()),
-            Decision::Ignored(_) => false,
+            Decision::Returned(_) => !outcome.effects.entries.is_empty(),
+            Decision::Rejected(_) | Decision::Ignored(_) => false,
         };
         assert_eq!(
             changes,
