@@ -5,3 +5,4 @@
 
 mod kafka_road;
 mod support;
+mod takeover;

@@ -72,6 +72,49 @@ impl World {
         self.send(sent).await
     }
 
+    /// Sends many commands, each keyed by its deciding balance, without waiting in between.
+    pub async fn send_all(&self, commands: &[(uuid::Uuid, Value)]) {
+        let producer: FutureProducer = self
+            .config()
+            .set("partitioner", "murmur2_random")
+            .set("enable.idempotence", "true")
+            .create()
+            .expect("a producer");
+        let topic = self.topic("commands");
+        let texts: Vec<(String, String)> = commands
+            .iter()
+            .map(|(key, body)| (key.to_string(), body.to_string()))
+            .collect();
+        let sending = texts.iter().map(|(key, value)| {
+            producer.send(FutureRecord::to(&topic).key(key).payload(value), PATIENCE)
+        });
+        for delivered in futures::future::join_all(sending).await {
+            delivered.expect("the record is delivered");
+        }
+    }
+
+    /// Waits until every reference has its final outcome; the outcomes that are not repeats.
+    pub async fn all_decided(&self, references: &[String]) -> Vec<Value> {
+        let topic = self.topic("outcomes");
+        until("all outcomes", async || {
+            let records = self.records(&topic, None);
+            let bodies = records.iter().filter_map(json_of).filter(|body| {
+                ["applied", "rejected"].contains(&body["status"].as_str().unwrap_or_default())
+                    && body["replay_of"].is_null()
+            });
+            let mut found = std::collections::HashMap::new();
+            for body in bodies {
+                let reference = body["reference"].as_str().unwrap_or_default().to_owned();
+                found.insert(reference, body);
+            }
+            references
+                .iter()
+                .map(|reference| found.get(reference).cloned())
+                .collect()
+        })
+        .await
+    }
+
     /// The outcome of the command at `offset` of `partition`.
     pub async fn outcome(&self, (partition, offset): (i32, i64)) -> Value {
         let topic = self.topic("outcomes");
