@@ -44,6 +44,10 @@ impl<'a> Draft<'a> {
         }
     }
 
+    pub(super) fn partition_id(&self) -> PartitionId {
+        self.partition.id()
+    }
+
     /// Debits `party` for a posting of `command`.
     pub(super) fn debit(
         &mut self,

@@ -33,6 +33,8 @@ pub mod partition;
 pub mod rejection;
 pub mod route;
 pub mod seen;
+mod terms;
+mod visit;
 pub mod walk;
 
 #[cfg(test)]

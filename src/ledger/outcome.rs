@@ -199,8 +199,7 @@ pub struct Mark {
 impl Mark {
     /// What is remembered from log time `at_ms` on.
     pub fn seen(&self, at_ms: i64) -> Seen {
-        let offset = self.transaction.offset();
-        Seen::new(self.fingerprint, offset, at_ms, self.decision)
+        Seen::new(self.fingerprint, self.transaction, at_ms, self.decision)
     }
 }
 

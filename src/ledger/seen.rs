@@ -51,12 +51,17 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub fn new(fingerprint: Fingerprint, offset: u64, at_ms: i64, decision: Decision) -> Self {
+    pub fn new(
+        fingerprint: Fingerprint,
+        transaction: TransactionId,
+        at_ms: i64,
+        decision: Decision,
+    ) -> Self {
         let seconds = at_ms.div_euclid(1000).clamp(0, i64::from(u32::MAX));
         let at_seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         Self {
             fingerprint: fingerprint.short(),
-            offset,
+            offset: transaction.offset(),
             at_seconds,
             decision,
         }
