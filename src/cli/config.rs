@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command, CommandFactory};
 use serde_json::{Map, Value, json};
 
+use super::{Cli, manual};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -14,6 +15,9 @@ pub struct Args {
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,
+    /// Print the options of all roles as the README's table instead.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     #[command(flatten)]
     pub config: Config,
 }
@@ -64,6 +68,12 @@ pub fn to_json(settings: &[Setting]) -> Value {
 }
 
 pub(super) fn run(args: &Args, settings: &[Setting]) -> anyhow::Result<ExitCode> {
+    if args.markdown {
+        let program = Cli::command();
+        let all = program.find_subcommand("all");
+        print!("{}", all.map(manual::markdown).unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&to_json(settings))?);
         return Ok(ExitCode::SUCCESS);

@@ -3,6 +3,7 @@
 //! The doc comment of an option is its help; `--help` is the manual.
 
 pub mod config;
+pub mod manual;
 pub mod serve;
 pub mod topics;
 
@@ -43,7 +44,7 @@ pub enum Command {
     /// Reads outcomes, hot and cold, and proves that they agree.
     Audit(Box<Config>),
     /// Prints the effective configuration, secrets masked.
-    Config(config::Args),
+    Config(Box<config::Args>),
 }
 
 /// Parses `args` and runs the command.
