@@ -8,6 +8,10 @@ pub mod admin;
 pub mod apply;
 pub mod drift;
 pub mod genesis;
+pub mod lag;
+pub mod owners;
+pub mod peek;
+pub mod status;
 pub mod topics;
 
 use rdkafka::ClientConfig;
