@@ -9,8 +9,12 @@ pub mod apply;
 pub mod consumer;
 pub mod drift;
 pub mod genesis;
+pub mod lag;
+pub mod owners;
+pub mod peek;
 pub mod producer;
 pub mod reader;
+pub mod status;
 pub mod topics;
 
 use rdkafka::ClientConfig;
