@@ -1,6 +1,7 @@
 //! Problems: every error's body (RFC 9457).
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::TransactionView;
@@ -28,5 +29,6 @@ pub struct ProblemBody<'a> {
     pub retry: &'static str,
     /// The transaction, if it was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub transaction: Option<&'a TransactionView<'a>>,
+    #[schema(value_type = Option<TransactionView>)]
+    pub transaction: Option<&'a RawValue>,
 }
