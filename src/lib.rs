@@ -3,6 +3,7 @@
 pub mod ledger;
 pub mod wire;
 
+pub mod cold;
 pub mod hot;
 pub mod log;
 
