@@ -132,9 +132,9 @@ impl Claims {
             for one in chunk {
                 pipe.add_command(self.set(*one));
             }
-            let answer: Option<Vec<Option<Vec<u8>>>> = self.within(async {
-                pipe.query_async(&mut self.redis.clone()).await
-            }).await;
+            let answer: Option<Vec<Option<Vec<u8>>>> = self
+                .within(async { pipe.query_async(&mut self.redis.clone()).await })
+                .await;
             match answer {
                 Some(held) if held.len() == chunk.len() => {
                     let pairs = held.into_iter().zip(chunk);
@@ -194,7 +194,8 @@ impl Claims {
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Option<T> {
-        self.within(async { command.query_async(&mut self.redis.clone()).await }).await
+        self.within(async { command.query_async(&mut self.redis.clone()).await })
+            .await
     }
 
     /// The answer, if the circuit is closed and it comes in time.
@@ -213,7 +214,10 @@ impl Claims {
         let until = self.now().saturating_add(millis(self.settings.pause));
         let before = self.closed_until.fetch_max(until, Ordering::Relaxed);
         if before.saturating_add(millis(self.settings.pause)) < until {
-            tracing::warn!(error, "claims are skipped for a moment; nothing is lost by that");
+            tracing::warn!(
+                error,
+                "claims are skipped for a moment; nothing is lost by that"
+            );
         }
         None
     }
@@ -297,7 +301,10 @@ mod tests {
     fn a_held_claim_is_told_by_state_and_content() {
         assert_eq!(read(None, ONE), Claim::Fresh);
         assert_eq!(read(Some(value(PENDING, ONE, &[])), ONE), Claim::Pending);
-        assert_eq!(read(Some(value(DONE, ONE, b"{}")), ONE), Claim::Done(b"{}".to_vec()));
+        assert_eq!(
+            read(Some(value(DONE, ONE, b"{}")), ONE),
+            Claim::Done(b"{}".to_vec())
+        );
         assert_eq!(read(Some(value(DONE, ONE, b"{}")), TWO), Claim::Other);
         assert_eq!(read(Some(value(PENDING, TWO, &[])), ONE), Claim::Other);
         assert_eq!(read(Some(b"?".to_vec()), ONE), Claim::Other);

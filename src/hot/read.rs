@@ -29,8 +29,10 @@ pub struct HotBalance {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HotAnswer {
     Found(HotBalance),
-    /// Not there, or not to be trusted: look in cold.
+    /// Not in hot, so cold has its latest version, if it exists.
     Absent,
+    /// The owner has not installed this partition: what is newer than cold cannot be told.
+    Untrusted,
 }
 
 /// Reads balances from hot.
@@ -45,7 +47,11 @@ type Position = (Option<i64>, Option<String>);
 
 impl Reader {
     pub fn new(redis: ConnectionManager, keys: Keys, timeout: Duration) -> Self {
-        Self { redis, keys, timeout }
+        Self {
+            redis,
+            keys,
+            timeout,
+        }
     }
 
     /// Reads one balance and its partition's position, in one round trip.
@@ -59,7 +65,10 @@ impl Reader {
     ) -> redis::RedisResult<HotAnswer> {
         let mut pipe = redis::pipe();
         pipe.cmd("GET").arg(self.keys.balance(partition, id));
-        pipe.cmd("HMGET").arg(self.keys.position(partition)).arg("beat").arg("installed");
+        pipe.cmd("HMGET")
+            .arg(self.keys.position(partition))
+            .arg("beat")
+            .arg("installed");
         pipe.cmd("TIME");
         let mut redis = self.redis.clone();
         let call = pipe.query_async(&mut redis);
@@ -79,15 +88,17 @@ impl Reader {
 }
 
 fn judge(value: Option<String>, (beat, installed): Position, time: (i64, i64)) -> HotAnswer {
-    let (Some(value), Some(beat), Some(_)) = (value, beat, installed.filter(|i| !i.is_empty()))
-    else {
+    let (Some(beat), Some(_)) = (beat, installed.filter(|text| !text.is_empty())) else {
+        return HotAnswer::Untrusted;
+    };
+    let Some(value) = value else {
         return HotAnswer::Absent;
     };
     let Some((version, json)) = value.split_once(' ') else {
-        return HotAnswer::Absent;
+        return HotAnswer::Untrusted;
     };
     let Ok(version) = version.parse() else {
-        return HotAnswer::Absent;
+        return HotAnswer::Untrusted;
     };
     let now = time.0.saturating_mul(1000).saturating_add(time.1 / 1000);
     let age = now.saturating_sub(beat);
@@ -105,22 +116,34 @@ mod tests {
     use super::*;
 
     fn ask(value: &str, beat: Option<i64>, installed: Option<&str>) -> HotAnswer {
-        judge(Some(value.to_owned()), (beat, installed.map(str::to_owned)), (100, 500_000))
+        judge(
+            Some(value.to_owned()),
+            (beat, installed.map(str::to_owned)),
+            (100, 500_000),
+        )
     }
 
     #[test]
     fn hot_is_trusted_only_when_installed() {
         let found = |as_of, current| {
             let json = "{}".to_owned();
-            HotAnswer::Found(HotBalance { version: 7, json, as_of, current })
+            HotAnswer::Found(HotBalance {
+                version: 7,
+                json,
+                as_of,
+                current,
+            })
         };
         assert_eq!(ask("7 {}", Some(100_000), Some("1")), found(100_500, true));
         assert_eq!(ask("7 {}", Some(95_501), Some("1")), found(100_500, true));
         assert_eq!(ask("7 {}", Some(95_500), Some("1")), found(95_500, false));
-        assert_eq!(ask("7 {}", Some(100_000), None), HotAnswer::Absent);
-        assert_eq!(ask("7 {}", Some(100_000), Some("")), HotAnswer::Absent);
-        assert_eq!(ask("7 {}", None, Some("1")), HotAnswer::Absent);
-        assert_eq!(ask("torn", Some(100_000), Some("1")), HotAnswer::Absent);
-        assert_eq!(judge(None, (Some(1), Some("1".into())), (1, 0)), HotAnswer::Absent);
+        assert_eq!(ask("7 {}", Some(100_000), None), HotAnswer::Untrusted);
+        assert_eq!(ask("7 {}", Some(100_000), Some("")), HotAnswer::Untrusted);
+        assert_eq!(ask("7 {}", None, Some("1")), HotAnswer::Untrusted);
+        assert_eq!(ask("torn", Some(100_000), Some("1")), HotAnswer::Untrusted);
+        assert_eq!(
+            judge(None, (Some(1), Some("1".into())), (1, 0)),
+            HotAnswer::Absent
+        );
     }
 }

@@ -39,7 +39,9 @@ pub struct Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Caller")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,17 +82,25 @@ impl Scope {
             .with_context(|| format!("scope {text} is not ORGANIZATION/LEDGER"))?;
         let part = |part: &str| {
             let plain = !part.is_empty() && !part.contains(['*', '/']);
-            ensure!(part == "*" || plain, "scope {text}: a part is a name or * alone");
+            ensure!(
+                part == "*" || plain,
+                "scope {text}: a part is a name or * alone"
+            );
             Ok((part != "*").then(|| part.to_owned()))
         };
-        Ok(Self { organization: part(organization)?, ledger: part(ledger)? })
+        Ok(Self {
+            organization: part(organization)?,
+            ledger: part(ledger)?,
+        })
     }
 
     fn covers(&self, canonical: &str) -> bool {
         let Some((organization, ledger)) = canonical.split_once('/') else {
             return false;
         };
-        self.organization.as_deref().is_none_or(|scope| scope == organization)
+        self.organization
+            .as_deref()
+            .is_none_or(|scope| scope == organization)
             && self.ledger.as_deref().is_none_or(|scope| scope == ledger)
     }
 }
@@ -109,18 +119,26 @@ impl Keys {
         let keys = match &options.api_keys_file {
             None => None,
             Some(path) => {
-                let lines = read(path).with_context(|| format!("API keys in {}", path.display()))?;
+                let lines =
+                    read(path).with_context(|| format!("API keys in {}", path.display()))?;
                 let keys = lines.into_iter().map(|line| caller(line, limiter(options)));
                 Some(keys.collect::<anyhow::Result<Vec<_>>>()?)
             }
         };
         let anybody = Arc::new(Caller {
             name: "anybody".to_owned(),
-            scopes: vec![Scope { organization: None, ledger: None }],
+            scopes: vec![Scope {
+                organization: None,
+                ledger: None,
+            }],
             permission: Permission::Write,
             limiter: limiter(options),
         });
-        Ok(Self { keys, anybody, burst: options.quota_burst })
+        Ok(Self {
+            keys,
+            anybody,
+            burst: options.quota_burst,
+        })
     }
 
     /// Who sent `headers`.
@@ -140,7 +158,9 @@ impl Keys {
                 found = Some(caller);
             }
         }
-        found.cloned().ok_or_else(|| Problem::new(Kind::Unauthenticated, "the API key is unknown"))
+        found
+            .cloned()
+            .ok_or_else(|| Problem::new(Kind::Unauthenticated, "the API key is unknown"))
     }
 
     /// Counts `requests` of `caller` against its quota. More than a burst count as a burst.
@@ -148,7 +168,9 @@ impl Keys {
         let Some(limiter) = &caller.limiter else {
             return Ok(());
         };
-        let requests = u32::try_from(requests).unwrap_or(u32::MAX).min(self.burst.get());
+        let requests = u32::try_from(requests)
+            .unwrap_or(u32::MAX)
+            .min(self.burst.get());
         let requests = NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN);
         match limiter.check_n(requests) {
             Ok(Ok(())) | Err(_) => Ok(()),
@@ -180,12 +202,16 @@ impl Caller {
 }
 
 fn presented(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|text| {
         let (scheme, key) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
     });
-    bearer.or_else(|| headers.get(API_KEY)?.to_str().ok()).filter(|key| !key.is_empty())
+    bearer
+        .or_else(|| headers.get(API_KEY)?.to_str().ok())
+        .filter(|key| !key.is_empty())
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<KeyLine>> {
@@ -203,10 +229,19 @@ fn caller(
     line: KeyLine,
     limiter: Option<DefaultDirectRateLimiter>,
 ) -> anyhow::Result<(Hex<32>, Arc<Caller>)> {
-    let scopes = line.scopes.iter().map(|text| Scope::parse(text)).collect::<anyhow::Result<_>>();
+    let scopes = line
+        .scopes
+        .iter()
+        .map(|text| Scope::parse(text))
+        .collect::<anyhow::Result<_>>();
     let scopes: Vec<_> = scopes.with_context(|| format!("key {}", line.name))?;
     ensure!(!scopes.is_empty(), "key {} has no scope", line.name);
-    let caller = Caller { name: line.name, scopes, permission: line.permission, limiter };
+    let caller = Caller {
+        name: line.name,
+        scopes,
+        permission: line.permission,
+        limiter,
+    };
     Ok((line.hash, Arc::new(caller)))
 }
 
@@ -240,11 +275,18 @@ mod tests {
         let line = file.keys.into_iter().next().unwrap();
         let known = caller(line, quota).unwrap();
         let anybody = known.1.clone();
-        Keys { keys: Some(vec![known]), anybody, burst: NonZeroU32::new(rate.max(1)).unwrap() }
+        Keys {
+            keys: Some(vec![known]),
+            anybody,
+            burst: NonZeroU32::new(rate.max(1)).unwrap(),
+        }
     }
 
     fn bearing(key: &str) -> HeaderMap {
-        HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {key}").parse().unwrap())])
+        HeaderMap::from_iter([(
+            header::AUTHORIZATION,
+            format!("Bearer {key}").parse().unwrap(),
+        )])
     }
 
     #[test]
@@ -252,9 +294,15 @@ mod tests {
         let keys = keys("write", 0);
         let caller = keys.caller(&bearing("open sesame")).unwrap();
         assert!(caller.may_write("acme/main").is_ok());
-        assert_eq!(caller.may_write("other/main").unwrap_err().kind, Kind::Forbidden);
+        assert_eq!(
+            caller.may_write("other/main").unwrap_err().kind,
+            Kind::Forbidden
+        );
         for headers in [HeaderMap::new(), bearing("open sesam"), bearing("")] {
-            assert_eq!(keys.caller(&headers).unwrap_err().kind, Kind::Unauthenticated);
+            assert_eq!(
+                keys.caller(&headers).unwrap_err().kind,
+                Kind::Unauthenticated
+            );
         }
         let other = HeaderMap::from_iter([(API_KEY, "open sesame".parse().unwrap())]);
         assert!(keys.caller(&other).is_ok());
@@ -265,7 +313,10 @@ mod tests {
         let keys = keys("read", 0);
         let caller = keys.caller(&bearing("open sesame")).unwrap();
         assert!(caller.reads("acme/main"));
-        assert_eq!(caller.may_write("acme/main").unwrap_err().kind, Kind::Forbidden);
+        assert_eq!(
+            caller.may_write("acme/main").unwrap_err().kind,
+            Kind::Forbidden
+        );
     }
 
     #[test]
@@ -275,6 +326,10 @@ mod tests {
         assert!(keys.charge(&caller, 9).is_ok());
         let refused = keys.charge(&caller, 9).unwrap_err();
         assert_eq!(refused.kind, Kind::RateLimited);
-        assert!(refused.retry_after_seconds.is_some_and(|seconds| seconds >= 1));
+        assert!(
+            refused
+                .retry_after_seconds
+                .is_some_and(|seconds| seconds >= 1)
+        );
     }
 }

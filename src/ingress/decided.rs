@@ -66,13 +66,20 @@ impl Decided {
     pub fn of_claim(json: Vec<u8>) -> Option<Self> {
         let view: TransactionView<'_> = serde_json::from_slice(&json).ok()?;
         let decided = Self::known(&view);
-        Some(Self { json, replayed: true, ..decided })
+        Some(Self {
+            json,
+            replayed: true,
+            ..decided
+        })
     }
 
     /// Takes a view.
     pub fn of_view(view: &TransactionView<'_>) -> Option<Self> {
         let json = serde_json::to_vec(view).ok()?;
-        Some(Self { json, ..Self::known(view) })
+        Some(Self {
+            json,
+            ..Self::known(view)
+        })
     }
 
     fn known(view: &TransactionView<'_>) -> Self {
@@ -110,7 +117,9 @@ impl Decided {
         };
         let mut problem = Problem::from(rejection);
         if let Some(balance) = self.balance {
-            problem.detail.push_str(&format!("; it speaks of balance {balance}"));
+            problem
+                .detail
+                .push_str(&format!("; it speaks of balance {balance}"));
             if let Some(version) = self.version {
                 problem.detail.push_str(&format!(" at version {version}"));
             }
@@ -121,7 +130,9 @@ impl Decided {
 
 fn dead_letter(value: &[u8]) -> Option<Invalid> {
     let letter: DeadLetterBody = serde_json::from_slice(value).ok()?;
-    let known = InvalidKind::ALL.into_iter().find(|kind| kind.slug() == letter.reason);
+    let known = InvalidKind::ALL
+        .into_iter()
+        .find(|kind| kind.slug() == letter.reason);
     let kind = known.unwrap_or(InvalidKind::MalformedRequest);
     (letter.status == "dead-letter").then(|| Invalid::new(kind, "", letter.detail))
 }

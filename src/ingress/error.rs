@@ -7,7 +7,7 @@
 //! | 404, 405 | `route-not-found`, `balance-not-found`, `transaction-not-found`, `method-not-allowed` |
 //! | 408, 413, 415 | `request-timeout`, `payload-too-large`, `batch-too-large`, `unsupported-media-type` |
 //! | 412, 422 | a business "no": the slugs of [`Rejection`]; 412 if the request had an `If-Match` |
-//! | 429, 503 | `rate-limited`; `backpressure`, `outcome-unknown`, `draining`, `storage-unavailable` |
+//! | 429, 503 | `rate-limited`; `backpressure`, `outcome-unknown`, `storage-unavailable` |
 //!
 //! Every body says whether the same request may be sent again. The inside never leaks: an
 //! unexpected failure is a bare 500 and one log line.
@@ -39,13 +39,12 @@ pub enum Kind {
     RateLimited,
     Backpressure,
     OutcomeUnknown,
-    Draining,
     StorageUnavailable,
     Internal,
 }
 
 /// The kinds without a table of their own.
-const PLAIN: [Kind; 15] = [
+const PLAIN: [Kind; 14] = [
     Kind::RouteNotFound,
     Kind::BalanceNotFound,
     Kind::TransactionNotFound,
@@ -58,7 +57,6 @@ const PLAIN: [Kind; 15] = [
     Kind::RateLimited,
     Kind::Backpressure,
     Kind::OutcomeUnknown,
-    Kind::Draining,
     Kind::StorageUnavailable,
     Kind::Internal,
 ];
@@ -122,10 +120,9 @@ impl Kind {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Backpressure
-            | Self::OutcomeUnknown
-            | Self::Draining
-            | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Backpressure | Self::OutcomeUnknown | Self::StorageUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -147,7 +144,6 @@ impl Kind {
             Self::RateLimited => "rate-limited",
             Self::Backpressure => "backpressure",
             Self::OutcomeUnknown => "outcome-unknown",
-            Self::Draining => "draining",
             Self::StorageUnavailable => "storage-unavailable",
             Self::Internal => "internal",
         }
@@ -174,7 +170,6 @@ impl Kind {
             Self::RateLimited => "The API key's quota is used up",
             Self::Backpressure => "The service has no room just now",
             Self::OutcomeUnknown => "It is not known whether the transaction was taken in",
-            Self::Draining => "This instance is stopping",
             Self::StorageUnavailable => "A store does not answer just now",
             Self::Internal => "Something went wrong here",
         }
@@ -189,7 +184,6 @@ impl Kind {
             | Self::RateLimited
             | Self::Backpressure
             | Self::OutcomeUnknown
-            | Self::Draining
             | Self::StorageUnavailable
             | Self::Internal => "same-reference",
             Self::Invalid(_)
@@ -212,7 +206,6 @@ impl Kind {
             Self::RateLimited
                 | Self::Backpressure
                 | Self::OutcomeUnknown
-                | Self::Draining
                 | Self::StorageUnavailable
         )
     }
@@ -293,7 +286,10 @@ impl From<Rejection> for Problem {
             true => "refused, and final for this reference: a new one may succeed later",
             false => "refused, and final",
         };
-        Self::new(Kind::Rejected(rejection), format!("{}: {detail}", rejection.slug()))
+        Self::new(
+            Kind::Rejected(rejection),
+            format!("{}: {detail}", rejection.slug()),
+        )
     }
 }
 
@@ -312,20 +308,34 @@ mod tests {
 
     #[test]
     fn a_slug_has_one_meaning() {
-        let mut slugs: Vec<_> = Kind::all().map(|kind| (kind.slug(), kind.status())).collect();
+        let mut slugs: Vec<_> = Kind::all()
+            .map(|kind| (kind.slug(), kind.status()))
+            .collect();
         slugs.sort_by_key(|(slug, status)| (*slug, status.as_u16()));
         let count = slugs.len();
         slugs.dedup();
         assert_eq!(slugs.len(), count, "a slug stands twice with one status");
-        let twice: Vec<_> = slugs.windows(2).filter(|w| w[0].0 == w[1].0).map(|w| w[0].0).collect();
-        assert_eq!(twice, ["balance-not-found"], "404 when read, 422 when posted to");
+        let twice: Vec<_> = slugs
+            .windows(2)
+            .filter(|w| w[0].0 == w[1].0)
+            .map(|w| w[0].0)
+            .collect();
+        assert_eq!(
+            twice,
+            ["balance-not-found"],
+            "404 when read, 422 when posted to"
+        );
     }
 
     #[test]
     fn our_own_pressure_says_when_to_come_back() {
         for kind in Kind::all() {
             let soon = matches!(kind.status().as_u16(), 429 | 503);
-            assert_eq!(Problem::new(kind, "").retry_after_seconds.is_some(), soon, "{kind:?}");
+            assert_eq!(
+                Problem::new(kind, "").retry_after_seconds.is_some(),
+                soon,
+                "{kind:?}"
+            );
         }
     }
 }

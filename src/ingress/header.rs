@@ -34,7 +34,9 @@ impl Preference {
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut preference = Self::default();
         for line in headers.get_all(PREFER) {
-            let line = line.to_str().map_err(|_| Problem::malformed("Prefer", "is not ASCII"))?;
+            let line = line
+                .to_str()
+                .map_err(|_| Problem::malformed("Prefer", "is not ASCII"))?;
             for part in line.split(',') {
                 // A preference may have parameters of its own; none is known.
                 let part = part.split(';').next().unwrap_or_default().trim();
@@ -79,13 +81,19 @@ impl Preference {
 fn seconds(text: &str) -> Result<Duration, Problem> {
     let text = unquoted(text);
     let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
-    let refuse = || Problem::malformed("Prefer", "wait must be a number of seconds, such as wait=5");
-    let number = digits.then(|| text.parse().ok()).flatten().ok_or_else(refuse)?;
+    let refuse =
+        || Problem::malformed("Prefer", "wait must be a number of seconds, such as wait=5");
+    let number = digits
+        .then(|| text.parse().ok())
+        .flatten()
+        .ok_or_else(refuse)?;
     Ok(Duration::from_secs(number).min(WAIT_MAX))
 }
 
 fn unquoted(text: &str) -> &str {
-    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+    text.strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text)
 }
 
 /// One value of a header that may stand once.
@@ -97,7 +105,9 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     if lines.next().is_some() {
         return Err(Problem::malformed(name.as_str(), "stands more than once"));
     }
-    let text = value.to_str().map_err(|_| Problem::malformed(name.as_str(), "is not ASCII"))?;
+    let text = value
+        .to_str()
+        .map_err(|_| Problem::malformed(name.as_str(), "is not ASCII"))?;
     Ok(Some(text.trim()))
 }
 
@@ -106,7 +116,9 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(text) = single(headers, &header::IF_MATCH)? else {
         return Ok(None);
     };
-    let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let digits = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
     let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     match digits.and_then(|digits| digits.parse().ok()) {
         Some(version) => Ok(Some(version)),
@@ -121,10 +133,13 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 pub fn none_match(headers: &HeaderMap, version: u64) -> bool {
     let etag = format!("\"{version}\"");
     let lines = headers.get_all(header::IF_NONE_MATCH).iter();
-    lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).any(|part| {
-        let part = part.trim();
-        part == "*" || part.strip_prefix("W/").unwrap_or(part) == etag
-    })
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .any(|part| {
+            let part = part.trim();
+            part == "*" || part.strip_prefix("W/").unwrap_or(part) == etag
+        })
 }
 
 /// The reference of a request: of its body, of its `Idempotency-Key`, or of both if they agree.
@@ -145,7 +160,9 @@ pub fn reference<'a>(
 
 /// The caller's request id if it is plain, else a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
     match given {
         Some(id) if (1..=REQUEST_ID_MAX).contains(&id.len()) && id.bytes().all(fits) => {
@@ -157,7 +174,9 @@ pub fn request_id(headers: &HeaderMap) -> String {
 
 /// The caller's trace context if it is well formed, else the start of a new trace.
 pub fn traceparent(headers: &HeaderMap) -> String {
-    let given = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let given = headers
+        .get(TRACEPARENT)
+        .and_then(|value| value.to_str().ok());
     match given.filter(|text| is_traceparent(text)) {
         Some(text) => text.to_owned(),
         None => {
@@ -194,7 +213,9 @@ mod tests {
     use super::*;
 
     fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
-        let pairs = lines.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
+        let pairs = lines
+            .iter()
+            .map(|(name, value)| (name.clone(), value.parse().unwrap()));
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(name, value);
@@ -212,12 +233,20 @@ mod tests {
         assert_eq!(of("wait=5").unwrap(), parsed(false, Some(5)));
         assert_eq!(of("wait=\"5\"").unwrap(), parsed(false, Some(5)));
         assert_eq!(of("Respond-Async").unwrap(), parsed(true, None));
-        assert_eq!(of("respond-async, wait=10").unwrap(), parsed(true, Some(10)));
-        assert_eq!(of("wait=10;foo=bar, handling=lenient").unwrap(), parsed(false, Some(10)));
+        assert_eq!(
+            of("respond-async, wait=10").unwrap(),
+            parsed(true, Some(10))
+        );
+        assert_eq!(
+            of("wait=10;foo=bar, handling=lenient").unwrap(),
+            parsed(false, Some(10))
+        );
         assert_eq!(of("wait=900").unwrap(), parsed(false, Some(30)));
         assert_eq!(of("wait=1, wait=2").unwrap(), parsed(false, Some(1)));
         assert_eq!(of("return=minimal").unwrap(), parsed(false, None));
-        for wrong in ["wait", "wait=", "wait=-1", "wait=1.5", "wait=5s", "wait=1e3"] {
+        for wrong in [
+            "wait", "wait=", "wait=-1", "wait=1.5", "wait=5s", "wait=1e3",
+        ] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
         assert!(of("respond-async=true").is_err());
@@ -227,7 +256,10 @@ mod tests {
     fn a_caller_that_says_nothing_waits_the_default() {
         let default = Duration::from_secs(5);
         assert_eq!(Preference::default().patience(default), default);
-        let eager = Preference { respond_async: true, wait: None };
+        let eager = Preference {
+            respond_async: true,
+            wait: None,
+        };
         assert_eq!(eager.patience(default), Duration::ZERO);
         assert_eq!(eager.applied(true).unwrap(), "respond-async");
         assert_eq!(eager.applied(false), None);
@@ -238,7 +270,16 @@ mod tests {
         let of = |text: &str| if_match(&headers(&[(header::IF_MATCH, text)]));
         assert_eq!(of("\"17\"").unwrap(), Some(17));
         assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
-        for wrong in ["17", "\"\"", "\"x\"", "*", "W/\"17\"", "\"17\", \"18\"", "\"-1\"", "\"+1\""] {
+        for wrong in [
+            "17",
+            "\"\"",
+            "\"x\"",
+            "*",
+            "W/\"17\"",
+            "\"17\", \"18\"",
+            "\"-1\"",
+            "\"+1\"",
+        ] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
         let twice = headers(&[(header::IF_MATCH, "\"1\""), (header::IF_MATCH, "\"1\"")]);
@@ -248,7 +289,9 @@ mod tests {
     #[test]
     fn if_none_match_compares_weakly() {
         let matches = |text: &str| none_match(&headers(&[(header::IF_NONE_MATCH, text)]), 17);
-        assert!(matches("\"17\"") && matches("W/\"17\"") && matches("\"16\", \"17\"") && matches("*"));
+        assert!(
+            matches("\"17\"") && matches("W/\"17\"") && matches("\"16\", \"17\"") && matches("*")
+        );
         assert!(!matches("\"1\"") && !matches("17") && !none_match(&HeaderMap::new(), 17));
     }
 
@@ -256,13 +299,18 @@ mod tests {
     fn the_idempotency_key_is_an_alias_of_the_reference() {
         let with = |key: &str, body: Option<&'static str>| {
             let headers = headers(&[(IDEMPOTENCY_KEY, key)]);
-            reference(&headers, body).map(|found| found.map(str::to_owned)).map_err(|p| p.kind)
+            reference(&headers, body)
+                .map(|found| found.map(str::to_owned))
+                .map_err(|p| p.kind)
         };
         assert_eq!(with("r-1", None), Ok(Some("r-1".to_owned())));
         assert_eq!(with("\"r-1\"", None), Ok(Some("r-1".to_owned())));
         assert_eq!(with("\"r-1\"", Some("r-1")), Ok(Some("r-1".to_owned())));
         assert!(with("r-2", Some("r-1")).is_err());
-        assert_eq!(reference(&HeaderMap::new(), Some("r-1")).unwrap(), Some("r-1"));
+        assert_eq!(
+            reference(&HeaderMap::new(), Some("r-1")).unwrap(),
+            Some("r-1")
+        );
         assert_eq!(reference(&HeaderMap::new(), None).unwrap(), None);
     }
 
@@ -280,7 +328,12 @@ mod tests {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(traceparent(&headers(&[(TRACEPARENT, good)])), good);
         let zeros = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
-        for wrong in ["", "00-xyz", zeros, "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+        for wrong in [
+            "",
+            "00-xyz",
+            zeros,
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
             let made = traceparent(&headers(&[(TRACEPARENT, wrong)]));
             assert!(is_traceparent(&made), "{made}");
             assert_ne!(made, wrong);

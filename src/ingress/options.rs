@@ -82,7 +82,7 @@ impl Options {
     pub fn check(&self) -> Result<(), String> {
         if !self.insecure && self.api_keys_file.is_none() {
             return Err(
-                "no API keys: give --api-keys-file, or --insecure to let everybody in".to_owned()
+                "no API keys: give --api-keys-file, or --insecure to let everybody in".to_owned(),
             );
         }
         if self.insecure && self.api_keys_file.is_some() {
@@ -111,9 +111,13 @@ impl Options {
 
 /// Reads `1500ms`, `5s`, `2m` or `24h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| format!("{text} is not like 500ms, 5s or 24h"))?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("{text} is not like 500ms, 5s or 24h"))?;
     let milliseconds = match unit {
         "ms" => Some(number),
         "s" => number.checked_mul(1000),
@@ -121,7 +125,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => number.checked_mul(3_600_000),
         _ => return Err(format!("{text} has no unit of ms, s, m or h")),
     };
-    milliseconds.map(Duration::from_millis).ok_or_else(|| format!("{text} is too long"))
+    milliseconds
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("{text} is too long"))
 }
 
 #[cfg(test)]

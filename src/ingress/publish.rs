@@ -64,7 +64,10 @@ impl ProducerContext for Acknowledger {
             Ok(message) => {
                 self.seconds.observe(sent.at.elapsed().as_secs_f64());
                 let partition = PartitionId::try_from(message.partition()).unwrap_or_default();
-                Ok(Place { partition, offset: message.offset() })
+                Ok(Place {
+                    partition,
+                    offset: message.offset(),
+                })
             }
             Err((error, message)) => {
                 let partition = message.partition();
@@ -107,7 +110,9 @@ pub struct Publisher {
 
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publisher").field("topics", &self.topics).finish_non_exhaustive()
+        f.debug_struct("Publisher")
+            .field("topics", &self.topics)
+            .finish_non_exhaustive()
     }
 }
 
@@ -131,11 +136,23 @@ impl Publisher {
         let mut settings = log.producer();
         settings
             .set("enable.gapless.guarantee", "false")
-            .set("message.timeout.ms", options.publish_timeout.as_millis().to_string())
+            .set(
+                "message.timeout.ms",
+                options.publish_timeout.as_millis().to_string(),
+            )
             .set("linger.ms", options.ingress_linger.as_millis().to_string())
-            .set("queue.buffering.max.messages", options.pending_max.to_string());
+            .set(
+                "queue.buffering.max.messages",
+                options.pending_max.to_string(),
+            );
         let client = Mutex::new(Arc::new(create(&settings, &seconds)?));
-        Ok(Self { client, settings, seconds, topics: log.topics(), partitions })
+        Ok(Self {
+            client,
+            settings,
+            seconds,
+            topics: log.topics(),
+            partitions,
+        })
     }
 
     /// Hands a command to the producer. The partition is the one of the balance that decides.
@@ -149,32 +166,31 @@ impl Publisher {
         let mut key = uuid::Uuid::encode_buffer();
         let key: &str = decider.uuid().as_hyphenated().encode_lower(&mut key);
         let (sender, acknowledgement) = oneshot::channel();
-        let sent = Box::new(Sent { at: Instant::now(), sender });
+        let sent = Box::new(Sent {
+            at: Instant::now(),
+            sender,
+        });
         let record = BaseRecord::with_opaque_to(&self.topics.commands, sent)
             .partition(partition_of(decider, self.partitions).into())
             .key(key)
             .payload(value)
             .headers(headers(&self.topics.replies, envelope));
-        let client = self.client();
-        match client.send(record) {
+        match self.client().send(record) {
             Ok(()) => Ok(acknowledgement),
             Err((error, _)) => {
                 tracing::debug!(%error, "a command was not taken by the producer");
-                self.renew_if_fatal(&client);
+                self.renew();
                 Err(Failure::Refused)
             }
         }
     }
 
-    /// Takes a new client after an error that this one never recovers from.
-    pub fn renew_if_fatal(&self, failed: &Arc<Client>) {
-        let Some((error, reason)) = failed.client().fatal_error() else {
+    /// Takes a new client if this one has an error that it never recovers from.
+    pub fn renew(&self) {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((error, reason)) = client.client().fatal_error() else {
             return;
         };
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&client, failed) {
-            return;
-        }
         tracing::error!(%error, reason, "the producer has failed for good and is made anew");
         match create(&self.settings, &self.seconds) {
             Ok(fresh) => *client = Arc::new(fresh),
@@ -184,7 +200,10 @@ impl Publisher {
 
     /// Whether the broker answers for `topic`; how many partitions it has. Blocks.
     pub fn partitions_of(&self, topic: &str, timeout: Duration) -> anyhow::Result<usize> {
-        let metadata = self.client().client().fetch_metadata(Some(topic), timeout)?;
+        let metadata = self
+            .client()
+            .client()
+            .fetch_metadata(Some(topic), timeout)?;
         let topic = metadata.topics().first();
         Ok(topic.map_or(0, |topic| topic.partitions().len()))
     }
@@ -200,8 +219,11 @@ impl Publisher {
         }
     }
 
-    pub fn client(&self) -> Arc<Client> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn client(&self) -> Arc<Client> {
+        self.client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -210,7 +232,10 @@ pub fn encode(command: &Command) -> Result<Vec<u8>, Invalid> {
     let value = serde_json::to_vec(&CommandBody::of(command))
         .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))?;
     if value.len() > COMMAND_BYTES_MAX {
-        let detail = format!("the command has {} bytes, the limit is {COMMAND_BYTES_MAX}", value.len());
+        let detail = format!(
+            "the command has {} bytes, the limit is {COMMAND_BYTES_MAX}",
+            value.len()
+        );
         return Err(Invalid::new(InvalidKind::PayloadTooLarge, "", detail));
     }
     Ok(value)
@@ -220,11 +245,16 @@ fn create(
     settings: &rdkafka::ClientConfig,
     seconds: &prometheus::Histogram,
 ) -> anyhow::Result<Client> {
-    Ok(settings.create_with_context(Acknowledger { seconds: seconds.clone() })?)
+    Ok(settings.create_with_context(Acknowledger {
+        seconds: seconds.clone(),
+    })?)
 }
 
 fn headers(reply_topic: &str, envelope: Envelope<'_>) -> OwnedHeaders {
-    let header = |key, value| Header { key, value: Some(value) };
+    let header = |key, value| Header {
+        key,
+        value: Some(value),
+    };
     let partition = envelope.reply_partition.to_be_bytes();
     OwnedHeaders::new_with_capacity(4)
         .insert(header(CORRELATION_HEADER, envelope.correlation))

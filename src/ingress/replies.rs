@@ -32,7 +32,7 @@ const UNASSIGNED: i32 = -1;
 pub struct Assigned(AtomicI32);
 
 impl Assigned {
-    pub fn new() -> Self {
+    pub fn nowhere() -> Self {
         Self(AtomicI32::new(UNASSIGNED))
     }
 
@@ -57,7 +57,9 @@ pub struct Replies {
 
 impl std::fmt::Debug for Replies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replies").field("partition", &self.partition).finish_non_exhaustive()
+        f.debug_struct("Replies")
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +131,10 @@ impl Replies {
         }
         let result = match (correlation, message.payload()) {
             (Some(correlation), Some(value)) => {
-                let reply = Reply { value: value.to_vec(), replayed };
+                let reply = Reply {
+                    value: value.to_vec(),
+                    replayed,
+                };
                 match self.waiters.deliver(correlation, reply) {
                     Delivery::Awaited => "awaited",
                     Delivery::Foreign => "foreign",
@@ -147,7 +152,10 @@ impl Replies {
 
 fn at_random(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), ASK_TIMEOUT)?;
-    let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+    let count = metadata
+        .topics()
+        .first()
+        .map_or(0, |topic| topic.partitions().len());
     ensure!(count > 0, "topic {topic} is not there");
     let (random, _) = Uuid::new_v4().as_u64_pair();
     let partition = random % u64::try_from(count)?;

@@ -12,10 +12,12 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot::error::RecvError;
+
 use super::context::Context;
 use super::decided::Decided;
 use super::error::{Kind, Problem};
-use super::publish::{Acknowledgement, Envelope, Failure, encode};
+use super::publish::{Acknowledgement, Envelope, Failure, Place, encode};
 use super::waiters::{Reply, Waiter};
 use crate::hot::claims::{Claim, Claimed};
 use crate::ledger::Command;
@@ -45,6 +47,8 @@ pub struct Underway {
     waiter: Option<Waiter>,
     acknowledgement: Acknowledgement,
     published: Instant,
+    /// The claim is this attempt's own.
+    fresh: bool,
 }
 
 /// The claim that stands for a command.
@@ -108,9 +112,15 @@ impl Context {
             traceparent: manner.traceparent,
         };
         let published = Instant::now();
+        let fresh = claim == &Claim::Fresh;
         match self.publisher.publish(command, value, envelope) {
-            Ok(acknowledgement) => Ok(Underway { waiter, acknowledgement, published }),
-            Err(failure) => Err(self.failed(command, claim == &Claim::Fresh, failure)),
+            Ok(acknowledgement) => Ok(Underway {
+                waiter,
+                acknowledgement,
+                published,
+                fresh,
+            }),
+            Err(failure) => Err(self.failed(command, fresh, failure)),
         }
     }
 
@@ -122,15 +132,18 @@ impl Context {
         patience: Duration,
     ) -> Result<Settled, Problem> {
         let deadline = tokio::time::Instant::from_std(underway.published) + patience;
+        let fresh = underway.fresh;
         let Some(waiter) = &mut underway.waiter else {
             let acknowledged = underway.acknowledgement.await;
-            return self.acknowledged(command, acknowledged).map(|()| Settled::Pending);
+            return self
+                .acknowledged(command, fresh, acknowledged)
+                .map(|()| Settled::Pending);
         };
         let early = tokio::select! {
             biased;
             reply = waiter.reply() => Some(reply),
             acknowledged = &mut underway.acknowledgement => {
-                self.acknowledged(command, acknowledged)?;
+                self.acknowledged(command, fresh, acknowledged)?;
                 None
             }
         };
@@ -150,7 +163,9 @@ impl Context {
         let Some(reply) = reply else {
             return Ok(Settled::Pending);
         };
-        self.metrics.wait_seconds.observe(underway.published.elapsed().as_secs_f64());
+        self.metrics
+            .wait_seconds
+            .observe(underway.published.elapsed().as_secs_f64());
         self.conclude(command, reply).await.map(Settled::Decided)
     }
 
@@ -198,10 +213,8 @@ impl Context {
     fn acknowledged(
         &self,
         command: &Command,
-        acknowledged: Result<
-            Result<super::publish::Place, Failure>,
-            tokio::sync::oneshot::error::RecvError,
-        >,
+        fresh: bool,
+        acknowledged: Result<Result<Place, Failure>, RecvError>,
     ) -> Result<(), Problem> {
         match acknowledged {
             Ok(Ok(place)) => {
@@ -214,8 +227,8 @@ impl Context {
                 Ok(())
             }
             Ok(Err(failure)) => {
-                self.publisher.renew_if_fatal(&self.publisher.client());
-                Err(self.failed(command, true, failure))
+                self.publisher.renew();
+                Err(self.failed(command, fresh, failure))
             }
             Err(_) => Err(self.failed(command, false, Failure::Unknown)),
         }
@@ -229,7 +242,10 @@ impl Context {
                 if ours {
                     self.note(self.claims.release(claimed(command)));
                 }
-                Problem::new(Kind::Backpressure, "the log takes no command just now; it was not sent")
+                Problem::new(
+                    Kind::Backpressure,
+                    "the log takes no command just now; it was not sent",
+                )
             }
             Failure::Unknown => {
                 let detail = "Kafka did not acknowledge the command in time; \

@@ -52,7 +52,8 @@ pub struct Waiter {
 }
 
 impl Waiters {
-    pub fn new() -> Self {
+    /// Nobody yet, of an instance that was never there before.
+    pub fn of_new_instance() -> Self {
         let (instance, _) = Uuid::new_v4().as_u64_pair();
         Self {
             instance: instance.to_be_bytes(),
@@ -70,10 +71,17 @@ impl Waiters {
     pub fn register(self: &Arc<Self>) -> ([u8; 16], Waiter) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, reply) = oneshot::channel();
-        let mut shard = self.shard(number).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self
+            .shard(number)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         shard.insert(number, sender);
         drop(shard);
-        let waiter = Waiter { waiters: self.clone(), number, reply };
+        let waiter = Waiter {
+            waiters: self.clone(),
+            number,
+            reply,
+        };
         (self.correlation_of(number), waiter)
     }
 
@@ -98,7 +106,10 @@ impl Waiters {
     }
 
     fn take(&self, number: u64) -> Option<oneshot::Sender<Reply>> {
-        self.shard(number).lock().unwrap_or_else(PoisonError::into_inner).remove(&number)
+        self.shard(number)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&number)
     }
 
     fn shard(&self, number: u64) -> &Shard {
@@ -150,13 +161,21 @@ pub struct Seats {
 
 impl Room {
     pub fn new(name: &'static str, limit: usize, gauge: Option<prometheus::IntGauge>) -> Arc<Self> {
-        Arc::new(Self { taken: AtomicUsize::new(0), limit, name, gauge })
+        Arc::new(Self {
+            taken: AtomicUsize::new(0),
+            limit,
+            name,
+            gauge,
+        })
     }
 
     /// Takes room for `count`, or refuses by name.
     pub fn take(self: &Arc<Self>, count: usize) -> Result<Seats, Problem> {
         let before = self.taken.fetch_add(count, Ordering::Relaxed);
-        let seats = Seats { room: self.clone(), count };
+        let seats = Seats {
+            room: self.clone(),
+            count,
+        };
         if let Some(gauge) = &self.gauge {
             gauge.add(i64::try_from(count).unwrap_or(i64::MAX));
         }
@@ -184,33 +203,56 @@ mod tests {
     use super::*;
 
     fn reply(text: &str) -> Reply {
-        Reply { value: text.into(), replayed: false }
+        Reply {
+            value: text.into(),
+            replayed: false,
+        }
     }
 
     #[tokio::test]
     async fn a_reply_finds_its_waiter_once() {
-        let waiters = Arc::new(Waiters::new());
+        let waiters = Arc::new(Waiters::of_new_instance());
         let (correlation, mut waiter) = waiters.register();
-        assert!(matches!(waiters.deliver(&correlation, reply("1")), Delivery::Awaited));
+        assert!(matches!(
+            waiters.deliver(&correlation, reply("1")),
+            Delivery::Awaited
+        ));
         assert_eq!(waiter.reply().await, reply("1"));
-        assert!(matches!(waiters.deliver(&correlation, reply("2")), Delivery::Late(_)));
+        assert!(matches!(
+            waiters.deliver(&correlation, reply("2")),
+            Delivery::Late(_)
+        ));
     }
 
     #[test]
     fn a_waiter_that_left_is_forgotten() {
-        let waiters = Arc::new(Waiters::new());
+        let waiters = Arc::new(Waiters::of_new_instance());
         let (correlation, waiter) = waiters.register();
         drop(waiter);
-        assert!(matches!(waiters.deliver(&correlation, reply("1")), Delivery::Late(_)));
-        assert!(waiters.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
+        assert!(matches!(
+            waiters.deliver(&correlation, reply("1")),
+            Delivery::Late(_)
+        ));
+        assert!(
+            waiters
+                .shards
+                .iter()
+                .all(|shard| shard.lock().unwrap().is_empty())
+        );
     }
 
     #[test]
     fn a_reply_of_another_instance_is_foreign() {
-        let (ours, theirs) = (Arc::new(Waiters::new()), Arc::new(Waiters::new()));
+        let (ours, theirs) = (
+            Arc::new(Waiters::of_new_instance()),
+            Arc::new(Waiters::of_new_instance()),
+        );
         let (correlation, _waiter) = theirs.register();
         for correlation in [&correlation[..], &correlation[..8], &[][..], &[0; 17][..]] {
-            assert!(matches!(ours.deliver(correlation, reply("1")), Delivery::Foreign));
+            assert!(matches!(
+                ours.deliver(correlation, reply("1")),
+                Delivery::Foreign
+            ));
         }
     }
 

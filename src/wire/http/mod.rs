@@ -15,7 +15,8 @@ pub mod view;
 pub use party::PartyBody;
 pub use problem::ProblemBody;
 pub use request::{ConfigureRequest, OpenRequest, TransactionRequest};
-pub use view::{BalanceView, EntryView, PageView, PastBalanceView, TransactionView};
+pub use view::{BalanceView, BatchResultView, EntryView, PageView, PastBalanceView};
+pub use view::{BatchView, TransactionView};
 
 /// The ledger of a request that names none, in the default organization.
 pub const DEFAULT_LEDGER: &str = "main";

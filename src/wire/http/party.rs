@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::ledger::id::{DEFAULT_KEY, WORLD};
 use crate::ledger::{Asset, BalanceId};
 use crate::wire::command::account_name;
-use crate::wire::{Invalid, InvalidKind};
 use crate::wire::scalar::Str;
+use crate::wire::{Invalid, InvalidKind};
 
 /// A balance id, the bare name of an account such as `"alice"` or `"@world"`, or
 /// `{"account": …, "key": …}`. A text of the form of a UUID is always a balance id.
@@ -18,7 +18,10 @@ use crate::wire::scalar::Str;
 pub enum PartyBody<'a> {
     Id(Uuid),
     Account(Str<'a>),
-    AccountKey { account: Str<'a>, key: Option<Str<'a>> },
+    AccountKey {
+        account: Str<'a>,
+        key: Option<Str<'a>>,
+    },
 }
 
 /// The documented form of [`PartyBody`].
@@ -30,7 +33,10 @@ pub enum PartySchema {
     #[schema(examples("alice"))]
     Text(String),
     /// An account, and the key of one of its balances.
-    Parts { account: String, key: Option<String> },
+    Parts {
+        account: String,
+        key: Option<String>,
+    },
 }
 
 impl PartyBody<'_> {
@@ -63,7 +69,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for PartyBody<'a> {
 struct PartyVisitor;
 
 fn hyphenated(text: &str) -> Option<Uuid> {
-    (text.len() == 36).then(|| Uuid::parse_str(text).ok()).flatten()
+    (text.len() == 36)
+        .then(|| Uuid::parse_str(text).ok())
+        .flatten()
 }
 
 impl<'de> Visitor<'de> for PartyVisitor {

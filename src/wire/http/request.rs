@@ -10,20 +10,25 @@ use super::party::{PartyBody, PartySchema};
 use super::{DEFAULT_LEDGER, RETRY_MARK};
 use crate::ledger::command::POSTINGS_MAX;
 use crate::ledger::{Asset, Command};
-use crate::wire::command::{self, CommandBody, ConfigureBody, Decoder, Kind, OpenBody, PostingBody};
+use crate::wire::command::{
+    self, CommandBody, ConfigureBody, Decoder, Kind, OpenBody, PostingBody,
+};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
 use crate::wire::{Invalid, InvalidKind};
 
 /// The most resubmissions that a client may ask for.
 pub const EXPECT_RETRIES_MAX: u8 = 5;
 
+/// What a resubmission's reference is longer by: the mark and one digit.
+const RETRY_SUFFIX: usize = 2;
+
 /// A transaction, as in a record of the `commands` topic.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransactionRequest<'a> {
-    /// Your own name of the transaction, unique in its ledger, 1 to 128 of `A-Z a-z 0-9 . _ : @ /
-    /// + = , ~ -`. Make it and keep it before the first attempt. The header `Idempotency-Key` is
-    /// an alias.
+    /// Your own name of the transaction, unique in its ledger: 1 to 128 of
+    /// `A-Z a-z 0-9 . _ : @ / + = , ~ -`. Make it and keep it before the first attempt. The header
+    /// `Idempotency-Key` is an alias.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, max_length = 128, example = "order-8412")]
     pub reference: Option<Str<'a>>,
@@ -217,11 +222,24 @@ pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Invalid> {
     serde_json::from_slice(json).map_err(|error| command::malformed::<T>(json, &error))
 }
 
-/// Refuses the mark that only resubmissions carry.
-pub fn client_reference(reference: &str) -> Result<(), Invalid> {
+/// Refuses the mark that only resubmissions carry, and a reference that has no room for it.
+pub fn client_reference(reference: &str, retries: u8) -> Result<(), Invalid> {
+    let refuse = |detail: String| {
+        Err(Invalid::new(
+            InvalidKind::InvalidReference,
+            "reference",
+            detail,
+        ))
+    };
     if reference.contains(RETRY_MARK) {
-        let detail = "contains #, which is kept for resubmissions";
-        return Err(Invalid::new(InvalidKind::InvalidReference, "reference", detail));
+        return refuse("contains #, which is kept for resubmissions".to_owned());
+    }
+    let limit = command::REFERENCE_MAX - RETRY_SUFFIX;
+    if retries > 0 && reference.len() > limit {
+        return refuse(format!(
+            "has {} bytes, with expect_retries the limit is {limit}",
+            reference.len()
+        ));
     }
     Ok(())
 }
@@ -236,8 +254,15 @@ impl TransactionRequest<'_> {
         decoder: &mut Decoder,
     ) -> Result<Command, Invalid> {
         if self.expect_retries > EXPECT_RETRIES_MAX {
-            let detail = format!("is {}, the limit is {EXPECT_RETRIES_MAX}", self.expect_retries);
-            return Err(Invalid::new(InvalidKind::InvalidExpect, "expect_retries", detail));
+            let detail = format!(
+                "is {}, the limit is {EXPECT_RETRIES_MAX}",
+                self.expect_retries
+            );
+            return Err(Invalid::new(
+                InvalidKind::InvalidExpect,
+                "expect_retries",
+                detail,
+            ));
         }
         let ledger = decoder.ledger(&self.ledger)?;
         let body = CommandBody {
@@ -260,15 +285,19 @@ impl TransactionRequest<'_> {
             return Ok(None);
         };
         // One more than allowed is enough for the decoder to refuse them by name.
-        let resolved = postings.iter().take(POSTINGS_MAX + 1).enumerate().map(|(at, posting)| {
-            let asset = command::asset(&posting.asset, || format!("postings[{at}].asset"))?;
-            Ok(PostingBody {
-                source: side(&posting.source, ledger, &asset, (at, "source"))?,
-                destination: side(&posting.destination, ledger, &asset, (at, "destination"))?,
-                amount: posting.amount,
-                asset: (&*posting.asset).into(),
-            })
-        });
+        let resolved = postings
+            .iter()
+            .take(POSTINGS_MAX + 1)
+            .enumerate()
+            .map(|(at, posting)| {
+                let asset = command::asset(&posting.asset, || format!("postings[{at}].asset"))?;
+                Ok(PostingBody {
+                    source: side(&posting.source, ledger, &asset, (at, "source"))?,
+                    destination: side(&posting.destination, ledger, &asset, (at, "destination"))?,
+                    amount: posting.amount,
+                    asset: (&*posting.asset).into(),
+                })
+            });
         resolved.collect::<Result<_, _>>().map(Some)
     }
 }
@@ -337,12 +366,18 @@ impl OpenRequest<'_> {
             metadata: self.metadata.clone(),
         };
         if let Some(reference) = reference {
-            return decoder.accept(&body(reference.into()), None, None).map_err(relative);
+            return decoder
+                .accept(&body(reference.into()), None, None)
+                .map_err(relative);
         }
-        let unnamed = decoder.accept(&body("open".into()), None, None).map_err(relative)?;
+        let unnamed = decoder
+            .accept(&body("open".into()), None, None)
+            .map_err(relative)?;
         let (head, _) = unnamed.fingerprint.0.split_at(8);
         let reference = format!("open:{}:{}", unnamed.decider(), hex::encode(head));
-        decoder.accept(&body(Str(reference.into())), None, None).map_err(relative)
+        decoder
+            .accept(&body(Str(reference.into())), None, None)
+            .map_err(relative)
     }
 }
 
@@ -396,7 +431,11 @@ fn accept(
     if let Some(version) = if_match {
         let postings = body.postings.as_deref().unwrap_or_default();
         let configured = body.configure.as_ref().map(|configure| configure.balance);
-        if let Some(decider) = postings.first().map(|posting| posting.source).or(configured) {
+        if let Some(decider) = postings
+            .first()
+            .map(|posting| posting.source)
+            .or(configured)
+        {
             expect(&mut body, decider, version)?;
         }
     }

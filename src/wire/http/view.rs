@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::ledger::{BalanceId, PartitionId, TransactionId};
+use super::RETRY_MARK;
+use super::problem::ProblemBody;
+use crate::ledger::{Asset, BalanceId, PartitionId, TransactionId};
 use crate::wire::balance::BalanceBody;
 use crate::wire::outcome::{EntryBody, OutcomeBody, TermsBody};
 use crate::wire::scalar::{Money, Str, Time};
@@ -34,7 +36,12 @@ pub struct TransactionView<'a> {
     pub reason: Option<Str<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<Uuid>,
-    #[serde(borrow, rename = "type", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        rename = "type",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(value_type = Option<String>)]
     pub kind: Option<Str<'a>>,
     /// `organization/ledger`.
@@ -224,6 +231,32 @@ pub struct PageView<T> {
     pub as_of: Option<Time>,
 }
 
+/// The results of a batch, in the order of its items.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Batch)]
+pub struct BatchView<'a> {
+    pub results: Vec<BatchResultView<'a>>,
+}
+
+/// What became of one item of a batch.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BatchResult)]
+pub struct BatchResultView<'a> {
+    /// What the status would have been, had it been posted by itself.
+    pub status: u16,
+    /// Absent if it cannot be read.
+    #[schema(value_type = Option<String>)]
+    pub reference: Option<&'a str>,
+    /// It was decided before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TransactionView>)]
+    pub transaction: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ProblemBody<'a>>,
+}
+
 impl<'a> TransactionView<'a> {
     /// A transaction that is on its way.
     pub fn pending(reference: &'a str, ledger: &'a str) -> Self {
@@ -259,9 +292,15 @@ impl<'a> TransactionView<'a> {
         let entries: Vec<_> = match walked || !outcome.legs.is_empty() {
             false => outcome.entries.into_iter().map(EntryView::of).collect(),
             true => {
-                let transit = transits(outcome.partition, count, &outcome.entries);
+                let assets = outcome.entries.iter().map(|entry| &*entry.asset);
+                let transit = transits(&[outcome.partition], count, assets);
                 let ours = |entry: &EntryBody<'_>| !transit.contains(&entry.balance);
-                outcome.entries.into_iter().filter(ours).map(EntryView::of).collect()
+                outcome
+                    .entries
+                    .into_iter()
+                    .filter(ours)
+                    .map(EntryView::of)
+                    .collect()
             }
         };
         let changed = match outcome.kind.as_deref() {
@@ -269,7 +308,7 @@ impl<'a> TransactionView<'a> {
             _ => None,
         };
         let applied = &*outcome.status == APPLIED;
-        Some(Self {
+        let mut view = Self {
             reference: outcome.reference?,
             status: outcome.status,
             reason: outcome.reason,
@@ -287,21 +326,39 @@ impl<'a> TransactionView<'a> {
             description: outcome.description,
             metadata: outcome.metadata.map(ToOwned::to_owned),
             retry_of: None,
-        })
+        };
+        view.name_retry();
+        Some(view)
+    }
+
+    /// Names the reference that this is a resubmission of.
+    pub fn name_retry(&mut self) {
+        if let Some((original, _)) = self.reference.split_once(RETRY_MARK) {
+            self.retry_of = Some(Str(original.to_owned().into()));
+        }
     }
 }
 
-/// The transit balances among `entries` of `here`: one to and one from every other partition.
-fn transits(here: PartitionId, count: PartitionId, entries: &[EntryBody<'_>]) -> Vec<Uuid> {
-    let assets = entries.iter().filter_map(|entry| crate::ledger::Asset::parse(&entry.asset).ok());
-    let mut assets: Vec<_> = assets.collect();
+/// The transit balances in partitions `here`: one to and one from every other one of `count`.
+pub fn transits<'a>(
+    here: &[PartitionId],
+    count: PartitionId,
+    assets: impl Iterator<Item = &'a str>,
+) -> Vec<Uuid> {
+    let mut assets: Vec<_> = assets.filter_map(|text| Asset::parse(text).ok()).collect();
     assets.sort_unstable();
     assets.dedup();
-    let ways = (0..count).flat_map(|other| [(here, other), (other, here)]);
-    let ids = ways.flat_map(|(from, to)| {
-        assets.iter().map(move |asset| BalanceId::transit(from, to, here, asset).uuid())
-    });
-    ids.collect()
+    let mut ids = Vec::new();
+    for (at, other) in here
+        .iter()
+        .flat_map(|at| (0..count).map(move |other| (*at, other)))
+    {
+        for asset in assets.iter().filter(|_| at != other) {
+            ids.push(BalanceId::transit(at, other, at, asset).uuid());
+            ids.push(BalanceId::transit(other, at, at, asset).uuid());
+        }
+    }
+    ids
 }
 
 impl<'a> EntryView<'a> {
@@ -339,7 +396,12 @@ impl<'a> BalanceView<'a> {
     /// The view of a snapshot read from `source`.
     pub fn of(balance: BalanceBody<'a>, source: &'static str, as_of: Option<Time>) -> Self {
         let available = balance.floor.and_then(|floor| {
-            balance.posted.0.checked_sub(balance.held.0)?.checked_sub(floor.0).map(Money)
+            balance
+                .posted
+                .0
+                .checked_sub(balance.held.0)?
+                .checked_sub(floor.0)
+                .map(Money)
         });
         Self {
             id: balance.id,
