@@ -27,6 +27,16 @@ impl Keys {
         format!("{{{}:{partition}}}:balance:{id}", self.prefix)
     }
 
+    /// The pattern of all balances of a partition.
+    pub fn balances(&self, partition: PartitionId) -> String {
+        format!("{{{}:{partition}}}:balance:*", self.prefix)
+    }
+
+    /// The set of balances that the sink wants published again: it saw an older one than its row.
+    pub fn stale(&self, partition: PartitionId) -> String {
+        format!("{{{}:{partition}}}:stale", self.prefix)
+    }
+
     /// An ingress claim on a reference of `organization/ledger`.
     pub fn claim(&self, ledger: &str, reference: &str) -> String {
         format!("{}:claim:{ledger}:{reference}", self.prefix)

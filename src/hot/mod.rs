@@ -5,12 +5,14 @@
 pub mod claims;
 pub mod key;
 pub mod read;
+pub mod store;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use std::time::Duration;
 
 /// How to reach hot.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Redis URL; `rediss://` for TLS.
     #[arg(

@@ -10,6 +10,7 @@ pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// HTTP → commands.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Address of the HTTP API.
     #[arg(long, env = "STEELYARD_HTTP_LISTEN", default_value = "127.0.0.1:8080")]
