@@ -2,7 +2,9 @@
 //!
 //! All keys of a partition share one hash tag, so a batch is one atomic script.
 
+pub mod claims;
 pub mod key;
+pub mod read;
 pub mod store;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
