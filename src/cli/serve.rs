@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::config::{Setting, to_json};
 use crate::config::Config;
+use crate::ingress::{self, IngressMetrics};
 use crate::ledger::PartitionId;
 use crate::log::admin::{self, Verified};
 use crate::log::lag;
@@ -170,9 +171,30 @@ fn start(role: Role, parts: &Parts, services: &Services, verified: Verified) -> 
         services.start("sink", idle(parts.stop.clone()));
     }
     if role.runs(Role::Ingress) {
-        services.start("ingress", idle(parts.stop.clone()));
+        let ingress = ingress(parts, partitions, services.stop.clone())?;
+        services.start("ingress", ingress);
     }
     Ok(())
+}
+
+fn ingress(
+    parts: &Parts,
+    partitions: PartitionId,
+    stop: CancellationToken,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
+    let config = parts.config.clone();
+    let metrics = IngressMetrics::new(&parts.registry)?;
+    let pool = config.cold.connect()?;
+    let health = parts.health.clone();
+    health.set("http", State::waiting("is being started"));
+    let bound = move |address| {
+        tracing::info!(%address, "http is served");
+        health.set("http", State::Ok);
+    };
+    Ok(async move {
+        let (options, log, hot) = (config.ingress, config.log, config.hot);
+        ingress::run(options, log, hot, pool, partitions, metrics, stop, bound).await
+    })
 }
 
 fn processor_parts(parts: &Parts, verified: Verified) -> anyhow::Result<processor::Parts> {
