@@ -7,4 +7,6 @@ pub mod cold;
 pub mod hot;
 pub mod log;
 
+pub mod sink;
+
 pub mod telemetry;

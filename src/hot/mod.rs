@@ -3,6 +3,7 @@
 //! All keys of a partition share one hash tag, so a batch is one atomic script.
 
 pub mod key;
+pub mod synced;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use std::time::Duration;

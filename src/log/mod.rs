@@ -4,6 +4,8 @@
 //! ([`crate::ledger::partition_of`]) and is idempotent with `acks=all`; no client is relied on
 //! that goes on after a failed append.
 
+pub mod follower;
+
 use rdkafka::ClientConfig;
 
 /// How to reach the log.
