@@ -16,6 +16,7 @@ pub mod producer;
 pub mod reader;
 pub mod status;
 pub mod topics;
+pub mod follower;
 
 use rdkafka::ClientConfig;
 
