@@ -32,6 +32,7 @@ pub struct Options {
     #[arg(
         long = "kafka-property",
         env = "STEELYARD_KAFKA_PROPERTIES",
+        hide_env_values = true,
         value_delimiter = ',',
         value_parser = property
     )]
