@@ -40,6 +40,15 @@ pub enum Role {
 }
 
 impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Processor => "processor",
+            Self::Sink => "sink",
+            Self::All => "all",
+        }
+    }
+
     fn runs(self, service: Self) -> bool {
         self == service || self == Self::All
     }
@@ -93,7 +102,7 @@ struct Background {
 /// # Errors
 /// If it cannot start, if the log is not as declared, or if a service failed.
 pub async fn run(role: Role, config: Config, settings: Vec<Setting>) -> anyhow::Result<ExitCode> {
-    telemetry::init(&config.telemetry)?;
+    telemetry::init(&config.telemetry.logs)?;
     let stop = stop_on_signal()?;
     let parts = Parts {
         registry: Registry::new(),
@@ -158,7 +167,7 @@ fn start(role: Role, parts: &Parts, services: &Services, verified: Verified) -> 
         generation,
         ..
     } = verified;
-    tracing::info!(role = ?role, count = partitions, generation = %generation, "starting");
+    tracing::info!(role = role.name(), count = partitions, generation = %generation, "starting");
     let idle = |stop: CancellationToken| async move {
         stop.cancelled().await;
         Ok(())

@@ -36,6 +36,7 @@ pub struct Options {
     #[arg(
         long = "kafka-property",
         env = "STEELYARD_KAFKA_PROPERTIES",
+        hide_env_values = true,
         value_delimiter = ',',
         value_parser = property
     )]
