@@ -99,6 +99,9 @@ struct Background {
 /// # Errors
 /// If it cannot start, if the log is not as declared, or if a service failed.
 pub async fn run(role: Role, config: Config, settings: Vec<Setting>) -> anyhow::Result<ExitCode> {
+    if role.runs(Role::Processor) {
+        config.leg_secret()?;
+    }
     telemetry::init(&config.telemetry.logs)?;
     let stop = stop_on_signal()?;
     let parts = Parts {

@@ -5,5 +5,6 @@
 )]
 
 mod lag;
+mod start;
 mod support;
 mod topics;

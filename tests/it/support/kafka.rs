@@ -99,6 +99,10 @@ impl TestLog {
         let new = NewPartitions::new(topic, count);
         let answers = self.client.create_partitions([&new], &wait());
         answers.await.unwrap()[0].as_ref().unwrap();
+        let admin = self.admin();
+        while usize::from(admin.observe().await.unwrap()[topic].partitions) < count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Sets one setting and leaves the others as declared.
@@ -126,6 +130,14 @@ impl TestLog {
         };
         let value = serde_json::to_vec(&body).unwrap();
         self.write(topic, partition, "genesis", &value).await;
+    }
+
+    /// Removes what is before an offset, as retention does.
+    pub(crate) async fn trim(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        let offset = Offset::Offset(offset);
+        list.add_partition_offset(topic, partition, offset).unwrap();
+        self.client.delete_records(&list, &wait()).await.unwrap();
     }
 
     /// Commits for a group without joining it.
