@@ -3,7 +3,8 @@
 //! The doc comment of an option is its help; `--help` is the manual.
 
 pub mod config;
-pub mod serve;
+mod roles;
+mod serve;
 pub mod topics;
 
 use std::ffi::OsString;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::config::Config;
-use serve::Role;
+use roles::Role;
 
 /// Moves money between balances, exactly once, in order per balance, at the speed of a log.
 ///

@@ -1,4 +1,4 @@
-//! Runs roles: the one place that builds clients, spawns services and stops them.
+//! Runs a role: the one place that spawns services, waits for them and stops them.
 //!
 //! Start: logs, the operators' listener, then the log's own checks; a broker that is away is
 //! waited for, a log that is not as declared is refused. Stop, on SIGTERM or SIGINT or when a
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{Setting, to_json};
+use super::roles::{self, Parts, Role};
 use crate::config::Config;
 use crate::ledger::PartitionId;
 use crate::log::admin::{self, Verified};
@@ -27,44 +28,9 @@ use crate::telemetry;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::ops::{self, Ops, Overview};
 
-/// Which services a process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Ingress,
-    Processor,
-    Sink,
-    All,
-}
-
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Processor => "processor",
-            Self::Sink => "sink",
-            Self::All => "all",
-        }
-    }
-
-    fn runs(self, service: Self) -> bool {
-        self == service || self == Self::All
-    }
-}
-
-/// What every service is built from.
-#[derive(Debug)]
-struct Parts {
-    config: Config,
-    registry: Registry,
-    health: Health,
-    overview: Overview,
-    /// Cancelled when services have to stop.
-    stop: CancellationToken,
-}
-
 /// The services of this process.
 #[derive(Debug)]
-struct Services {
+pub(super) struct Services {
     tasks: TaskTracker,
     stop: CancellationToken,
     ended: mpsc::UnboundedSender<(&'static str, anyhow::Result<()>)>,
@@ -72,7 +38,7 @@ struct Services {
 
 impl Services {
     /// Runs a service until it returns; that it did is told to [`run`].
-    fn start(
+    pub(super) fn start(
         &self,
         name: &'static str,
         service: impl Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -98,7 +64,11 @@ struct Background {
 ///
 /// # Errors
 /// If it cannot start, if the log is not as declared, or if a service failed.
-pub async fn run(role: Role, config: Config, settings: Vec<Setting>) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    role: Role,
+    config: Config,
+    settings: Vec<Setting>,
+) -> anyhow::Result<ExitCode> {
     if role.runs(Role::Processor) {
         config.leg_secret()?;
     }
@@ -135,7 +105,7 @@ async fn serve(role: Role, parts: &Parts, background: &Background) -> anyhow::Re
         stop: parts.stop.clone(),
         ended,
     };
-    start(role, parts, &services, verified)?;
+    roles::start(role, parts, &services, verified).await?;
 
     let mut result = Ok(());
     tokio::select! {
@@ -158,31 +128,6 @@ async fn serve(role: Role, parts: &Parts, background: &Background) -> anyhow::Re
     }
     stopped.with_context(|| format!("services did not stop within {limit:?}"))?;
     result
-}
-
-/// Builds and starts the role's services.
-fn start(role: Role, parts: &Parts, services: &Services, verified: Verified) -> anyhow::Result<()> {
-    let Verified {
-        partitions,
-        generation,
-        ..
-    } = verified;
-    tracing::info!(role = role.name(), count = partitions, generation = %generation, "starting");
-    let idle = |stop: CancellationToken| async move {
-        stop.cancelled().await;
-        Ok(())
-    };
-    if role.runs(Role::Processor) {
-        let _secret = parts.config.leg_secret()?;
-        services.start("processor", idle(parts.stop.clone()));
-    }
-    if role.runs(Role::Sink) {
-        services.start("sink", idle(parts.stop.clone()));
-    }
-    if role.runs(Role::Ingress) {
-        services.start("ingress", idle(parts.stop.clone()));
-    }
-    Ok(())
 }
 
 async fn serve_ops(parts: &Parts, background: &Background) -> anyhow::Result<()> {

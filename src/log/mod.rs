@@ -6,9 +6,11 @@
 
 pub mod admin;
 pub mod apply;
+mod begin;
 pub mod drift;
 pub mod genesis;
 pub mod lag;
+pub mod meter;
 pub mod owners;
 pub mod peek;
 pub mod status;

@@ -12,6 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use steelyard::log::admin::Admin;
+use steelyard::log::drift::Observed;
 use steelyard::log::topics::{self, Declaration};
 use steelyard::log::{Options, Topics};
 use steelyard::wire::outcome::GenesisBody;
@@ -99,10 +100,8 @@ impl TestLog {
         let new = NewPartitions::new(topic, count);
         let answers = self.client.create_partitions([&new], &wait());
         answers.await.unwrap()[0].as_ref().unwrap();
-        let admin = self.admin();
-        while usize::from(admin.observe().await.unwrap()[topic].partitions) < count {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.until(topic, |found| usize::from(found.partitions) == count)
+            .await;
     }
 
     /// Sets one setting and leaves the others as declared.
@@ -114,6 +113,16 @@ impl TestLog {
         let config = settings.fold(config, |config, (name, value)| config.set(name, value));
         let answers = self.client.alter_configs([&config], &wait()).await.unwrap();
         answers[0].as_ref().unwrap();
+        self.until(topic, |found| found.settings[name] == value)
+            .await;
+    }
+
+    /// A controller answers before its brokers know.
+    async fn until(&self, topic: &str, known: impl Fn(&Observed) -> bool) {
+        let admin = self.admin();
+        while !known(&admin.observe().await.unwrap()[topic]) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) async fn write(&self, topic: &str, partition: i32, key: &str, value: &[u8]) {
