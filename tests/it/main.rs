@@ -9,6 +9,7 @@
 
 mod kafka_road;
 mod lag;
+mod start;
 mod support;
 mod takeover;
 mod topics;
