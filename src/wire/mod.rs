@@ -13,6 +13,7 @@ pub mod fingerprint;
 pub mod invalid;
 pub mod leg;
 pub mod marker;
+pub mod object;
 pub mod outcome;
 pub mod record;
 pub mod scalar;
