@@ -27,8 +27,12 @@ impl Keys {
         format!("{{{}:{partition}}}:balance:{id}", self.prefix)
     }
 
-    /// Balances whose record on `snapshots` is older than what was published before: a set of
-    /// ids that the sink fills, and whose members the owner publishes again.
+    /// The pattern of all balances of a partition.
+    pub fn balances(&self, partition: PartitionId) -> String {
+        format!("{{{}:{partition}}}:balance:*", self.prefix)
+    }
+
+    /// The set of balances that the sink wants published again: it saw an older one than its row.
     pub fn stale(&self, partition: PartitionId) -> String {
         format!("{{{}:{partition}}}:stale", self.prefix)
     }
