@@ -10,6 +10,7 @@ pub mod log;
 
 pub mod ingress;
 pub mod processor;
+pub mod sink;
 
 pub mod cli;
 pub mod config;

@@ -6,8 +6,13 @@
 //!
 //! SQL lives only here and in `migrations/`.
 
+pub mod balances;
+pub mod base;
+mod copy;
+pub mod journal;
 pub mod read;
 pub mod transaction;
+pub mod write;
 
 use std::str::FromStr;
 use std::time::Duration;

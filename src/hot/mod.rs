@@ -6,6 +6,7 @@ pub mod claims;
 pub mod key;
 pub mod read;
 pub mod store;
+pub mod synced;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use std::time::Duration;

@@ -246,11 +246,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether the asker's question is answered here, and not at a later stop.
+    /// Whether the asker's question is answered here, and not at another stop: a settle repeats
+    /// what the last stop has answered.
     pub fn answers(&self) -> bool {
+        let settles = |entry: &Entry| entry.direction == Direction::Settle;
         match self.decision {
-            Decision::Applied | Decision::Rejected(_) => true,
-            Decision::Ignored(Ignored::Forgotten) => true,
+            Decision::Applied => !self.effects.entries.iter().any(settles),
+            Decision::Rejected(_) | Decision::Ignored(Ignored::Forgotten) => true,
             Decision::Forwarded | Decision::Returned(_) | Decision::Ignored(_) => false,
         }
     }

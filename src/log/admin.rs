@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::drift::{self, Difference, Observed};
 use super::genesis::{self, Start, Verdict};
+use super::peek;
 use super::topics::{self, Declaration};
 use super::{Options, Topics};
 use crate::ledger::PartitionId;
@@ -97,19 +98,11 @@ impl std::fmt::Debug for Admin {
 impl Admin {
     pub fn new(options: &Options, topics: &topics::Options) -> KafkaResult<Self> {
         let names = options.topics();
-        let mut reader = options.client();
-        reader
-            .set("group.id", options.group("topics"))
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "50")
-            .set("fetch.message.max.bytes", "65536")
-            .set("queued.min.messages", "1");
         Ok(Self {
             declared: topics::declared(&names, topics),
             names,
             client: AdminClient::from_config(&options.client())?,
-            reader: Arc::new(reader.create()?),
+            reader: Arc::new(peek::reader(options)?),
             options: options.clone(),
         })
     }
@@ -150,7 +143,7 @@ impl Admin {
     }
 
     /// The declared topics that are there.
-    pub(super) async fn observe(&self) -> Result<BTreeMap<String, Observed>, Error> {
+    pub async fn observe(&self) -> Result<BTreeMap<String, Observed>, Error> {
         let names: Vec<String> = self.declared.iter().map(|t| t.topic.clone()).collect();
         let reader = Arc::clone(&self.reader);
         let mut observed = aside(move || layouts(&reader, &names)).await?;

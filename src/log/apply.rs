@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::admin::{Admin, Error, WAIT, admin_options, aside, layouts};
 use super::drift::{Difference, Fault, Observed};
 use super::genesis::{self, First, Start, Verdict};
+use super::peek;
 use super::topics::{self, Declaration};
 use crate::ledger::PartitionId;
 use crate::wire::outcome::GenesisBody;
@@ -175,7 +176,7 @@ impl Admin {
                     .iter()
                     .map(|(name, topic)| (name.clone(), topic.partitions));
                 let counts: Vec<(String, PartitionId)> = counts.collect();
-                let led = genesis::offsets(&reader, &counts, Offset::End).is_ok();
+                let led = peek::offsets(&reader, &counts, Offset::End, WAIT).is_ok();
                 if led && known.len() == names.len() {
                     return Ok(());
                 }

@@ -5,10 +5,9 @@
 //!
 //! Calls here block; [`super::admin`] runs them aside.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
@@ -16,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use super::drift::{Difference, Fault};
+use super::peek::{offsets, peek};
 use crate::ledger::PartitionId;
 use crate::wire::outcome::GenesisBody;
 use crate::wire::record::{self, GENESIS_KEY};
@@ -102,8 +102,8 @@ fn fault(
 
 /// Reads how every partition begins.
 pub fn starts(reader: &BaseConsumer, topics: &[(String, PartitionId)]) -> KafkaResult<Vec<Start>> {
-    let low = offsets(reader, topics, Offset::Beginning)?;
-    let high = offsets(reader, topics, Offset::End)?;
+    let low = offsets(reader, topics, Offset::Beginning, WAIT)?;
+    let high = offsets(reader, topics, Offset::End, WAIT)?;
     let mut wanted = TopicPartitionList::new();
     for ((topic, partition), begin) in &low {
         let end = high.get(&(topic.clone(), *partition)).copied();
@@ -111,7 +111,13 @@ pub fn starts(reader: &BaseConsumer, topics: &[(String, PartitionId)]) -> KafkaR
             wanted.add_partition_offset(topic, i32::from(*partition), Offset::Offset(0))?;
         }
     }
-    let mut firsts = firsts(reader, &wanted)?;
+    let mut firsts = peek(reader, &wanted, WAIT, |message| {
+        first_of(message.key(), message.payload())
+    })?;
+    if firsts.len() < wanted.count() {
+        let code = RDKafkaErrorCode::OperationTimedOut;
+        return Err(KafkaError::MessageConsumption(code));
+    }
     let starts = low.into_iter().map(|(at, begin)| {
         let end = high.get(&at).copied().unwrap_or_default();
         let first = match firsts.remove(&at) {
@@ -134,66 +140,6 @@ pub fn starts(reader: &BaseConsumer, topics: &[(String, PartitionId)]) -> KafkaR
     let rank = |start: &Start| topics.iter().position(|(topic, _)| *topic == start.topic);
     starts.sort_by_key(|start| (rank(start), start.partition));
     Ok(starts)
-}
-
-/// Where every partition begins or ends, with one request per broker.
-pub fn offsets(
-    reader: &BaseConsumer,
-    topics: &[(String, PartitionId)],
-    which: Offset,
-) -> KafkaResult<BTreeMap<(String, PartitionId), i64>> {
-    let mut list = TopicPartitionList::new();
-    for (topic, partitions) in topics {
-        for partition in 0..*partitions {
-            list.add_partition_offset(topic, i32::from(partition), which)?;
-        }
-    }
-    if list.count() == 0 {
-        return Ok(BTreeMap::new());
-    }
-    let answer = reader.offsets_for_times(list, WAIT)?;
-    let found = answer.elements().into_iter().map(|element| {
-        element.error()?;
-        let offset = element.offset().to_raw().unwrap_or_default().max(0);
-        let partition = PartitionId::try_from(element.partition()).unwrap_or_default();
-        Ok(((element.topic().to_owned(), partition), offset))
-    });
-    found.collect()
-}
-
-type Firsts = BTreeMap<(String, PartitionId), First>;
-
-/// The first record of every listed partition; all of them have one.
-fn firsts(reader: &BaseConsumer, wanted: &TopicPartitionList) -> KafkaResult<Firsts> {
-    let mut found = Firsts::new();
-    if wanted.count() == 0 {
-        return Ok(found);
-    }
-    let deadline = Instant::now() + WAIT;
-    reader.assign(wanted)?;
-    while found.len() < wanted.count() {
-        let message = match reader.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => message,
-            None | Some(Err(_)) if Instant::now() < deadline => continue,
-            Some(Err(error)) => return Err(error),
-            None => {
-                let code = RDKafkaErrorCode::OperationTimedOut;
-                return Err(KafkaError::MessageConsumption(code));
-            }
-        };
-        let partition = PartitionId::try_from(message.partition()).unwrap_or_default();
-        let at = (message.topic().to_owned(), partition);
-        let mut read = TopicPartitionList::new();
-        read.add_partition(&at.0, message.partition());
-        reader.pause(&read)?;
-        found
-            .entry(at)
-            .or_insert_with(|| first_of(message.key(), message.payload()));
-    }
-    // A pause outlives the assignment.
-    reader.resume(wanted)?;
-    reader.unassign()?;
-    Ok(found)
 }
 
 fn first_of(key: Option<&[u8]>, value: Option<&[u8]>) -> First {

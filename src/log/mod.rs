@@ -8,9 +8,14 @@ pub mod admin;
 pub mod apply;
 pub mod consumer;
 pub mod drift;
+pub mod follower;
 pub mod genesis;
+pub mod lag;
+pub mod owners;
+pub mod peek;
 pub mod producer;
 pub mod reader;
+pub mod status;
 pub mod topics;
 
 use rdkafka::ClientConfig;
@@ -31,6 +36,7 @@ pub struct Options {
     #[arg(
         long = "kafka-property",
         env = "STEELYARD_KAFKA_PROPERTIES",
+        hide_env_values = true,
         value_delimiter = ',',
         value_parser = property
     )]

@@ -1,5 +1,7 @@
 //! A cluster in memory: partitions that send each other legs.
 
+use std::collections::HashMap;
+
 use super::super::{Balance, BalanceId, Outcome, PartitionId};
 use super::message::Message;
 use super::node::Node;
@@ -9,13 +11,19 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     /// The log time of the next record.
     pub(crate) clock_ms: i64,
+    /// The answer to every command that has one, by its ticket.
+    pub(crate) answers: HashMap<u64, Outcome>,
 }
 
 impl Cluster {
     /// `count` partitions, each with its first record decided.
     pub(crate) fn new(count: PartitionId) -> Self {
         let nodes = (0..count).map(|id| Node::new(id, count)).collect();
-        let mut cluster = Self { nodes, clock_ms: 0 };
+        let mut cluster = Self {
+            nodes,
+            clock_ms: 0,
+            answers: HashMap::new(),
+        };
         for id in 0..count {
             cluster.append(id, Message::genesis());
             cluster.turn(id).unwrap();
@@ -42,7 +50,14 @@ impl Cluster {
 
     /// Decides the next record of `id`, if there is one.
     pub(crate) fn turn(&mut self, id: PartitionId) -> Option<Outcome> {
-        self.node_mut(id).turn()
+        let outcome = self.node_mut(id).turn()?;
+        let command = outcome.command.as_ref().filter(|_| outcome.answers());
+        if let Some(reply) = command.and_then(|command| command.note.reply.as_ref()) {
+            let ticket = u64::from_be_bytes(reply.correlation[..].try_into().unwrap());
+            let twice = self.answers.insert(ticket, outcome.clone());
+            assert_eq!(twice, None, "asked once and answered again by {outcome:?}");
+        }
+        Some(outcome)
     }
 
     /// Appends leg `index` of those sent from one partition to another.

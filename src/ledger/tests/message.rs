@@ -3,9 +3,11 @@
 use uuid::Uuid;
 
 use super::super::{BalanceId, PartitionId, Record, Setting};
-use crate::wire::leg::{HEADER, SEAL_HEADER};
+use crate::wire::leg::{HEADER, SEAL_HEADER, VERSION};
 use crate::wire::outcome::GenesisBody;
-use crate::wire::record::{GENESIS_KEY, Headers, Raw, Recognizer};
+use crate::wire::record::{
+    CORRELATION_HEADER, GENESIS_KEY, Headers, REPLY_TOPIC_HEADER, Raw, Recognizer,
+};
 use crate::wire::{LegRecord, Secret};
 
 pub(crate) const SETTING: Setting = Setting {
@@ -13,32 +15,37 @@ pub(crate) const SETTING: Setting = Setting {
     horizon_seconds: 600,
 };
 
+/// Where the tests want their answers.
+const REPLIES: &str = "replies";
+
 /// A record of `commands`; a leg if it is sealed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
     key: Vec<u8>,
     value: Vec<u8>,
     seal: Option<String>,
+    /// Sent along as the correlation id of a reply.
+    ticket: Option<[u8; 8]>,
 }
 
 impl Message {
-    pub(crate) fn command(key: BalanceId, json: &serde_json::Value) -> Self {
-        let (key, value) = (key.to_string().into_bytes(), json.to_string().into_bytes());
+    pub(crate) fn command(ticket: u64, key: BalanceId, json: &serde_json::Value) -> Self {
         Self {
-            key,
-            value,
+            key: key.to_string().into_bytes(),
+            value: json.to_string().into_bytes(),
             seal: None,
+            ticket: Some(ticket.to_be_bytes()),
         }
     }
 
     pub(super) fn leg(leg: &LegRecord) -> Self {
         let (key, value) = (leg.key.to_string(), leg.value.get().to_owned());
-        let seal = hex::encode(secret().seal(key.as_bytes(), value.as_bytes()).0);
-        let (key, value) = (key.into_bytes(), value.into_bytes());
+        let seal = secret().seal(key.as_bytes(), value.as_bytes());
         Self {
-            key,
-            value,
-            seal: Some(seal),
+            key: key.into_bytes(),
+            value: value.into_bytes(),
+            seal: Some(hex::encode(seal.0)),
+            ticket: None,
         }
     }
 
@@ -47,7 +54,7 @@ impl Message {
         Self {
             key: b"junk".into(),
             value: b"{".into(),
-            seal: None,
+            ..Self::default()
         }
     }
 
@@ -56,30 +63,35 @@ impl Message {
             generation: SETTING.generation,
             horizon_seconds: SETTING.horizon_seconds,
         };
-        let (key, value) = (GENESIS_KEY.into(), serde_json::to_vec(&body).unwrap());
         Self {
-            key,
-            value,
-            seal: None,
+            key: GENESIS_KEY.into(),
+            value: serde_json::to_vec(&body).unwrap(),
+            ..Self::default()
         }
     }
 
     /// What the record asks; what cannot be understood is a dead letter.
     pub(super) fn recognize(&self, recognizer: &mut Recognizer, offset: usize) -> Record {
         let seal = self.seal.as_deref().map(str::as_bytes);
-        let marks = [(HEADER, seal.map(|_| &b"1"[..])), (SEAL_HEADER, seal)];
+        let ticket = self.ticket.as_ref().map(|ticket| &ticket[..]);
+        let headers = [
+            (HEADER, seal.map(|_| VERSION.as_bytes())),
+            (SEAL_HEADER, seal),
+            (CORRELATION_HEADER, ticket),
+            (REPLY_TOPIC_HEADER, ticket.map(|_| REPLIES.as_bytes())),
+        ];
         let raw = Raw {
             offset: offset as u64,
             key: Some(&self.key),
             value: Some(&self.value),
-            headers: Headers::of(marks.into_iter().filter(|(_, value)| value.is_some())),
+            headers: Headers::of(headers.into_iter().filter(|(_, value)| value.is_some())),
         };
         recognizer.recognize(&raw).unwrap_or(Record::DeadLetter)
     }
 }
 
 pub(super) fn recognizer(id: PartitionId, count: PartitionId) -> Recognizer {
-    Recognizer::new(secret(), Vec::new(), id, count)
+    Recognizer::new(secret(), vec![REPLIES.to_owned()], id, count)
 }
 
 fn secret() -> Secret {

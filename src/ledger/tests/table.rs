@@ -33,7 +33,7 @@ pub(super) fn check(partitions: PartitionId, table: &str) {
         book: Book::new(partitions),
         cluster: Cluster::new(partitions),
         names: HashMap::new(),
-        references: 0,
+        tickets: 0,
     };
     for line in table.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -52,7 +52,7 @@ struct Run {
     cluster: Cluster,
     /// Every balance that was named so far.
     names: HashMap<BalanceId, String>,
-    references: usize,
+    tickets: u64,
 }
 
 impl Run {
@@ -103,10 +103,10 @@ impl Run {
     }
 
     fn command(&mut self, via: Option<PartitionId>, words: &[&str]) -> Option<Outcome> {
-        self.references += 1;
+        self.tickets += 1;
         let (reference, words) = match words[0].strip_suffix(':') {
             Some(reference) => (reference.to_owned(), &words[1..]),
-            None => (format!("line-{}", self.references), words),
+            None => (format!("line-{}", self.tickets), words),
         };
         let (key, json) = match words[0] {
             "open" => {
@@ -119,7 +119,7 @@ impl Run {
             _ => self.transfer(&reference, words),
         };
         let to = via.unwrap_or_else(|| partition_of(key, self.cluster.count()));
-        self.record(to, Message::command(key, &json))
+        self.record(to, Message::command(self.tickets, key, &json))
     }
 
     fn configure(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {

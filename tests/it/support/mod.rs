@@ -1,5 +1,6 @@
 //! One world per test: its own topics, Redis prefix and schema, and the nodes it starts.
 
+pub mod broker;
 pub mod kafka;
 pub mod node;
 
