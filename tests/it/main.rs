@@ -7,6 +7,7 @@
     reason = "a helper of a test fails it like the test itself"
 )]
 
+mod ingress;
 mod kafka_road;
 mod lag;
 mod start;
