@@ -1,6 +1,7 @@
 //! Plays load and a demo day against a running Steelyard. The README has the method.
 
 mod account;
+mod demo;
 mod http;
 mod kafka;
 mod measure;
@@ -25,6 +26,8 @@ use stop::Stop;
 enum Command {
     /// Measure rates and latencies, and check that nothing was lost.
     Run(Box<run::Options>),
+    /// Play a day of payments, half over HTTP and half from Kafka, and audit it.
+    Demo(Box<demo::Options>),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ async fn play(command: Command) -> Result<bool> {
     let played = async {
         match command {
             Command::Run(options) => run::run(*options, stop).await,
+            Command::Demo(options) => demo::run(*options, stop).await,
         }
     };
     let interrupts = async {
