@@ -33,12 +33,16 @@ pub mod partition;
 pub mod rejection;
 pub mod route;
 pub mod seen;
+mod terms;
+mod visit;
 pub mod walk;
 
-// #[cfg(test)]
-// mod properties;
-// #[cfg(test)]
-// mod tests;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "overflow fails a test")]
+mod properties;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "overflow fails a test")]
+mod tests;
 
 pub use amount::{Amount, AmountError};
 pub use asset::Asset;
@@ -49,5 +53,5 @@ pub use outcome::{Decision, Detail, Direction, Effects, Entry, Mark, Outcome, Te
 pub use partition::{Cut, Partition, Setting};
 pub use rejection::Rejection;
 pub use route::{PartitionId, partition_of};
-pub use seen::{Fingerprint, Seen, SeenKey};
+pub use seen::{Fingerprint, Seen, SeenKey, SeenMap};
 pub use walk::{Carried, Leg, Record, Step};
