@@ -26,6 +26,7 @@ use crate::ledger::PartitionId;
 use crate::log::admin::{self, Verified};
 use crate::log::lag;
 use crate::processor;
+use crate::sink::{self, SinkMetrics};
 use crate::telemetry;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::ops::{self, Ops, Overview};
@@ -168,16 +169,13 @@ fn start(role: Role, parts: &Parts, services: &Services, verified: Verified) -> 
         ..
     } = verified;
     tracing::info!(role = role.name(), count = partitions, generation = %generation, "starting");
-    let idle = |stop: CancellationToken| async move {
-        stop.cancelled().await;
-        Ok(())
-    };
     if role.runs(Role::Processor) {
         let parts = processor_parts(parts, verified)?;
         services.start("processor", processor::run(parts, services.stop.clone()));
     }
     if role.runs(Role::Sink) {
-        services.start("sink", idle(parts.stop.clone()));
+        let (options, wiring) = sink_wiring(parts, verified, services.stop.clone())?;
+        services.start("sink", async move { sink::run(&options, wiring).await });
     }
     if role.runs(Role::Ingress) {
         let ingress = ingress(parts, partitions, services.stop.clone())?;
@@ -204,6 +202,26 @@ fn ingress(
         let (options, log, hot) = (config.ingress, config.log, config.hot);
         ingress::run(options, log, hot, pool, partitions, metrics, stop, bound).await
     })
+}
+
+fn sink_wiring(
+    parts: &Parts,
+    verified: Verified,
+    stop: CancellationToken,
+) -> anyhow::Result<(sink::Options, sink::Wiring<impl sink::Health + use<>>)> {
+    let config = &parts.config;
+    let report = reporter(&parts.health);
+    let wiring = sink::Wiring {
+        log: config.log.clone(),
+        hot: config.hot.clone(),
+        pool: config.cold.connect()?,
+        partitions: verified.partitions,
+        generation: verified.generation,
+        metrics: SinkMetrics::new(&parts.registry)?,
+        health: move |check: &str, state| report(check, state),
+        stop,
+    };
+    Ok((config.sink.clone(), wiring))
 }
 
 fn processor_parts(parts: &Parts, verified: Verified) -> anyhow::Result<processor::Parts> {
@@ -235,7 +253,7 @@ fn reporter(health: &Health) -> processor::Report {
 /// # Errors
 /// If Postgres cannot be reached or a migration fails.
 pub async fn migrate(config: Config) -> anyhow::Result<ExitCode> {
-    telemetry::init(&config.telemetry)?;
+    telemetry::init(&config.telemetry.logs)?;
     let pool = config.cold.connect()?;
     config.cold.migrate(&pool).await.context("postgres")?;
     println!("schema {} is up to date", config.cold.database_schema);

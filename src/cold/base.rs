@@ -128,7 +128,7 @@ async fn references(
     marker: &MarkerBody,
 ) -> Result<Vec<(SeenKey, Seen)>, sqlx::Error> {
     let mut rows = sqlx::query(
-        "select transaction_id, command_offset, at, ledger, reference, status, reason, \
+        "select transaction_id, at, ledger, reference, status, reason, \
                 fingerprint \
          from transactions where partition = $1 and command_offset <= $2 and at >= $3 \
          order by command_offset",
@@ -139,24 +139,23 @@ async fn references(
     .fetch(db);
     let mut seen = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let key = fingerprint::seen_key(row.get(3), row.get(4));
+        let key = fingerprint::seen_key(row.get(2), row.get(3));
         let id = TransactionId::from_uuid(row.get(0));
         let id = id.ok_or_else(|| decode("a transaction id of another form"))?;
         let key = match id.home() == partition {
             true => key,
             false => key.at_stop(id),
         };
-        let decision = match Decision::from_wire(row.get(5), row.get(6)) {
+        let decision = match Decision::from_wire(row.get(4), row.get(5)) {
             Some(Decision::Returned(reason)) => Decision::Rejected(reason),
             Some(decision) => decision,
             None => return Err(decode("a decision that is unknown")),
         };
-        let fingerprint = <[u8; 16]>::try_from(row.get::<&[u8], _>(7)).map_err(decode)?;
-        let offset = u64::try_from(row.get::<i64, _>(1)).map_err(decode)?;
-        let at_ms = row.get::<DateTime<Utc>, _>(2).timestamp_millis();
+        let fingerprint = <[u8; 16]>::try_from(row.get::<&[u8], _>(6)).map_err(decode)?;
+        let at_ms = row.get::<DateTime<Utc>, _>(1).timestamp_millis();
         seen.push((
             key,
-            Seen::new(Fingerprint(fingerprint), id.offset(), at_ms, decision),
+            Seen::new(Fingerprint(fingerprint), id, at_ms, decision),
         ));
     }
     Ok(seen)

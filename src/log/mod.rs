@@ -8,6 +8,7 @@ pub mod admin;
 pub mod apply;
 pub mod consumer;
 pub mod drift;
+pub mod follower;
 pub mod genesis;
 pub mod lag;
 pub mod owners;
@@ -16,7 +17,6 @@ pub mod producer;
 pub mod reader;
 pub mod status;
 pub mod topics;
-pub mod follower;
 
 use rdkafka::ClientConfig;
 

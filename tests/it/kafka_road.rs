@@ -111,15 +111,27 @@ async fn a_java_client_lands_where_we_expect_and_gets_its_reply() {
         let account = account_in("java", partition, 2);
         let output = std::process::Command::new("java")
             .args(["-cp", &classpath])
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients/Requester.java"))
-            .args([&world.kafka, &world.topic("commands"), &world.topic("answers")])
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/it/clients/Requester.java"
+            ))
+            .args([
+                &world.kafka,
+                &world.topic("commands"),
+                &world.topic("answers"),
+            ])
             .args([balance_id(&account).to_string(), open(&account).to_string()])
             .output()
             .expect("java runs");
         let text = String::from_utf8_lossy(&output.stdout);
         let mut lines = text.lines();
         let landed = lines.next().unwrap_or_default();
-        assert_eq!(landed, partition.to_string(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            landed,
+            partition.to_string(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let reply: Value = serde_json::from_str(lines.next().unwrap_or_default()).unwrap();
         assert_eq!(reply["status"], "applied", "{reply}");
     }
