@@ -1,9 +1,17 @@
 //! Steelyard moves money between balances, exactly once, in order per balance, at the speed of a
 //! log. Read the modules in this order:
+
 pub mod ledger;
 pub mod wire;
 
+pub mod cold;
 pub mod hot;
 pub mod log;
 
+pub mod ingress;
+pub mod processor;
+pub mod sink;
+
+pub mod cli;
+pub mod config;
 pub mod telemetry;

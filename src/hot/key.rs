@@ -27,6 +27,17 @@ impl Keys {
         format!("{{{}:{partition}}}:balance:{id}", self.prefix)
     }
 
+    /// The pattern of all balances of a partition.
+    pub fn balances(&self, partition: PartitionId) -> String {
+        format!("{{{}:{partition}}}:balance:*", self.prefix)
+    }
+
+    /// Balances whose record on `snapshots` is older than what was published before: a set of
+    /// ids that the sink fills, and whose members the owner publishes again.
+    pub fn stale(&self, partition: PartitionId) -> String {
+        format!("{{{}:{partition}}}:stale", self.prefix)
+    }
+
     /// An ingress claim on a reference of `organization/ledger`.
     pub fn claim(&self, ledger: &str, reference: &str) -> String {
         format!("{}:claim:{ledger}:{reference}", self.prefix)

@@ -153,6 +153,11 @@ impl Partition {
         self.balances.iter().map(|(id, balance)| (*id, balance))
     }
 
+    /// How many balances there are.
+    pub fn resident(&self) -> usize {
+        self.balances.len()
+    }
+
     pub fn references(&self) -> usize {
         self.seen.len()
     }
@@ -178,6 +183,13 @@ impl Partition {
     pub fn forget(&mut self) {
         if let Some(setting) = self.setting {
             self.seen.forget(self.log_time_ms, setting.horizon_seconds);
+        }
+    }
+
+    /// Remembers a reference that was decided at or before the cut this partition started from.
+    pub fn remember(&mut self, outcome: &Outcome) {
+        if let Some(mark) = outcome.effects.mark {
+            self.seen.insert(mark.key, mark.seen(outcome.at_ms));
         }
     }
 

@@ -10,6 +10,7 @@
 pub mod balance;
 pub mod command;
 pub mod fingerprint;
+pub mod http;
 pub mod invalid;
 pub mod leg;
 pub mod marker;

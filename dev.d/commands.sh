@@ -1,0 +1,212 @@
+# shellcheck shell=bash
+# The commands themselves.
+
+# known_home: for commands that only look, and make nothing.
+known_home() {
+  HOME_DIR=${STEELYARD_HOME:-$ROOT/.steelyard}
+  [[ -f $HOME_DIR/ports ]] && HOME_DIR=$(cd "$HOME_DIR" && pwd -P)
+}
+main_home() { use_home "${STEELYARD_HOME:-$ROOT/.steelyard}"; }
+url() { echo "http://127.0.0.1:${PORT[$1]}"; }
+
+command_run() {
+  (($# == 0)) || die "run takes no arguments"
+  main_home
+  end_cleanly
+  lock_home
+  if alive steelyard || alive owner; then
+    load_ports
+    say "already running in $HOME_DIR (pid $(pid_of owner || pid_of steelyard)): $(url http)"
+    exit 0
+  fi
+  own_home
+  unlock_home
+  node_build
+  if stack_alive; then say "the services of $HOME_DIR run already: they will be left running"
+  else STARTED=stack; stack_up; fi
+  STARTED+=' node'
+  node_start
+  print_addresses
+  print_lines_to_try
+  say "Ctrl-C stops it. Its log: $HOME_DIR/logs/steelyard.log"
+  watch_node
+  say "steelyard ended by itself; the end of its log:"
+  tail -n 20 "$HOME_DIR/logs/steelyard.log" >&2
+  exit 1
+}
+
+# Returns when steelyard is gone. A service that ends is told, not followed: what Steelyard does then is worth seeing.
+watch_node() {
+  local service seen=''
+  while alive steelyard; do
+    sleep 1 & wait $! || true
+    [[ $(cat "$HOME_DIR/mode") == packages ]] || continue
+    for service in "${SERVICES[@]}"; do
+      if alive "$service"; then seen=${seen/ $service/}
+      elif [[ $seen != *$service* ]]; then
+        seen+=" $service"
+        say "$service has ended; steelyard goes on without it; './dev stack up' starts it again"
+      fi
+    done
+  done
+}
+
+print_addresses() {
+  load_ports
+  local node; node=$(url http)
+  cat <<TXT
+
+  http      $node      (the contract: $node/openapi.json)
+  ops       $(url ops)      (/metrics, /ops)
+  kafka     127.0.0.1:${PORT[kafka]}
+  redis     redis://127.0.0.1:${PORT[redis]}
+  postgres  $(database_url)
+TXT
+}
+
+print_lines_to_try() {
+  local node; node=$(url http)
+  cat <<TXT
+
+Three lines to try: open a balance, post a transaction, read the balance.
+
+  curl -s $node/v1/balances -H 'content-type: application/json' -d '{"ledger":"main","account":"alice","asset":"USD"}'
+  curl -s $node/v1/transactions -H 'content-type: application/json' -d '{"reference":"first-1","type":"transfer","ledger":"main","postings":[{"source":{"account":"@world"},"destination":{"account":"alice"},"amount":"12.50","asset":"USD"}]}'
+  curl -s '$node/v1/balances?ledger=main&account=alice'
+
+TXT
+}
+
+command_status() {
+  local json=''
+  case ${1:-} in '') ;; --json) json=1 ;; *) die "usage: ./dev status [--json]" ;; esac
+  if ! known_home; then
+    if [[ $json ]]; then echo '{"running": false}'; else echo "nothing runs; './dev run' starts it"; fi
+    return 1
+  fi
+  load_ports
+  local running=false ready=false serving=false name pids='' text=''
+  ! alive steelyard || running=true
+  [[ $running == false ]] || ! node_ready || ready=true
+  ! stack_alive || serving=true
+  for name in owner steelyard kafka redis postgres; do
+    alive "$name" || continue
+    pids+="${pids:+, }\"${name/owner/dev}\": $(pid_of "$name")"
+    text+=" ${name/owner/dev}=$(pid_of "$name")"
+  done
+  if [[ $json ]]; then
+    if [[ $running == false && $serving == false ]]; then printf '{"running": false, "pids": {%s}}\n' "$pids"
+    else
+      printf '{"running": %s, "ready": %s, "services": %s, "http": "%s", "ops": "%s", "kafka": "127.0.0.1:%s", "redis": "redis://127.0.0.1:%s", "postgres": "%s", "home": "%s", "pids": {%s}}\n' \
+        "$running" "$ready" "$serving" "$(url http)" "$(url ops)" "${PORT[kafka]}" "${PORT[redis]}" "$(database_url)" "$(json_text "$HOME_DIR")" "$pids"
+    fi
+  elif [[ $running == true ]]; then
+    if [[ $ready == true ]]; then echo "running and ready"; else echo "running, not ready"; fi
+    print_addresses
+    echo "  pids     $text"
+  elif [[ $serving == true ]]; then echo "only the services run:$text"
+  else echo "nothing runs; './dev run' starts it"; fi
+  [[ $running == true ]]
+}
+
+json_text() { printf '%s' "$1" | sed 's/[\\"]/\\&/g'; }
+
+command_demo() { with_node demo demo "$@"; }
+command_load() { with_node load "$@"; }
+
+# with_node PURPOSE ARGS...: the load program against what runs here, else against an instance of its own that ends with it.
+with_node() {
+  local purpose=$1 rc=0
+  shift
+  main_home
+  end_cleanly
+  if alive steelyard; then
+    load_ports
+    say "against the running instance at $(url http)"
+    node_build
+  else
+    say "nothing runs in $HOME_DIR ('./dev run' would): starting an instance of its own, stopped at the end"
+    temp_home "$purpose"
+    node_build
+    STARTED=stack; stack_up
+    STARTED+=' node'; node_start
+  fi
+  local program=${STEELYARD_LOAD_BIN:-$(target_dir)/load}
+  [[ -x $program ]] || die "there is no load program at $program"
+  set_env stack_env node_env client_env
+  foreground "$program" "$@" || rc=$?
+  exit "$rc"
+}
+
+command_test() {
+  local rc=0
+  compose_agrees
+  end_cleanly
+  temp_home test
+  need_build
+  STARTED=stack; stack_up
+  set_env stack_env
+  cd "$ROOT" || exit 1
+  foreground cargo test --workspace --locked "$@" || rc=$?
+  exit "$rc"
+}
+
+command_stack() {
+  case ${1:-} in
+    up)
+      main_home
+      end_cleanly
+      stack_alive || STARTED=stack
+      stack_up
+      STARTED=''
+      say "it keeps running; './dev stack down' stops it"
+      ;;
+    down)
+      known_home || die "nothing was ever started in $HOME_DIR"
+      end_cleanly
+      node_stop
+      stack_down
+      ;;
+    env)
+      { known_home && load_ports && stack_alive; } || die "no stack runs in $HOME_DIR"
+      stack_env
+      if [[ ${2:-} == --all ]]; then node_env; client_env; fi
+      ;;
+    *) die "usage: ./dev stack up|down|env [--all]" ;;
+  esac
+}
+
+command_clean() {
+  sweep_temp_homes
+  known_home || [[ -d $HOME_DIR/pids ]] || { say "nothing to remove in $HOME_DIR"; return 0; }
+  HOME_DIR=$(cd "$HOME_DIR" && pwd -P)
+  ! alive owner || die "./dev run is at work in $HOME_DIR (pid $(pid_of owner)): stop it first"
+  end_cleanly
+  node_stop
+  [[ ! -f $HOME_DIR/mode ]] || stack_down
+  wipe_home
+  say "removed $HOME_DIR with all its data; Kafka's jars stay in $KAFKA_JARS"
+}
+
+command_help() {
+  cat <<'TXT'
+usage: ./dev COMMAND
+
+  run               start Kafka, Redis, Postgres and Steelyard here; Ctrl-C stops them; data stays in .steelyard/
+  status [--json]   what runs, and at which addresses; exit code 1 when Steelyard does not run
+  demo              play a realistic day against it, or against an instance of its own when nothing runs
+  load ARGS...      the load generator, likewise; './dev load --help' tells more
+  test [ARGS...]    everything it needs, then 'cargo test --workspace' with these arguments
+  kafka TOOL ARGS   Kafka's own tools against the running broker: topics, groups, configs, ...
+  stack up|down|env only the three services, for tools; 'env' prints shell lines that lead to them
+  clean             stop what runs in .steelyard/ and remove it with all its data
+  help              this
+
+What is missing is found or installed: packages by apt, Kafka from its published jars, or all three services by Docker
+Compose where an engine answers and the packages are not there.
+
+  STEELYARD_HOME    the directory to use instead of .steelyard/
+  STEELYARD_STACK   docker or packages, instead of looking
+  STEELYARD_BIN     a built steelyard program to use instead of building one
+TXT
+}

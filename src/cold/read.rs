@@ -1,0 +1,226 @@
+//! Queries for the API. Every answer says as of when it is.
+
+use chrono::{DateTime, TimeZone, Utc};
+use rust_decimal::Decimal;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::ledger::PartitionId;
+
+/// How far a projection of a partition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct AsOf {
+    #[sqlx(try_from = "i32", rename = "as_of_partition")]
+    pub partition: PartitionId,
+    /// The last command whose effects are in.
+    #[sqlx(try_from = "i64", rename = "as_of_offset")]
+    pub command_offset: u64,
+    /// Its log time.
+    #[sqlx(rename = "as_of_at")]
+    pub at: DateTime<Utc>,
+}
+
+/// A balance as of its partition's watermark.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct BalanceRow {
+    pub id: Uuid,
+    /// `organization/ledger`.
+    pub ledger: String,
+    pub account: String,
+    pub key: String,
+    pub asset: String,
+    pub posted: Decimal,
+    pub held: Decimal,
+    pub incoming: Decimal,
+    /// Absent is unlimited.
+    pub floor: Option<Decimal>,
+    pub ceiling: Option<Decimal>,
+    pub status: String,
+    #[sqlx(try_from = "i64")]
+    pub version: u64,
+    #[sqlx(try_from = "i32")]
+    pub partition: PartitionId,
+    /// The last command that changed it.
+    #[sqlx(try_from = "i64")]
+    pub command_offset: u64,
+    #[sqlx(try_from = "i64")]
+    pub epoch: u64,
+}
+
+/// One change of a balance, and the balance after it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct EntryRow {
+    pub balance_id: Uuid,
+    #[sqlx(try_from = "i64")]
+    pub version: u64,
+    pub transaction_id: Uuid,
+    #[sqlx(try_from = "i32")]
+    pub partition: PartitionId,
+    #[sqlx(try_from = "i64")]
+    pub command_offset: u64,
+    pub at: DateTime<Utc>,
+    pub effective_at: Option<DateTime<Utc>>,
+    pub direction: String,
+    pub amount: Decimal,
+    pub asset: String,
+    pub posted: Decimal,
+    pub held: Decimal,
+    pub incoming: Decimal,
+}
+
+/// Where a page of balances of one account goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalanceCursor {
+    pub asset: String,
+    pub key: String,
+}
+
+/// Where a page of entries goes on: the last entry of the page before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryCursor {
+    pub at: DateTime<Utc>,
+    pub version: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Which entries of a balance.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    pub order: Order,
+    pub after: Option<EntryCursor>,
+    pub limit: u32,
+}
+
+#[derive(sqlx::FromRow)]
+struct Stamped {
+    #[sqlx(flatten)]
+    row: BalanceRow,
+    #[sqlx(flatten)]
+    as_of: AsOf,
+}
+
+/// A balance, and the watermark of its partition.
+pub async fn balance(pool: &PgPool, id: Uuid) -> Result<Option<(BalanceRow, AsOf)>, sqlx::Error> {
+    let found: Option<Stamped> = sqlx::query_as(
+        "select b.*, p.partition as as_of_partition, p.command_offset as as_of_offset, \
+                p.at as as_of_at \
+         from balances b join sink_positions p on p.sink = 'balances' and p.partition = b.partition \
+         where b.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.map(|found| (found.row, found.as_of)))
+}
+
+/// The balances of an account in a ledger (`organization/ledger`), by asset and key.
+pub async fn balances(
+    pool: &PgPool,
+    (ledger, account): (&str, &str),
+    after: Option<&BalanceCursor>,
+    limit: u32,
+) -> Result<Vec<(BalanceRow, AsOf)>, sqlx::Error> {
+    let (asset, key) = after.map_or(("", ""), |after| (&after.asset, &after.key));
+    let found: Vec<Stamped> = sqlx::query_as(
+        "select b.*, p.partition as as_of_partition, p.command_offset as as_of_offset, \
+                p.at as as_of_at \
+         from balances b join sink_positions p on p.sink = 'balances' and p.partition = b.partition \
+         where b.ledger = $1 and b.account = $2 and (b.asset, b.key) > ($3, $4) \
+         order by b.asset, b.key limit $5",
+    )
+    .bind(ledger)
+    .bind(account)
+    .bind(asset)
+    .bind(key)
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|found| (found.row, found.as_of))
+        .collect())
+}
+
+/// The state of a balance at log time `at`: its last entry then.
+pub async fn balance_at(
+    pool: &PgPool,
+    id: Uuid,
+    at: DateTime<Utc>,
+) -> Result<Option<EntryRow>, sqlx::Error> {
+    sqlx::query_as(
+        "select * from entries where balance_id = $1 and at <= $2 \
+         order by at desc, version desc limit 1",
+    )
+    .bind(id)
+    .bind(at)
+    .fetch_optional(pool)
+    .await
+}
+
+/// A page of a balance's entries, by version.
+pub async fn entries(pool: &PgPool, id: Uuid, page: Page) -> Result<Vec<EntryRow>, sqlx::Error> {
+    // The repeated bound on `at` alone is what lets months be left out.
+    let query = match page.order {
+        Order::NewestFirst => {
+            "select * from entries \
+             where balance_id = $1 and at <= $2 and (at, version) < ($2, $3) \
+             order by at desc, version desc limit $4"
+        }
+        Order::OldestFirst => {
+            "select * from entries \
+             where balance_id = $1 and at >= $2 and (at, version) > ($2, $3) \
+             order by at, version limit $4"
+        }
+    };
+    let after = page.after.unwrap_or_else(|| outermost(page.order));
+    sqlx::query_as(query)
+        .bind(id)
+        .bind(after.at)
+        .bind(i64::try_from(after.version).unwrap_or(i64::MAX))
+        .bind(i64::from(page.limit))
+        .fetch_all(pool)
+        .await
+}
+
+/// Beyond the first entry in this order.
+fn outermost(order: Order) -> EntryCursor {
+    let year = match order {
+        Order::NewestFirst => 9999,
+        Order::OldestFirst => 1,
+    };
+    let at = Utc.with_ymd_and_hms(year, 1, 1, 0, 0, 0).single();
+    EntryCursor {
+        at: at.unwrap_or_default(),
+        version: 0,
+    }
+}
+
+/// How far the balances of a partition are; absent before the first accepted marker.
+pub async fn watermark(pool: &PgPool, partition: PartitionId) -> Result<Option<AsOf>, sqlx::Error> {
+    as_of(pool, "balances", partition).await
+}
+
+/// How far the entries and transactions of a partition are; absent before the first one.
+pub async fn journaled(pool: &PgPool, partition: PartitionId) -> Result<Option<AsOf>, sqlx::Error> {
+    as_of(pool, "journal", partition).await
+}
+
+async fn as_of(
+    pool: &PgPool,
+    sink: &str,
+    partition: PartitionId,
+) -> Result<Option<AsOf>, sqlx::Error> {
+    sqlx::query_as(
+        "select partition as as_of_partition, command_offset as as_of_offset, at as as_of_at \
+         from sink_positions where sink = $1 and partition = $2 and command_offset is not null",
+    )
+    .bind(sink)
+    .bind(i32::from(partition))
+    .fetch_optional(pool)
+    .await
+}

@@ -1,0 +1,114 @@
+//! Partitions come and go; each has one task.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Parts, Shared, partition};
+use crate::ledger::PartitionId;
+use crate::log::consumer::{Change, Inbox, Member};
+
+/// Processes the partitions that the group gives this instance, until `stop`; then finishes the
+/// batches in hand and leaves the group.
+pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
+    let shared = Shared::new(parts)?;
+    let session = Duration::from_millis(shared.options.session_ms);
+    let instance = shared.options.instance.as_deref();
+    let (member, mut changes) = Member::join(&shared.log, "processor", instance, session)?;
+    let tracker = TaskTracker::new();
+    let stopping = stop.clone();
+    let polling = tracker.spawn_blocking(move || member.poll(&stopping));
+    let mut owners = Owners {
+        shared: shared.clone(),
+        tracker,
+        tasks: HashMap::new(),
+    };
+    (shared.report)("processor-group", Err("joining the group".to_owned()));
+    follow(&mut owners, &mut changes).await;
+    owners.stop_all().await;
+    polling.await?;
+    let flushing = shared.clone();
+    owners
+        .tracker
+        .spawn_blocking(move || flushing.replies.finish(Duration::from_secs(2)))
+        .await?;
+    Ok(())
+}
+
+/// Ends when the member has left the group.
+async fn follow(owners: &mut Owners, changes: &mut mpsc::UnboundedReceiver<Change>) {
+    while let Some(change) = changes.recv().await {
+        match change {
+            Change::Assigned(inboxes) => {
+                for inbox in inboxes {
+                    owners.start(inbox);
+                }
+                (owners.shared.report)("processor-group", Ok(()));
+            }
+            Change::Revoked(partitions, given_up) => {
+                owners.stop(&partitions).await;
+                drop(given_up);
+            }
+        }
+    }
+}
+
+struct Owners {
+    shared: Arc<Shared>,
+    tracker: TaskTracker,
+    tasks: HashMap<PartitionId, (CancellationToken, JoinHandle<()>)>,
+}
+
+impl Owners {
+    fn start(&mut self, inbox: Inbox) {
+        let number = inbox.partition;
+        tracing::info!(partition = number, "partition assigned");
+        let stop = CancellationToken::new();
+        let owning = partition::own(self.shared.clone(), inbox, stop.clone());
+        let inner = self.tracker.spawn(owning);
+        let shared = self.shared.clone();
+        let watched = self.tracker.spawn(async move {
+            if let Err(broken) = inner.await
+                && broken.is_panic()
+            {
+                alarm(&shared, number);
+            }
+        });
+        self.tasks.insert(number, (stop, watched));
+    }
+
+    async fn stop(&mut self, partitions: &[PartitionId]) {
+        let leaving: Vec<_> = partitions
+            .iter()
+            .filter_map(|number| self.tasks.remove(number))
+            .collect();
+        for (stop, _) in &leaving {
+            stop.cancel();
+        }
+        for (_, task) in leaving {
+            drop(task.await);
+        }
+    }
+
+    async fn stop_all(&mut self) {
+        let all: Vec<PartitionId> = self.tasks.keys().copied().collect();
+        self.stop(&all).await;
+    }
+}
+
+/// A broken invariant: the partition stays as it is, uncommitted, until somebody has looked.
+fn alarm(shared: &Shared, partition: PartitionId) {
+    let label = partition.to_string();
+    shared.metrics.violations.with_label_values(&[&label]).inc();
+    tracing::error!(
+        partition,
+        "an invariant is broken; the partition has stopped"
+    );
+    let why = "an invariant is broken; see the log".to_owned();
+    (shared.report)(&format!("partition-{partition}"), Err(why));
+}

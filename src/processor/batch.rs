@@ -1,0 +1,334 @@
+//! Fetch, recognise and decide: everything of a turn that waits on nothing but arrival.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
+
+use super::dead_letter::{self, DeadLetter};
+use super::gauges::Gauges;
+use super::{Failure, Shared};
+use crate::ledger::{
+    BalanceId, Cut, Outcome, Partition, PartitionId, Record, ReplyTo, TransactionId,
+};
+use crate::log::consumer::{Inbox, is_transient};
+use crate::log::producer::{Acks, Append};
+use crate::wire::outcome::{OutcomeBody, hash};
+use crate::wire::record::{NO_BALANCE_KEY, Raw, Recognizer};
+use crate::wire::{BalanceBody, Hex, LegRecord};
+
+/// What a turn decided, on its way through the phases that wait.
+pub(super) struct Batch {
+    /// The outcomes' acknowledgements.
+    pub(super) acks: Arc<Acks>,
+    pub(super) legs: Vec<LegRecord>,
+    pub(super) replies: Vec<Reply>,
+    /// The state of every touched balance after the batch.
+    pub(super) touched: Vec<Touched>,
+    pub(super) cut: Cut,
+    /// How many commands were decided; none when balances are only to be published again.
+    pub(super) records: usize,
+    pub(super) decided_at: Instant,
+}
+
+pub(super) struct Reply {
+    pub(super) to: ReplyTo,
+    pub(super) body: Bytes,
+    pub(super) replayed: bool,
+}
+
+/// A balance as hot and `snapshots` get it.
+#[derive(Clone, Debug)]
+pub(super) struct Touched {
+    pub(super) id: BalanceId,
+    /// The last command that changed it.
+    pub(super) offset: u64,
+    /// `<version> <JSON>`.
+    pub(super) text: Bytes,
+}
+
+/// The state of a partition and what it takes to decide.
+pub(super) struct Decider {
+    shared: Arc<Shared>,
+    partition: Partition,
+    recognizer: Recognizer,
+    /// The hash of the last outcome.
+    prev: Hex<32>,
+    epoch: u64,
+    group: String,
+    recent: Recent,
+    purged_at_ms: i64,
+    gauges: Gauges,
+}
+
+/// What fetch and decide gathered before anything was sent.
+#[derive(Default)]
+struct Gathered {
+    outcomes: Vec<(String, Bytes)>,
+    dead: Vec<DeadLetter>,
+    legs: Vec<LegRecord>,
+    replies: Vec<Reply>,
+    bytes: usize,
+}
+
+impl Decider {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        partition: Partition,
+        prev: Hex<32>,
+        epoch: u64,
+    ) -> Self {
+        let mut reply_topics = shared.options.reply_topics.clone();
+        reply_topics.push(shared.topics.replies.clone());
+        let (here, count) = (partition.id(), partition.count());
+        let recognizer = Recognizer::new(shared.secret.clone(), reply_topics, here, count);
+        let group = shared.log.group("processor");
+        let purged_at_ms = partition.log_time_ms();
+        let gauges = Gauges::new(&shared.metrics, &partition);
+        let recent = Recent::default();
+        Self {
+            shared,
+            partition,
+            recognizer,
+            prev,
+            epoch,
+            group,
+            recent,
+            purged_at_ms,
+            gauges,
+        }
+    }
+
+    /// Takes what has arrived, decides it, and enqueues the outcomes. `None` if nothing had.
+    pub(super) async fn turn(&mut self, inbox: &Inbox) -> Result<Option<Batch>, Failure> {
+        let started = Instant::now();
+        let mut gathered = Gathered::default();
+        while gathered.outcomes.len() < self.shared.options.batch_records
+            && gathered.bytes < self.shared.options.batch_bytes
+        {
+            match inbox.next() {
+                None => break,
+                Some(Ok(message)) => self.one(&message, &mut gathered)?,
+                Some(Err(error)) if is_transient(&error) => {
+                    tracing::debug!(%error, partition = self.partition.id(), "fetch goes on");
+                }
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+        if gathered.outcomes.is_empty() {
+            return Ok(None);
+        }
+        self.gauges
+            .turned(gathered.outcomes.len(), started.elapsed());
+        self.purge();
+        self.publish(gathered).await.map(Some)
+    }
+
+    /// A batch without commands, to publish `ids` again.
+    pub(super) fn again(&self, ids: &[BalanceId]) -> Option<Batch> {
+        Some(Batch {
+            acks: Acks::open(),
+            legs: Vec::new(),
+            replies: Vec::new(),
+            touched: ids.iter().filter_map(|id| self.touched(*id)).collect(),
+            cut: self.partition.cut()?,
+            records: 0,
+            decided_at: Instant::now(),
+        })
+    }
+
+    /// How many balances and references are in memory.
+    pub(super) fn remembered(&self) -> (i64, i64) {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        (
+            count(self.partition.resident()),
+            count(self.partition.references()),
+        )
+    }
+
+    /// Recognises and decides one record.
+    fn one(&mut self, message: &BorrowedMessage<'_>, into: &mut Gathered) -> Result<(), Failure> {
+        let offset = u64::try_from(message.offset()).unwrap_or(0);
+        if self
+            .partition
+            .applied()
+            .is_some_and(|applied| offset <= applied)
+        {
+            return Ok(());
+        }
+        let headers = dead_letter::headers(message);
+        let raw = Raw {
+            offset,
+            key: message.key(),
+            value: message.payload(),
+            headers,
+        };
+        let record = match self.recognizer.recognize(&raw) {
+            Ok(record) => record,
+            Err(why) => {
+                let reply = self.recognizer.reply(&headers).ok().flatten();
+                into.dead
+                    .push(DeadLetter::new(message, &self.group, reply, &why));
+                Record::DeadLetter
+            }
+        };
+        let at_ms = message.timestamp().to_millis().unwrap_or(0);
+        let outcome = self.partition.apply(offset, at_ms, &record);
+        into.bytes += message.payload_len();
+        self.gauges.decided(&outcome, at_ms);
+        let mut body = Vec::with_capacity(1024);
+        let wire = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
+        serde_json::to_writer(&mut body, &wire)
+            .map_err(|error| Failure::BadOutcome(offset, error.to_string()))?;
+        into.legs.extend(wire.legs);
+        self.prev = hash(&body);
+        let body = Bytes::from(body);
+        if outcome.answers() {
+            self.answer(&outcome, &body, into);
+        }
+        let key = outcome.command.as_ref().map_or_else(
+            || NO_BALANCE_KEY.to_owned(),
+            |command| command.decider().to_string(),
+        );
+        into.outcomes.push((key, body));
+        Ok(())
+    }
+
+    /// Remembers a fresh answer, and replies if somebody waits for it.
+    fn answer(&mut self, outcome: &Outcome, body: &Bytes, into: &mut Gathered) {
+        let replayed = outcome.replay_of.is_some();
+        let original = match (replayed, outcome.transaction) {
+            (true, Some(transaction)) => self.recent.find(transaction),
+            (false, Some(transaction)) => {
+                self.recent.insert(transaction, body.clone());
+                None
+            }
+            (_, None) => None,
+        };
+        let reply = outcome
+            .command
+            .as_ref()
+            .and_then(|command| command.note.reply.clone());
+        if let Some(to) = reply {
+            let body = original.unwrap_or_else(|| body.clone());
+            into.replies.push(Reply { to, body, replayed });
+        }
+    }
+
+    /// Dead letters first, so that none is lost; then the outcomes, in order.
+    async fn publish(&mut self, mut gathered: Gathered) -> Result<Batch, Failure> {
+        let partition = self.partition.id();
+        if !gathered.dead.is_empty() {
+            dead_letter::publish(&self.shared, partition, &mut gathered.dead).await?;
+            let replies = gathered.dead.into_iter().filter_map(|letter| letter.reply);
+            gathered.replies.extend(replies.map(|(to, body)| Reply {
+                to,
+                body: body.into(),
+                replayed: false,
+            }));
+        }
+        let acks = Acks::open();
+        let producer = self.shared.producer()?;
+        for (key, body) in &gathered.outcomes {
+            let append = Append {
+                topic: &self.shared.topics.outcomes,
+                partition: Some(i32::from(partition)),
+                key: key.as_bytes(),
+                value: body,
+                headers: None,
+            };
+            producer.append(append, &acks).await?;
+        }
+        let ids = self.partition.take_touched();
+        self.gauges.in_transit(&self.partition, &ids);
+        Ok(Batch {
+            acks,
+            legs: gathered.legs,
+            replies: gathered.replies,
+            touched: ids.iter().filter_map(|id| self.touched(*id)).collect(),
+            cut: self
+                .partition
+                .cut()
+                .expect("the first record of a log sets its generation"),
+            records: gathered.outcomes.len(),
+            decided_at: Instant::now(),
+        })
+    }
+
+    fn touched(&self, id: BalanceId) -> Option<Touched> {
+        let balance = self.partition.balance(id)?;
+        Some(touched(id, balance, self.partition.id(), self.epoch))
+    }
+
+    fn purge(&mut self) {
+        let horizon = self
+            .partition
+            .setting()
+            .map_or(0, |setting| setting.horizon_seconds);
+        let every_ms = i64::try_from(horizon.saturating_mul(1000) / 16).unwrap_or(i64::MAX);
+        if self
+            .partition
+            .log_time_ms()
+            .saturating_sub(self.purged_at_ms)
+            > every_ms.max(1000)
+        {
+            self.partition.forget();
+            self.purged_at_ms = self.partition.log_time_ms();
+        }
+    }
+}
+
+/// A balance as hot and `snapshots` get it.
+pub(super) fn touched(
+    id: BalanceId,
+    balance: &crate::ledger::Balance,
+    partition: PartitionId,
+    epoch: u64,
+) -> Touched {
+    let mut text = format!("{} ", balance.state.version).into_bytes();
+    let body = BalanceBody::of(id, balance, partition, epoch);
+    serde_json::to_writer(&mut text, &body).expect("a balance is plain JSON");
+    Touched {
+        id,
+        offset: balance.offset,
+        text: text.into(),
+    }
+}
+
+/// The latest answers, bounded by bytes, so that a repeat gets the whole first answer.
+#[derive(Default)]
+struct Recent {
+    answers: HashMap<TransactionId, Bytes>,
+    order: VecDeque<TransactionId>,
+    bytes: usize,
+}
+
+/// Most bytes of answers a partition keeps.
+const RECENT_BYTES: usize = 4 * 1024 * 1024;
+
+impl Recent {
+    fn find(&self, transaction: TransactionId) -> Option<Bytes> {
+        self.answers.get(&transaction).cloned()
+    }
+
+    fn insert(&mut self, transaction: TransactionId, answer: Bytes) {
+        self.bytes += answer.len();
+        if let Some(old) = self.answers.insert(transaction, answer) {
+            self.bytes -= old.len();
+        } else {
+            self.order.push_back(transaction);
+        }
+        while self.bytes > RECENT_BYTES {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            self.bytes -= self
+                .answers
+                .remove(&oldest)
+                .map_or(0, |answer| answer.len());
+        }
+    }
+}

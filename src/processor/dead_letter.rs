@@ -1,0 +1,108 @@
+//! Records that can never be understood: kept as they were, with Spring's header names.
+
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
+
+use super::Shared;
+use crate::ledger::{PartitionId, ReplyTo};
+use crate::log::producer::{Acks, Append, AppendFailed};
+use crate::wire::Invalid;
+use crate::wire::record::Headers;
+
+/// A poisoned record on its way to the dead letters.
+pub(super) struct DeadLetter {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: OwnedHeaders,
+    reason: &'static str,
+    /// Where the asker waits, and what to tell it.
+    pub(super) reply: Option<(ReplyTo, Vec<u8>)>,
+}
+
+impl DeadLetter {
+    pub(super) fn new(
+        message: &BorrowedMessage<'_>,
+        group: &str,
+        reply: Option<ReplyTo>,
+        why: &Invalid,
+    ) -> Self {
+        let mut headers = message.headers().map_or_else(OwnedHeaders::new, |kept| {
+            kept.iter().fold(OwnedHeaders::new(), |headers, header| {
+                headers.insert(header)
+            })
+        });
+        let offset = message.offset().to_be_bytes();
+        let partition = message.partition().to_be_bytes();
+        let timestamp = message.timestamp().to_millis().unwrap_or(-1).to_be_bytes();
+        let text = why.to_string();
+        let ours: [(&str, &[u8]); 9] = [
+            ("kafka_dlt-original-topic", message.topic().as_bytes()),
+            ("kafka_dlt-original-partition", &partition),
+            ("kafka_dlt-original-offset", &offset),
+            ("kafka_dlt-original-timestamp", &timestamp),
+            ("kafka_dlt-original-timestamp-type", b"LogAppendTime"),
+            ("kafka_dlt-original-consumer-group", group.as_bytes()),
+            ("kafka_dlt-exception-fqcn", why.kind.slug().as_bytes()),
+            ("kafka_dlt-exception-message", text.as_bytes()),
+            ("steelyard-reason", why.kind.slug().as_bytes()),
+        ];
+        for (key, value) in ours {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
+        }
+        let body = serde_json::json!({
+            "status": "dead-letter",
+            "reason": why.kind.slug(),
+            "field": why.field,
+            "detail": why.detail,
+        });
+        Self {
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers,
+            reason: why.kind.slug(),
+            reply: reply.map(|reply| (reply, body.to_string().into_bytes())),
+        }
+    }
+}
+
+/// Appends `letters` and waits until they are safe: after this their records may be decided away.
+pub(super) async fn publish(
+    shared: &Shared,
+    partition: PartitionId,
+    letters: &mut [DeadLetter],
+) -> Result<(), AppendFailed> {
+    let producer = shared.producer().map_err(|_| AppendFailed)?;
+    let acks = Acks::open();
+    for letter in letters {
+        let append = Append {
+            topic: &shared.topics.dead_letters,
+            partition: Some(i32::from(partition)),
+            key: letter.key.as_deref().unwrap_or_default(),
+            value: letter.value.as_deref().unwrap_or_default(),
+            headers: Some(std::mem::take(&mut letter.headers)),
+        };
+        producer.append(append, &acks).await?;
+        shared
+            .metrics
+            .dead_letters
+            .with_label_values(&[letter.reason])
+            .inc();
+        tracing::warn!(
+            partition,
+            reason = letter.reason,
+            "a record went to the dead letters"
+        );
+    }
+    acks.wait().await.map(drop)
+}
+
+/// The headers of a message that mean something here.
+pub(super) fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Headers<'a> {
+    match message.headers() {
+        None => Headers::default(),
+        Some(headers) => Headers::of(headers.iter().map(|header| (header.key, header.value))),
+    }
+}

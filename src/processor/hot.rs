@@ -1,0 +1,294 @@
+//! The owner's view of hot: what it last wrote, what is not written yet, and what to do when hot
+//! is not what it should be (H1).
+//!
+//! Hot never holds up a decision: while Redis is away, what it lacks is kept, newest version by
+//! balance, and written when it is back. Attempts are spaced, bounded and counted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batch::Touched;
+use super::{Failure, Shared};
+use crate::hot::key::Keys;
+use crate::hot::store::{Claimed, Entry, Position, Step, Store, WRITE_MAX, Written};
+use crate::ledger::{BalanceId, PartitionId};
+
+/// Spaces attempts while Redis is away.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+pub(super) struct Hot {
+    shared: Arc<Shared>,
+    partition: PartitionId,
+    store: Store,
+    epoch: u64,
+    stands: Stands,
+    /// Where hot stood when it was claimed, until it is installed.
+    before: Position,
+    /// Not in hot yet.
+    pending: HashMap<BalanceId, Touched>,
+    retry_at: Instant,
+    pause: Duration,
+}
+
+/// What this owner knows of hot.
+#[derive(Clone, Copy, Debug)]
+enum Stands {
+    /// Hot is at `wrote`, or at `tried` where the last reply was lost.
+    At { wrote: u64, tried: u64 },
+    /// Claimed, and not whole yet.
+    Claimed,
+    /// To be claimed anew, with a new epoch.
+    Lost,
+}
+
+/// What a visit to hot says.
+#[derive(Debug, Default)]
+pub(super) struct Visit {
+    /// The sink's watermark X, where hot knows it.
+    pub(super) accepted: Option<u64>,
+    /// Balances that the sink wants published again.
+    pub(super) stale: Vec<BalanceId>,
+    /// Hot must be claimed with a new epoch before anything is written.
+    pub(super) lost: bool,
+}
+
+impl Hot {
+    pub(super) fn new(shared: &Arc<Shared>, partition: PartitionId, epoch: u64) -> Self {
+        let keys = Keys::new(&shared.hot.redis_prefix);
+        let store = Store::new(shared.redis.clone(), keys, partition, shared.generation);
+        Self {
+            shared: shared.clone(),
+            partition,
+            store,
+            epoch,
+            stands: Stands::Lost,
+            before: Position::default(),
+            pending: HashMap::new(),
+            retry_at: Instant::now(),
+            pause: PAUSE_MIN,
+        }
+    }
+
+    /// Claims hot for `epoch`. Redis being away leaves it lost, to be claimed later; a later
+    /// owner, another log or an evicting Redis end this ownership.
+    pub(super) async fn claim(&mut self, epoch: u64) -> Result<Option<u64>, Failure> {
+        self.epoch = epoch;
+        self.stands = Stands::Lost;
+        let policy = self.store.check_policy().await;
+        if let Ok(Err(why)) = policy {
+            return Err(Failure::EvictionPolicy(why));
+        }
+        match self.store.claim(epoch).await {
+            Ok(Claimed::Yes(before)) => {
+                self.stands = Stands::Claimed;
+                self.before = before;
+                self.pause = PAUSE_MIN;
+                Ok(before.accepted)
+            }
+            Ok(Claimed::Newer(epoch)) => Err(Failure::Zombie(epoch)),
+            Ok(Claimed::OtherLog) => Err(Failure::OtherLog),
+            Err(error) => {
+                self.away(&error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Installs `since`, everything touched since cold's watermark `accepted`, as of command
+    /// `offset`. What else hot holds is kept if hot stood at or after the watermark; a hot that
+    /// was rolled back beyond it is emptied first, for its other balances may be old.
+    pub(super) async fn install(
+        &mut self,
+        since: impl IntoIterator<Item = Touched>,
+        accepted: Option<u64>,
+        (offset, at_ms): (u64, i64),
+    ) -> Result<Visit, Failure> {
+        let stood = self.before.epoch.is_some();
+        if matches!(self.stands, Stands::Claimed) && stood && self.before.offset < accepted {
+            tracing::warn!(partition = self.partition, before = ?self.before, "hot is older than cold; emptying it");
+            self.shared
+                .metrics
+                .hot_conflicts
+                .with_label_values(&["older-than-cold"])
+                .inc();
+            if let Err(error) = self.store.wipe().await {
+                self.away(&error);
+                self.stands = Stands::Lost;
+            }
+        }
+        self.store(since, offset, at_ms).await
+    }
+
+    /// Whether Redis is there at all.
+    pub(super) async fn answers(&mut self) -> bool {
+        match self.store.ping().await {
+            Ok(()) => true,
+            Err(error) => {
+                self.away(&error);
+                false
+            }
+        }
+    }
+
+    /// Writes `touched`, and what could not be written before, as of command `offset`. Without
+    /// balances it only looks whether hot is still ours.
+    pub(super) async fn store(
+        &mut self,
+        touched: impl IntoIterator<Item = Touched>,
+        offset: u64,
+        at_ms: i64,
+    ) -> Result<Visit, Failure> {
+        for balance in touched {
+            self.pending.insert(balance.id, balance);
+        }
+        if matches!(self.stands, Stands::Lost) {
+            return Ok(Visit {
+                lost: Instant::now() >= self.retry_at,
+                ..Visit::default()
+            });
+        }
+        if Instant::now() < self.retry_at {
+            return Ok(Visit::default());
+        }
+        let mut chunks: Vec<Vec<Entry>> = Vec::new();
+        for balance in self.pending.values() {
+            if chunks.last().is_none_or(|chunk| chunk.len() == WRITE_MAX) {
+                chunks.push(Vec::new());
+            }
+            let entry = Entry {
+                id: balance.id,
+                text: balance.text.clone(),
+            };
+            chunks.last_mut().expect("pushed above").push(entry);
+        }
+        if chunks.is_empty() {
+            chunks.push(Vec::new());
+        }
+        let last = chunks.len() - 1;
+        let mut visit = Visit::default();
+        for (at, chunk) in chunks.iter().enumerate() {
+            visit = self.write(chunk, offset, at_ms, at == last).await?;
+            if visit.lost || Instant::now() < self.retry_at {
+                return Ok(visit);
+            }
+        }
+        self.pending.clear();
+        Ok(visit)
+    }
+
+    async fn write(
+        &mut self,
+        chunk: &[Entry],
+        offset: u64,
+        at_ms: i64,
+        whole: bool,
+    ) -> Result<Visit, Failure> {
+        let expected = match self.stands {
+            Stands::At { wrote, tried } => Some((wrote, tried)),
+            Stands::Claimed | Stands::Lost => None,
+        };
+        let step = Step {
+            epoch: self.epoch,
+            expected,
+            offset,
+            at_ms,
+            installed: whole,
+        };
+        let started = Instant::now();
+        let written = self.store.write(step, chunk).await;
+        let seconds = started.elapsed().as_secs_f64();
+        self.shared
+            .metrics
+            .stage
+            .with_label_values(&["store"])
+            .observe(seconds);
+        match written {
+            Ok(Written::Done { accepted, stale }) => {
+                if whole || expected.is_some() {
+                    self.stands = Stands::At {
+                        wrote: offset,
+                        tried: offset,
+                    };
+                }
+                self.pause = PAUSE_MIN;
+                let stale = match stale {
+                    0 => Vec::new(),
+                    _ => self.store.take_stale().await.unwrap_or_default(),
+                };
+                Ok(Visit {
+                    accepted,
+                    stale,
+                    lost: false,
+                })
+            }
+            Ok(Written::OtherLog) => Err(Failure::OtherLog),
+            Ok(Written::Conflict(position)) => self.conflict(position),
+            Err(error) => {
+                if let Stands::At { wrote, .. } = self.stands {
+                    self.stands = Stands::At {
+                        wrote,
+                        tried: offset,
+                    };
+                }
+                self.away(&error);
+                Ok(Visit::default())
+            }
+        }
+    }
+
+    /// Hot is not what this owner last wrote (H1).
+    fn conflict(&mut self, position: Position) -> Result<Visit, Failure> {
+        let kind = match position {
+            Position { epoch: None, .. } => "empty",
+            Position {
+                epoch: Some(epoch), ..
+            } if epoch > self.epoch => "newer",
+            Position {
+                epoch: Some(epoch), ..
+            } if epoch < self.epoch => "lower",
+            Position { .. } => "rolled-back",
+        };
+        self.shared
+            .metrics
+            .hot_conflicts
+            .with_label_values(&[kind])
+            .inc();
+        tracing::warn!(
+            partition = self.partition,
+            ?position,
+            kind,
+            "hot is not what its owner last wrote"
+        );
+        if let (Some(epoch), "newer") = (position.epoch, kind) {
+            return Err(Failure::Zombie(epoch));
+        }
+        if let (Stands::At { wrote, tried }, Some(offset), "rolled-back") =
+            (self.stands, position.offset, kind)
+        {
+            assert!(
+                offset <= wrote.max(tried),
+                "H1: hot is ahead at {offset} under our own epoch, we wrote up to {wrote}"
+            );
+        }
+        self.stands = Stands::Lost;
+        Ok(Visit {
+            lost: true,
+            ..Visit::default()
+        })
+    }
+
+    fn away(&mut self, error: &redis::RedisError) {
+        self.shared
+            .metrics
+            .hot_errors
+            .with_label_values(&[&self.partition.to_string()])
+            .inc();
+        if self.pause == PAUSE_MIN {
+            tracing::warn!(partition = self.partition, %error, "redis does not answer; going on without");
+        }
+        self.retry_at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+    }
+}

@@ -1,0 +1,54 @@
+//! What the processor counts.
+
+use crate::metrics;
+
+metrics! {
+    /// The processor's metrics; `partition` is the partition's number.
+    pub struct Metrics {
+        /// Records of commands that got their outcome, by its status.
+        pub commands: prometheus::IntCounterVec = "steelyard_commands_total", ["partition", "status"];
+        /// Rejections by reason.
+        pub rejections: prometheus::IntCounterVec = "steelyard_rejections_total", ["reason"];
+        /// Outcomes that repeat an earlier decision.
+        pub replays: prometheus::IntCounterVec = "steelyard_replays_total", ["partition"];
+        /// Records that can never be understood, by slug.
+        pub dead_letters: prometheus::IntCounterVec = "steelyard_dead_letters_total", ["reason"];
+        /// Records that arrived on the wrong partition and were sent on.
+        pub misrouted: prometheus::IntCounterVec = "steelyard_misrouted_total", ["partition"];
+        /// Legs beyond the next number: an earlier one is missing. Alarm on any.
+        pub leg_gaps: prometheus::IntCounterVec = "steelyard_leg_gaps_total", ["partition"];
+        /// Legs sent, and legs sent again after a takeover.
+        pub legs: prometheus::IntCounterVec = "steelyard_legs_total", ["partition", "kind"];
+        /// Seconds by stage: queue (log time to decision), decide, publish, store, flush, takeover.
+        pub stage: prometheus::HistogramVec = "steelyard_stage_seconds", ["stage"],
+            buckets crate::telemetry::metrics::LATENCY_BUCKETS;
+        /// Records of a batch.
+        pub batch: prometheus::HistogramVec = "steelyard_batch_records", ["stage"],
+            buckets [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0];
+        /// Batches that are decided and not finished yet.
+        pub queue: prometheus::IntGaugeVec = "steelyard_queue_batches", ["partition"];
+        /// Hot was not what its owner last wrote, by what it was instead.
+        pub hot_conflicts: prometheus::IntCounterVec = "steelyard_hot_conflicts_total", ["kind"];
+        /// Calls to hot that failed or ran out of time.
+        pub hot_errors: prometheus::IntCounterVec = "steelyard_hot_errors_total", ["partition"];
+        /// Takeovers, by why the one before ended.
+        pub takeovers: prometheus::IntCounterVec = "steelyard_takeovers_total", ["reason"];
+        /// Broken invariants: the partition has stopped. Page on any.
+        pub violations: prometheus::IntCounterVec = "steelyard_invariant_violations_total", ["partition"];
+        /// Snapshots published, aggregated from the entries of a flush.
+        pub snapshots: prometheus::IntCounterVec = "steelyard_snapshots_total", ["partition"];
+        /// Markers published again because the sink passed one over or fell behind.
+        pub republished: prometheus::IntCounterVec = "steelyard_republished_total", ["partition"];
+        /// The epoch of the ownership of a partition; absent where another instance owns it.
+        pub epoch: prometheus::IntGaugeVec = "steelyard_partition_epoch", ["partition"];
+        /// The last command applied.
+        pub applied: prometheus::IntGaugeVec = "steelyard_partition_applied_offset", ["partition"];
+        /// Balances in memory.
+        pub balances: prometheus::IntGaugeVec = "steelyard_resident_balances", ["partition"];
+        /// References remembered.
+        pub references: prometheus::IntGaugeVec = "steelyard_remembered_references", ["partition"];
+        /// Money in transit: this partition's side of all transit balances, by asset, in units of
+        /// the asset; the sum over all partitions is what is on the wire.
+        pub transit: prometheus::GaugeVec = "steelyard_transit_amount", ["partition", "asset"];
+    }
+}

@@ -1,0 +1,207 @@
+//! Commands in; state, outcomes and snapshots out.
+//!
+//! | phase | what | waits on |
+//! |---|---|---|
+//! | fetch | what has arrived, bounded by records and bytes | Kafka |
+//! | recognise | decode, verify seal and route, find poison ([`batch`]) | nothing |
+//! | decide | [`crate::ledger::Partition::apply`] in order, in memory ([`batch`]) | nothing |
+//! | publish | outcomes, then legs, acknowledged by all replicas ([`finish`]) | Kafka |
+//! | store | hot: one script call per batch ([`hot`]) | Redis |
+//! | answer | replies ([`finish`]) | Kafka |
+//! | flush | one snapshot per touched balance, a marker, the consumer offset ([`flush`]) | Kafka |
+//!
+//! Later batches are decided while earlier ones are published.
+//!
+//! - **P1** one partition, one order.
+//! - **P2** nothing before its outcome is acknowledged. Dead letters are the exception: they are
+//!   no effect, and must not be lost.
+//! - **P3** everything produced can be produced again ([`restore`]).
+//! - **P4** two owners at once do no harm: they write the same bytes.
+//!
+//! A dependency that is down never sends anything to the dead letters: the partition waits, keeps
+//! its membership and says what it waits for. Knows nothing of HTTP and of the sinks.
+
+pub mod assignment;
+mod batch;
+mod dead_letter;
+mod finish;
+mod flush;
+mod gauges;
+mod hot;
+pub mod metrics;
+mod partition;
+mod restore;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::ledger::PartitionId;
+use crate::log::producer::LogProducer;
+use crate::log::{self, Topics};
+use crate::wire::Secret;
+
+pub use assignment::run;
+pub use metrics::Metrics;
+
+/// How partitions are processed.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Options {
+    /// Name of this instance in the group, unique among the instances: a restart within the
+    /// session then moves no partition. Without a name membership is dynamic.
+    #[arg(long, env = "STEELYARD_INSTANCE")]
+    pub instance: Option<String>,
+    /// How long the group waits for an instance that has died, in milliseconds.
+    #[arg(long, env = "STEELYARD_SESSION_MS", default_value_t = 10_000)]
+    pub session_ms: u64,
+    /// How often touched balances are published as snapshots, in milliseconds.
+    #[arg(long, env = "STEELYARD_FLUSH_MS", default_value_t = 500)]
+    pub flush_ms: u64,
+    /// Most records of one batch.
+    #[arg(long, env = "STEELYARD_BATCH_RECORDS", default_value_t = 1_000)]
+    pub batch_records: usize,
+    /// Most bytes of one batch's commands.
+    #[arg(long, env = "STEELYARD_BATCH_BYTES", default_value_t = 1_048_576)]
+    pub batch_bytes: usize,
+    /// Topics besides our own that Kafka producers may ask for replies on, comma separated.
+    #[arg(long, env = "STEELYARD_REPLY_TOPICS", value_delimiter = ',')]
+    pub reply_topics: Vec<String>,
+}
+
+/// Tells readiness: a check's name, and what it waits for.
+pub type Report = Arc<dyn Fn(&str, Result<(), String>) + Send + Sync>;
+
+/// What the partitions of one process share.
+pub struct Shared {
+    pub options: Options,
+    pub log: log::Options,
+    pub hot: crate::hot::Options,
+    pub pool: PgPool,
+    /// The number of partitions, frozen.
+    pub partitions: PartitionId,
+    pub generation: Uuid,
+    pub metrics: Metrics,
+    pub report: Report,
+    topics: Topics,
+    secret: Secret,
+    redis: redis::aio::ConnectionManager,
+    producer: Mutex<LogProducer>,
+    replies: LogProducer,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Shared`] is made of.
+#[derive(Clone)]
+#[expect(
+    missing_debug_implementations,
+    reason = "it holds a closure and secrets"
+)]
+pub struct Parts {
+    pub options: Options,
+    pub log: log::Options,
+    pub hot: crate::hot::Options,
+    pub pool: PgPool,
+    pub partitions: PartitionId,
+    pub generation: Uuid,
+    /// Seals legs.
+    pub secret: Secret,
+    pub metrics: Metrics,
+    pub report: Report,
+}
+
+impl Shared {
+    /// Builds the clients.
+    ///
+    /// # Errors
+    /// If a client refuses its settings.
+    pub fn new(parts: Parts) -> anyhow::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            topics: parts.log.topics(),
+            secret: parts.secret,
+            redis: parts.hot.connect()?,
+            producer: Mutex::new(LogProducer::new(&parts.log)?),
+            replies: LogProducer::new(&parts.log)?,
+            options: parts.options,
+            log: parts.log,
+            hot: parts.hot,
+            pool: parts.pool,
+            partitions: parts.partitions,
+            generation: parts.generation,
+            metrics: parts.metrics,
+            report: parts.report,
+        }))
+    }
+
+    /// The producer of outcomes, legs and snapshots; a new one after the last one broke.
+    fn producer(&self) -> Result<LogProducer, KafkaError> {
+        let mut producer = self
+            .producer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if producer.broken() {
+            *producer = LogProducer::new(&self.log)?;
+        }
+        Ok(producer.clone())
+    }
+
+    fn flush_every(&self) -> Duration {
+        Duration::from_millis(self.options.flush_ms.max(10))
+    }
+}
+
+/// Why an ownership ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Append(#[from] log::producer::AppendFailed),
+    #[error("a later owner, of epoch {0}, has the partition")]
+    Zombie(u64),
+    #[error(
+        "redis holds another log's balances under this prefix; give this one a prefix of its own or empty it"
+    )]
+    OtherLog,
+    #[error("redis: {0}")]
+    EvictionPolicy(String),
+    #[error("postgres: {0}")]
+    Cold(#[from] sqlx::Error),
+    #[error("kafka: {0}")]
+    Read(#[from] log::reader::ReadError),
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    #[error("the base is newer than the outcomes folded on it (up to {folded:?}, base {base})")]
+    Torn { folded: Option<u64>, base: u64 },
+    #[error("outcome {0} cannot be read: {1}")]
+    BadOutcome(u64, String),
+    #[error("commands were trimmed to {low}, but are needed from {needed}")]
+    CommandsTrimmed { needed: u64, low: u64 },
+    #[error("postgres holds positions of another log ({0}); this is a refusal, not a wait")]
+    OtherGeneration(Uuid),
+}
+
+impl Failure {
+    /// A label for metrics.
+    fn slug(&self) -> &'static str {
+        match self {
+            Self::Append(_) => "append",
+            Self::Zombie(_) => "zombie",
+            Self::OtherLog | Self::OtherGeneration(_) => "other-log",
+            Self::EvictionPolicy(_) => "eviction-policy",
+            Self::Cold(_) => "postgres",
+            Self::Read(_) | Self::Kafka(_) => "kafka",
+            Self::Torn { .. } => "torn-base",
+            Self::BadOutcome(..) => "bad-outcome",
+            Self::CommandsTrimmed { .. } => "commands-trimmed",
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One partition's life with one owner: take over, follow, stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{Batch, Decider};
+use super::finish::{Finisher, Start};
+use super::{Failure, Shared, restore};
+use crate::ledger::BalanceId;
+use crate::log::consumer::Inbox;
+
+/// Batches that may be decided before the first of them is finished.
+const AHEAD: usize = 8;
+
+/// Spaces takeovers that fail.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Owns the partition until `stop`: whatever ends an ownership before that is answered by a
+/// takeover. Panics where an invariant is broken.
+pub(super) async fn own(shared: Arc<Shared>, inbox: Inbox, stop: CancellationToken) {
+    let check = format!("partition-{}", inbox.partition);
+    let mut pause = PAUSE_MIN;
+    loop {
+        let ended = tokio::select! {
+            ended = once(&shared, &inbox, &stop, &check, &mut pause) => ended,
+            () = stop_without_restoring(&stop) => Ok(()),
+        };
+        match ended {
+            Ok(()) => break,
+            Err(failure) => {
+                let text = failure.to_string();
+                tracing::warn!(
+                    partition = inbox.partition,
+                    failure = text,
+                    "the ownership ended; taking over again"
+                );
+                shared
+                    .metrics
+                    .takeovers
+                    .with_label_values(&[failure.slug()])
+                    .inc();
+                (shared.report)(&check, Err(text));
+                if matches!(failure, Failure::Zombie(_)) {
+                    // The group will tell within a session who has the partition; claiming it
+                    // back before that would only make the other owner the zombie.
+                    pause = Duration::from_millis(shared.options.session_ms / 2);
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => break,
+        }
+        pause = (pause * 2).min(PAUSE_MAX.max(pause));
+    }
+    shared
+        .metrics
+        .epoch
+        .remove_label_values(&[&inbox.partition.to_string()])
+        .ok();
+    (shared.report)(&check, Ok(()));
+}
+
+/// A takeover that waits does not hold up a stop; an ownership that follows ends by itself.
+async fn stop_without_restoring(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_MAX).await;
+}
+
+/// How long a stop waits for what is in flight.
+const STOP_MAX: Duration = Duration::from_secs(4);
+
+async fn once(
+    shared: &Arc<Shared>,
+    inbox: &Inbox,
+    stop: &CancellationToken,
+    check: &str,
+    pause: &mut Duration,
+) -> Result<(), Failure> {
+    (shared.report)(check, Err("taking the partition over".to_owned()));
+    inbox.pause()?;
+    while inbox.next().is_some() {}
+    let restored = tokio::select! {
+        restored = restore::take_over(shared, inbox.partition) => restored?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    inbox.start(restored.next).await?;
+    (shared.report)(check, Ok(()));
+    *pause = PAUSE_MIN;
+    let partition = inbox.partition.to_string();
+    let epoch = i64::try_from(restored.epoch).unwrap_or(i64::MAX);
+    shared
+        .metrics
+        .epoch
+        .with_label_values(&[&partition])
+        .set(epoch);
+    let decider = Decider::new(
+        shared.clone(),
+        restored.partition,
+        restored.hash,
+        restored.epoch,
+    );
+    let (again, asked) = mpsc::channel(4);
+    let start = Start {
+        epoch: restored.epoch,
+        hot: restored.hot,
+        touched: restored.touched,
+        accepted: restored.accepted,
+        cut: restored.cut,
+        position: restored.position,
+    };
+    let mut finisher = Finisher::new(shared, inbox.partition, start, again);
+    let (batches, decided) = mpsc::channel(AHEAD);
+    shared.metrics.queue.with_label_values(&[&partition]).set(0);
+    let ended = tokio::try_join!(
+        decide(shared, decider, inbox, stop, asked, batches),
+        finisher.run(decided, inbox)
+    );
+    ended.map(drop)
+}
+
+/// The phases that wait on nothing but arrival, until `stop`.
+async fn decide(
+    shared: &Shared,
+    mut decider: Decider,
+    inbox: &Inbox,
+    stop: &CancellationToken,
+    mut asked: mpsc::Receiver<Vec<BalanceId>>,
+    batches: mpsc::Sender<Batch>,
+) -> Result<(), Failure> {
+    let partition = inbox.partition.to_string();
+    let queue = shared.metrics.queue.with_label_values(&[&partition]);
+    while !stop.is_cancelled() {
+        let batch = match decider.turn(inbox).await? {
+            Some(batch) => Some(batch),
+            None => tokio::select! {
+                () = inbox.ready() => None,
+                ids = asked.recv() => ids.and_then(|ids| decider.again(&ids)),
+                () = stop.cancelled() => break,
+            },
+        };
+        let Some(batch) = batch else { continue };
+        let (balances, references) = decider.remembered();
+        shared
+            .metrics
+            .balances
+            .with_label_values(&[&partition])
+            .set(balances);
+        shared
+            .metrics
+            .references
+            .with_label_values(&[&partition])
+            .set(references);
+        queue.inc();
+        if batches.send(batch).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! Taking a partition over: claim, one consistent read of cold, fold the rest of `outcomes`.
+//!
+//! The order matters and was explored exhaustively. The claim comes first: its offset is the
+//! epoch, and the end up to which is folded. Cold is read after it, outcomes after cold. Only an
+//! outcome that `follows` the last folded one counts; a copy is skipped, a hole ends the fold.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rdkafka::Message;
+
+use super::batch::{Touched, touched};
+use super::finish::send_legs;
+use super::hot::Hot;
+use super::{Failure, Shared};
+use crate::cold::base::{self, Base};
+use crate::ledger::{Cut, Partition, PartitionId, SeenMap};
+use crate::log::producer::Append;
+use crate::log::reader;
+use crate::telemetry::clock;
+use crate::wire::outcome::{NO_HASH, OutcomeBody, hash};
+use crate::wire::record::{CLAIM_KEY, ClaimBody, GENESIS_KEY};
+use crate::wire::{Decoder, Hex, LegRecord, Time};
+
+/// A partition ready to go on.
+pub(super) struct Restored {
+    pub(super) partition: Partition,
+    /// The hash of the last outcome.
+    pub(super) hash: Hex<32>,
+    pub(super) epoch: u64,
+    pub(super) hot: Hot,
+    /// Balances touched since the watermark.
+    pub(super) touched: Vec<Touched>,
+    pub(super) accepted: Option<u64>,
+    pub(super) cut: Option<Cut>,
+    /// Where on `outcomes` the last folded outcome is.
+    pub(super) position: u64,
+    /// The first command to decide.
+    pub(super) next: u64,
+}
+
+/// Takes `number` over.
+pub(super) async fn take_over(
+    shared: &Arc<Shared>,
+    number: PartitionId,
+) -> Result<Restored, Failure> {
+    let started = Instant::now();
+    let epoch = claim(shared, number).await?;
+    let mut hot = Hot::new(shared, number, epoch);
+    hot.claim(epoch).await?;
+    let base = base::base(&shared.pool, number).await?;
+    let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
+    let mut fold = fold(shared, number, base, epoch).await?;
+    send_legs(shared, number, &fold.legs, "sent-again")
+        .await?
+        .wait()
+        .await?;
+    let ids = fold.partition.take_touched();
+    let present = ids
+        .iter()
+        .filter_map(|id| Some((*id, fold.partition.balance(*id)?)));
+    let touched: Vec<Touched> = present
+        .map(|(id, balance)| touched(id, balance, number, epoch))
+        .collect();
+    let cut = fold.partition.cut();
+    if let Some(cut) = &cut {
+        let at = (cut.command_offset, cut.log_time_ms);
+        hot.install(touched.iter().cloned(), accepted, at).await?;
+    }
+    let next = fold.last.map_or(0, |last| last + 1);
+    check_commands(shared, number, next).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    shared
+        .metrics
+        .stage
+        .with_label_values(&["takeover"])
+        .observe(seconds);
+    tracing::info!(
+        partition = number,
+        epoch,
+        next,
+        seconds,
+        legs = fold.legs.len(),
+        "partition taken over"
+    );
+    Ok(Restored {
+        partition: fold.partition,
+        hash: fold.hash.unwrap_or(NO_HASH),
+        epoch,
+        hot,
+        touched,
+        accepted,
+        cut,
+        position: fold.position,
+        next,
+    })
+}
+
+/// Folds the outcomes after `base` up to the claim at `epoch`.
+async fn fold(
+    shared: &Shared,
+    number: PartitionId,
+    base: Base,
+    epoch: u64,
+) -> Result<Fold, Failure> {
+    if let Some(marker) = &base.marker
+        && marker.generation != shared.generation
+    {
+        return Err(Failure::OtherGeneration(marker.generation));
+    }
+    let (log, topic) = (shared.log.clone(), shared.topics.outcomes.clone());
+    let count = shared.partitions;
+    let folding = tokio::task::spawn_blocking(move || {
+        Fold::new(base, number, count)?.run(&log, &topic, epoch)
+    });
+    match folding.await {
+        Ok(folded) => folded,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(broken) => std::panic::resume_unwind(broken),
+            Err(_) => Err(Failure::Kafka(rdkafka::error::KafkaError::Canceled)),
+        },
+    }
+}
+
+/// Whether `commands` still holds everything from `next` on.
+async fn check_commands(shared: &Shared, number: PartitionId, next: u64) -> Result<(), Failure> {
+    let (log, topic) = (shared.log.clone(), shared.topics.commands.clone());
+    let bounds = tokio::task::spawn_blocking(move || reader::bounds(&log, &topic, number));
+    let canceled = |_| Ok((0, 0));
+    let (low, _) = bounds.await.unwrap_or_else(canceled)?;
+    match next < low {
+        true => Err(Failure::CommandsTrimmed { needed: next, low }),
+        false => Ok(()),
+    }
+}
+
+/// Appends a claim record: its offset is the epoch.
+pub(super) async fn claim(shared: &Shared, partition: PartitionId) -> Result<u64, Failure> {
+    let body = ClaimBody {
+        partition,
+        instance: shared
+            .options
+            .instance
+            .clone()
+            .unwrap_or_else(|| "unnamed".to_owned()),
+        generation: shared.generation,
+        at: Time(clock::now_ms()),
+    };
+    let value = serde_json::to_vec(&body).expect("a claim is plain JSON");
+    let append = Append {
+        topic: &shared.topics.outcomes,
+        partition: Some(i32::from(partition)),
+        key: CLAIM_KEY.as_bytes(),
+        value: &value,
+        headers: None,
+    };
+    Ok(shared.producer()?.append_one(append).await?)
+}
+
+/// The last command that `outcomes` holds a decision on, from position `from` up to `epoch`.
+pub(super) async fn decided(
+    shared: &Shared,
+    partition: PartitionId,
+    from: u64,
+    epoch: u64,
+) -> Result<Option<u64>, Failure> {
+    let (log, topic) = (shared.log.clone(), shared.topics.outcomes.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut decided = None;
+        reader::read(&log, &topic, partition, from, epoch, |message| {
+            let body = message
+                .payload()
+                .and_then(|value| OutcomeBody::parse(value).ok());
+            decided = decided.max(body.map(|body| body.offset));
+            true
+        })
+        .map(|()| decided)
+    });
+    Ok(reading.await.unwrap_or(Ok(None))?)
+}
+
+struct Fold {
+    partition: Partition,
+    decoder: Decoder,
+    /// The watermark of the base.
+    base: Option<u64>,
+    /// The last outcome that counted.
+    last: Option<u64>,
+    hash: Option<Hex<32>>,
+    position: u64,
+    /// Where to start reading.
+    from: u64,
+    legs: Vec<LegRecord>,
+    failure: Option<Failure>,
+}
+
+impl Fold {
+    /// Starts from the marker that cold accepted. References may be older there than balances,
+    /// where the journal is behind: then the fold starts earlier, for them alone.
+    fn new(base: Base, number: PartitionId, count: PartitionId) -> Result<Self, Failure> {
+        let Some(marker) = base.marker else {
+            return Ok(Self::at(Partition::new(number, count), None, None, 0));
+        };
+        let watermark = marker.command_offset;
+        let cut = marker
+            .to_cut()
+            .map_err(|e| Failure::BadOutcome(watermark, e.to_string()))?;
+        let mut seen = SeenMap::default();
+        seen.reserve(base.seen.len());
+        for (key, mark) in base.seen {
+            seen.insert(key, mark);
+        }
+        let partition = Partition::from_cut(number, &cut, base.balances, seen);
+        assert!(
+            partition.cut().as_ref() == Some(&cut),
+            "S1: cold is not the cut that its marker says, as of {watermark}"
+        );
+        let (last, from) = match base.journal {
+            Some((_, journaled)) if journaled >= watermark => (Some(watermark), marker.position),
+            Some((position, journaled)) => (Some(journaled), position.min(marker.position)),
+            None => (None, 0),
+        };
+        Ok(Self::at(partition, Some(watermark), last, from))
+    }
+
+    fn at(partition: Partition, base: Option<u64>, last: Option<u64>, from: u64) -> Self {
+        Self {
+            partition,
+            decoder: Decoder::new(),
+            base,
+            last,
+            hash: None,
+            position: from,
+            from,
+            legs: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Folds `topic` up to the claim at `epoch`.
+    fn run(mut self, log: &crate::log::Options, topic: &str, epoch: u64) -> Result<Self, Failure> {
+        let (number, from) = (self.partition.id(), self.from);
+        reader::read(log, topic, number, from, epoch, |message| {
+            let key = message.key().unwrap_or_default();
+            if key == CLAIM_KEY.as_bytes() || key == GENESIS_KEY.as_bytes() {
+                return true;
+            }
+            let position = u64::try_from(message.offset()).unwrap_or(0);
+            match self.one(position, message.payload().unwrap_or_default()) {
+                Ok(on) => on,
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    false
+                }
+            }
+        })?;
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        match (self.base, self.last) {
+            (Some(base), folded) if folded.is_none_or(|folded| folded < base) => {
+                Err(Failure::Torn { folded, base })
+            }
+            (Some(base), _) if self.hash.is_none() => Err(Failure::Torn {
+                folded: self.last,
+                base,
+            }),
+            _ => Ok(self),
+        }
+    }
+
+    /// Folds one outcome; whether to go on.
+    fn one(&mut self, position: u64, value: &[u8]) -> Result<bool, Failure> {
+        let bad = |error: crate::wire::Invalid| Failure::BadOutcome(position, error.to_string());
+        let body = OutcomeBody::parse(value).map_err(bad)?;
+        if self.last.is_some_and(|last| body.offset <= last) {
+            if self.last == Some(body.offset) && self.hash.is_none() {
+                self.hash = Some(hash(value));
+                self.position = position;
+            }
+            return Ok(true);
+        }
+        if body.follows != self.last {
+            return Ok(false);
+        }
+        assert!(
+            self.hash.is_none_or(|hash| hash == body.prev),
+            "the chain of outcomes breaks at {position}"
+        );
+        let outcome = body.to_ledger(&mut self.decoder).map_err(bad)?;
+        match self.base {
+            Some(base) if outcome.offset <= base => self.partition.remember(&outcome),
+            Some(_) | None => {
+                self.partition.fold(&outcome);
+                self.legs.extend(body.legs);
+            }
+        }
+        self.last = Some(body.offset);
+        self.hash = Some(hash(value));
+        self.position = position;
+        Ok(true)
+    }
+}
