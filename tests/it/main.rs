@@ -7,8 +7,10 @@
     reason = "a helper of a test fails it like the test itself"
 )]
 
+mod ingress;
 mod kafka_road;
 mod lag;
+mod start;
 mod support;
 mod takeover;
 mod topics;
