@@ -9,6 +9,7 @@
 
 mod kafka_road;
 mod lag;
+mod sink;
 mod support;
 mod takeover;
 mod topics;
