@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::wire::Secret;
-use crate::{cold, hot, ingress, log, processor, telemetry};
+use crate::{cold, hot, ingress, log, processor, sink, telemetry};
 
 /// The configuration of a role.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +24,8 @@ pub struct Config {
     pub process: Process,
     #[command(flatten)]
     pub processor: processor::Options,
+    #[command(flatten, next_help_heading = "Sinks")]
+    pub sink: sink::Options,
     #[command(flatten, next_help_heading = "HTTP")]
     pub ingress: ingress::Options,
     #[command(flatten, next_help_heading = "Operations")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::duration;
 use crate::log::admin::{Admin, Error};
 use crate::log::drift::Difference;
+use crate::log::topics::SCHEMAS;
 use crate::{log, telemetry};
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,11 @@ enum Action {
     Apply(Apply),
     /// Says which setting of which topic differs, and fails if any does.
     Check(Options),
+    /// Prints the JSON Schema of a record's value.
+    Schema {
+        #[arg(value_parser = SCHEMAS.map(|(name, _)| name))]
+        name: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -34,7 +40,7 @@ struct Options {
     #[command(flatten)]
     topics: log::topics::Options,
     #[command(flatten, next_help_heading = "Operations")]
-    telemetry: telemetry::Options,
+    logs: telemetry::Logs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -57,12 +63,20 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.action {
         Action::Plan(options) => plan(&admin(options)?).await,
         Action::Check(options) => check(&admin(options)?).await,
+        Action::Schema { name } => schema(name),
         Action::Apply(args) => apply(&admin(&args.options)?, args.dedupe_horizon).await,
     }
 }
 
+fn schema(name: &str) -> anyhow::Result<ExitCode> {
+    let found = SCHEMAS.iter().find(|(known, _)| *known == name);
+    let (_, schema) = found.ok_or_else(|| anyhow::anyhow!("there is no schema {name}"))?;
+    print!("{schema}");
+    Ok(ExitCode::SUCCESS)
+}
+
 fn admin(options: &Options) -> anyhow::Result<Admin> {
-    telemetry::init(&options.telemetry)?;
+    telemetry::init(&options.logs)?;
     Ok(Admin::new(&options.log, &options.topics)?)
 }
 

@@ -38,10 +38,10 @@ mod visit;
 pub mod walk;
 
 #[cfg(test)]
-#[allow(
-    clippy::arithmetic_side_effects,
-    reason = "a test that overflows fails"
-)]
+#[allow(clippy::arithmetic_side_effects, reason = "overflow fails a test")]
+mod properties;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "overflow fails a test")]
 mod tests;
 
 pub use amount::{Amount, AmountError};

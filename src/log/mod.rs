@@ -6,11 +6,13 @@
 
 pub mod admin;
 pub mod apply;
+mod begin;
 pub mod consumer;
 pub mod drift;
 pub mod follower;
 pub mod genesis;
 pub mod lag;
+pub mod meter;
 pub mod owners;
 pub mod peek;
 pub mod producer;
@@ -36,6 +38,7 @@ pub struct Options {
     #[arg(
         long = "kafka-property",
         env = "STEELYARD_KAFKA_PROPERTIES",
+        hide_env_values = true,
         value_delimiter = ',',
         value_parser = property
     )]

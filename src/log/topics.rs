@@ -109,6 +109,34 @@ pub fn declared(names: &Topics, options: &Options) -> Vec<Declaration> {
     parsed.collect()
 }
 
+/// The JSON Schemas of the topics' values, by name.
+pub const SCHEMAS: [(&str, &str); 6] = [
+    (
+        "command",
+        include_str!("../../topics/schemas/command.schema.json"),
+    ),
+    (
+        "outcome",
+        include_str!("../../topics/schemas/outcome.schema.json"),
+    ),
+    (
+        "snapshot",
+        include_str!("../../topics/schemas/snapshot.schema.json"),
+    ),
+    (
+        "marker",
+        include_str!("../../topics/schemas/marker.schema.json"),
+    ),
+    (
+        "genesis",
+        include_str!("../../topics/schemas/genesis.schema.json"),
+    ),
+    (
+        "claim",
+        include_str!("../../topics/schemas/claim.schema.json"),
+    ),
+];
+
 /// How long `commands` keeps a record by declaration, in seconds.
 pub fn commands_retention_seconds(declared: &[Declaration]) -> u64 {
     let retention = declared

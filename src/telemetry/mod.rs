@@ -15,15 +15,23 @@ use tracing_subscriber::EnvFilter;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Options {
+    #[command(flatten)]
+    pub logs: Logs,
+    /// Where /metrics, /livez, /readyz and /ops are served.
+    #[arg(long, env = "STEELYARD_OPS_LISTEN", default_value = "127.0.0.1:9464")]
+    pub ops_listen: SocketAddr,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Logs {
     /// How logs are written to standard error.
     #[arg(long, env = "STEELYARD_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: Format,
     /// Which logs are written, such as `info` or `steelyard=debug,warn`.
     #[arg(long, env = "STEELYARD_LOG", default_value = "info,librdkafka=error")]
     pub log_filter: String,
-    /// Where /metrics, /livez, /readyz and /ops are served.
-    #[arg(long, env = "STEELYARD_OPS_LISTEN", default_value = "127.0.0.1:9464")]
-    pub ops_listen: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -36,7 +44,7 @@ pub enum Format {
 ///
 /// # Errors
 /// If the filter cannot be read, or logs are set up already.
-pub fn init(options: &Options) -> anyhow::Result<()> {
+pub fn init(options: &Logs) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&options.log_filter)?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

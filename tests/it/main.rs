@@ -7,9 +7,11 @@
     reason = "a helper of a test fails it like the test itself"
 )]
 
+mod ingress;
 mod kafka_road;
 mod lag;
 mod sink;
+mod start;
 mod support;
 mod takeover;
 mod topics;

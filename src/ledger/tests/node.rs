@@ -9,10 +9,11 @@
 use std::collections::HashMap;
 
 use super::super::{
-    Balance, BalanceId, Cut, Decision, Outcome, Partition, PartitionId, SeenKey, TransactionId,
+    Balance, BalanceId, Cut, Decision, Leg, Outcome, Partition, PartitionId, Seen, SeenKey,
+    TransactionId,
 };
 use super::message::{Message, recognizer};
-use crate::ledger::seen::SeenMap;
+use crate::ledger::SeenMap;
 use crate::wire::outcome::{self, OutcomeBody};
 use crate::wire::record::Recognizer;
 use crate::wire::{BalanceBody, Decoder, Hex, MarkerBody};
@@ -23,13 +24,14 @@ pub(crate) struct Node {
     /// Folds what the outcomes' bytes say.
     shadow: Partition,
     recognizer: Recognizer,
-    pub(super) log: Vec<(i64, Message)>,
+    pub(crate) log: Vec<(i64, Message)>,
     pub(crate) outcomes: Vec<Vec<u8>>,
     base: Option<Base>,
     /// The transaction of every reference that is at home here.
     transactions: HashMap<SeenKey, TransactionId>,
-    /// Per destination, every leg sent so far.
+    /// Per destination, every leg sent so far, and what it carries.
     pub(crate) sent: Vec<Vec<Message>>,
+    pub(crate) legs: Vec<Vec<Leg>>,
     /// Per destination, how many of them the owner has appended there.
     pub(crate) appended: Vec<usize>,
 }
@@ -53,6 +55,7 @@ impl Node {
             base: None,
             transactions: HashMap::new(),
             sent: vec![Vec::new(); none],
+            legs: vec![Vec::new(); none],
             appended: vec![0; none],
         }
     }
@@ -84,6 +87,9 @@ impl Node {
             state(&self.partition),
             "folding the bytes gives the state"
         );
+        for leg in &outcome.legs {
+            self.legs[usize::from(leg.to)].push(leg.clone());
+        }
         for leg in OutcomeBody::parse(&bytes).unwrap().legs {
             self.sent[usize::from(leg.to)].push(Message::leg(&leg));
         }
@@ -203,8 +209,11 @@ fn balances(partition: &Partition) -> Vec<(BalanceId, Balance)> {
 }
 
 /// Everything that decisions depend on, in order.
-pub(crate) fn state(partition: &Partition) -> String {
-    let mut seen: Vec<_> = partition.seen.iter().collect();
+type State = (Vec<(BalanceId, Balance)>, Vec<(SeenKey, Seen)>, Option<Cut>);
+
+fn state(partition: &Partition) -> State {
+    let seen = partition.seen.iter().map(|(key, seen)| (key, *seen));
+    let mut seen: Vec<_> = seen.collect();
     seen.sort_by_key(|(SeenKey(key), _)| *key);
-    format!("{:#?}", (balances(partition), seen, partition.cut()))
+    (balances(partition), seen, partition.cut())
 }

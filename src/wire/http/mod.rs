@@ -7,6 +7,7 @@
 //!
 //! Knows nothing of HTTP statuses or headers.
 
+pub mod object;
 pub mod party;
 pub mod problem;
 pub mod request;

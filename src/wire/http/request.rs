@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::object::Object;
 use super::party::{PartyBody, PartySchema};
 use super::{DEFAULT_LEDGER, RETRY_MARK};
 use crate::ledger::command::POSTINGS_MAX;
@@ -42,11 +43,14 @@ pub struct TransactionRequest<'a> {
     pub ledger: Str<'a>,
     /// Of a transfer: 1 to 100 postings, applied all or none.
     #[serde(borrow, default)]
-    pub postings: Option<Vec<PostingRequest<'a>>>,
+    #[schema(value_type = Option<Vec<PostingRequest>>)]
+    pub postings: Option<Vec<Object<PostingRequest<'a>>>>,
     #[serde(borrow, default)]
-    pub open: Option<OpenPart<'a>>,
+    #[schema(value_type = Option<OpenPart>)]
+    pub open: Option<Object<OpenPart<'a>>>,
     #[serde(borrow, default)]
-    pub configure: Option<ConfigurePart<'a>>,
+    #[schema(value_type = Option<ConfigurePart>)]
+    pub configure: Option<Object<ConfigurePart<'a>>>,
     /// The version of a balance that you saw, by balance id: with any other version the
     /// transaction is rejected as `version-mismatch`.
     #[serde(default)]
@@ -219,7 +223,9 @@ fn main_ledger<'a>() -> Str<'a> {
 
 /// Reads a request, or says which field of it does not fit.
 pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Invalid> {
-    serde_json::from_slice(json).map_err(|error| command::malformed::<T>(json, &error))
+    let read: Result<Object<T>, _> = serde_json::from_slice(json);
+    read.map(|object| object.0)
+        .map_err(|error| command::malformed::<Object<T>>(json, &error))
 }
 
 /// Refuses the mark that only resubmissions carry, and a reference that has no room for it.
@@ -270,8 +276,8 @@ impl TransactionRequest<'_> {
             kind: self.kind,
             ledger: (&*self.ledger).into(),
             postings: self.postings(&ledger)?,
-            open: self.open.as_ref().map(OpenPart::body),
-            configure: self.configure.as_ref().map(ConfigurePart::body),
+            open: self.open.as_deref().map(OpenPart::body),
+            configure: self.configure.as_deref().map(ConfigurePart::body),
             expect: self.expect.clone(),
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),
