@@ -8,6 +8,7 @@ pub mod cold;
 pub mod hot;
 pub mod log;
 
+pub mod audit;
 pub mod processor;
 
 pub mod telemetry;
