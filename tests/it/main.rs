@@ -1,0 +1,3 @@
+//! Tests against the real services; their addresses come from the environment.
+
+mod audit;
