@@ -9,6 +9,10 @@ pub mod hot;
 pub mod log;
 
 pub mod audit;
+pub mod ingress;
 pub mod processor;
+pub mod sink;
 
+pub mod cli;
+pub mod config;
 pub mod telemetry;

@@ -8,8 +8,13 @@
 //! SQL lives only here and in `migrations/`.
 
 pub mod audit;
+pub mod balances;
+pub mod base;
+mod copy;
+pub mod journal;
 pub mod read;
 pub mod transaction;
+pub mod write;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -22,6 +27,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How to reach cold.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Postgres URL; `sslmode` and certificates as parameters of it.
     #[arg(

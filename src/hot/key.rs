@@ -45,7 +45,8 @@ impl Keys {
         Some((partition.parse().ok()?, BalanceId::new(id)))
     }
 
-    /// The set of balances that the sink wants published again: it saw an older one than its row.
+    /// Balances whose record on `snapshots` is older than what was published before: a set of
+    /// ids that the sink fills, and whose members the owner publishes again.
     pub fn stale(&self, partition: PartitionId) -> String {
         format!("{{{}:{partition}}}:stale", self.prefix)
     }

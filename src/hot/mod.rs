@@ -3,14 +3,18 @@
 //! All keys of a partition share one hash tag, so a batch is one atomic script.
 
 pub mod audit;
+pub mod claims;
 pub mod key;
+pub mod read;
 pub mod store;
+pub mod synced;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use std::time::Duration;
 
 /// How to reach hot.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Redis URL; `rediss://` for TLS.
     #[arg(

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::balance::{State, Status};
-use super::command::{Body, Command, Configure, Open, Posting};
+use super::command::{Body, Command, Posting};
 use super::draft::{Draft, Refusal};
 use super::id::{BalanceId, TransactionId};
-use super::outcome::{Decision, Detail, Direction, Effects, Entry, Ignored, Mark, Outcome, Terms};
+use super::outcome::{Decision, Direction, Effects, Entry, Ignored, Mark, Outcome};
 use super::partition::Partition;
 use super::rejection::Rejection;
 use super::route::{PartitionId, partition_of};
-use super::walk::{self, Carried, Leg, Record, Step, Stop};
+use super::terms::{configure_balance, open_balance};
+use super::visit::Visit;
+use super::walk::{self, Carried, Leg, Record, Step, Walk};
 
 /// Decides the record at `offset`, whose log time is `at_ms`.
 ///
@@ -45,18 +46,10 @@ pub(super) fn decide(partition: &Partition, offset: u64, at_ms: i64, record: &Re
     turn.outcome
 }
 
-struct Turn<'a> {
-    partition: &'a Partition,
-    outcome: Outcome,
-}
-
-/// A transaction at one of its stops.
-struct Visit<'a> {
-    transaction: TransactionId,
-    command: &'a Arc<Command>,
-    stops: &'a [Stop],
-    index: usize,
-    carried: &'a [Carried],
+/// One record's turn.
+pub(super) struct Turn<'a> {
+    pub(super) partition: &'a Partition,
+    pub(super) outcome: Outcome,
 }
 
 impl Turn<'_> {
@@ -109,18 +102,9 @@ impl Turn<'_> {
             Body::Open(open) => open_balance(self.partition, command, open),
             Body::Configure(configure) => configure_balance(self.partition, command, configure),
             Body::Transfer(postings) => {
-                let count = self.partition.count;
-                if !walk::is_local(postings, self.partition.id, count) {
-                    let stops = walk::stops(postings, count);
-                    let carried = &[];
-                    let visit = Visit {
-                        transaction,
-                        command,
-                        stops: &stops,
-                        index: 0,
-                        carried,
-                    };
-                    return self.visit(&visit);
+                let (here, count) = (self.partition.id, self.partition.count);
+                if !walk::is_local(postings, here, count) {
+                    return self.visit(&self.at_stop(transaction, command, &[]));
                 }
                 local_transfer(self.partition, command, postings)
             }
@@ -135,13 +119,13 @@ impl Turn<'_> {
         self.conclude(command, transaction, decision, decision);
     }
 
-    fn refuse(&mut self, (rejection, detail): Refusal) -> Decision {
+    pub(super) fn refuse(&mut self, (rejection, detail): Refusal) -> Decision {
         self.outcome.detail = Some(detail);
         Decision::Rejected(rejection)
     }
 
     /// Sets the decision, and what a repeat will be answered.
-    fn conclude(
+    pub(super) fn conclude(
         &mut self,
         command: &Arc<Command>,
         transaction: TransactionId,
@@ -157,6 +141,7 @@ impl Turn<'_> {
         self.outcome.decision = decision;
         self.outcome.effects.mark = Some(Mark {
             key,
+            transaction,
             fingerprint,
             decision: remembered,
         });
@@ -186,27 +171,13 @@ impl Turn<'_> {
                 transaction,
                 command,
                 carried,
-            } => {
-                let stops = walk::stops(command.postings(), self.partition.count);
-                let here = stops
-                    .iter()
-                    .position(|stop| stop.partition == self.partition.id);
-                let index = here.expect("a walk visits its own stops");
-                let transaction = *transaction;
-                self.visit(&Visit {
-                    transaction,
-                    command,
-                    stops: &stops,
-                    index,
-                    carried,
-                });
-            }
+            } => self.visit(&self.at_stop(*transaction, command, carried)),
             Step::Settle {
                 transaction,
                 command,
                 carried,
             } => {
-                self.settle(leg.from, command, carried);
+                self.settle(leg.from, &self.at_stop(*transaction, command, carried));
                 self.conclude(command, *transaction, Decision::Applied, Decision::Applied);
             }
             Step::Unwind {
@@ -215,7 +186,8 @@ impl Turn<'_> {
                 carried,
                 reason,
             } => {
-                self.unwind(leg.from, command, carried);
+                let visit = self.at_stop(*transaction, command, carried);
+                self.unwind(leg.from, &visit, *reason);
                 let (returned, refused) =
                     (Decision::Returned(*reason), Decision::Rejected(*reason));
                 self.conclude(command, *transaction, returned, refused);
@@ -223,174 +195,22 @@ impl Turn<'_> {
         }
     }
 
-    /// One stop of the walk: debits first, then credits, then the money goes on.
-    fn visit(&mut self, visit: &Visit<'_>) {
-        let mut draft = Draft::new(
-            self.partition,
-            visit.command.postings().len().saturating_mul(2),
-        );
-        let last = visit.index.checked_add(1) == Some(visit.stops.len());
-        let decision = match self.pass(&mut draft, visit, last) {
-            Ok(legs) => {
-                self.outcome.effects.entries = draft.entries;
-                for (stop, step) in legs {
-                    self.send(stop.partition, stop.key, step);
-                }
-                if last {
-                    Decision::Applied
-                } else {
-                    Decision::Forwarded
-                }
-            }
-            Err(refusal) => {
-                let decision = self.refuse(refusal);
-                self.turn_back(visit, refusal.0);
-                decision
-            }
-        };
-        self.conclude(visit.command, visit.transaction, decision, decision);
-    }
-
-    fn pass(
+    /// A walked transaction, here.
+    fn at_stop<'c>(
         &self,
-        draft: &mut Draft<'_>,
-        visit: &Visit<'_>,
-        last: bool,
-    ) -> Result<Vec<(Stop, Step)>, Refusal> {
-        let Visit {
+        transaction: TransactionId,
+        command: &'c Arc<Command>,
+        carried: &'c [Carried],
+    ) -> Visit<'c> {
+        let walk = Walk::new(command.postings(), self.partition.count);
+        let index = walk.index_of(self.partition.id);
+        Visit {
             transaction,
             command,
-            stops,
-            index,
+            walk,
+            index: index.expect("a walk visits its own stops"),
             carried,
-        } = *visit;
-        let (here, count) = (self.partition.id, self.partition.count);
-        let postings = command.postings();
-        if let Some(before) = index.checked_sub(1).and_then(|before| stops.get(before)) {
-            for money in carried {
-                draft.arrive(before.partition, *money)?;
-            }
         }
-        debit_here(draft, command, here, count)?;
-        let direction = if last {
-            Direction::Credit
-        } else {
-            Direction::Reserve
-        };
-        credit_here(draft, command, here, count, direction)?;
-        let mut onward: Vec<Carried> = carried.to_vec();
-        for posting in postings
-            .iter()
-            .filter(|p| partition_of(p.source.id, count) == here)
-        {
-            walk::add(&mut onward, posting.asset, posting.amount);
-        }
-        let command = || (*command).clone();
-        let mut legs = Vec::new();
-        if let Some(next) = index.checked_add(1).and_then(|next| stops.get(next)) {
-            for money in &onward {
-                draft.leave(next.partition, *money)?;
-            }
-            legs.push((
-                *next,
-                Step::Visit {
-                    transaction,
-                    command: command(),
-                    carried: onward,
-                },
-            ));
-            return Ok(legs);
-        }
-        for stop in stops.iter().take(index) {
-            let carried = walk::credits_at(postings, stop.partition, count);
-            if carried.is_empty() {
-                continue;
-            }
-            for money in &carried {
-                draft.leave(stop.partition, *money)?;
-            }
-            legs.push((
-                *stop,
-                Step::Settle {
-                    transaction,
-                    command: command(),
-                    carried,
-                },
-            ));
-        }
-        Ok(legs)
-    }
-
-    /// Refused at a later stop: everything that came here goes back where it was taken.
-    fn turn_back(&mut self, visit: &Visit<'_>, reason: Rejection) {
-        let Some(before) = visit
-            .index
-            .checked_sub(1)
-            .and_then(|at| visit.stops.get(at))
-        else {
-            return;
-        };
-        let postings = visit.command.postings();
-        let mut draft = Draft::new(self.partition, postings.len());
-        for money in visit.carried {
-            draft
-                .arrive(before.partition, *money)
-                .expect("transit has room for what is on it");
-        }
-        for stop in visit.stops.iter().take(visit.index) {
-            let carried = walk::debits_at(postings, stop.partition, self.partition.count);
-            for money in &carried {
-                draft
-                    .leave(stop.partition, *money)
-                    .expect("transit has room for what is on it");
-            }
-            let (transaction, command) = (visit.transaction, visit.command.clone());
-            let step = Step::Unwind {
-                transaction,
-                command,
-                carried,
-                reason,
-            };
-            self.send(stop.partition, stop.key, step);
-        }
-        self.outcome.effects.entries = draft.entries;
-    }
-
-    fn settle(&mut self, from: PartitionId, command: &Command, carried: &[Carried]) {
-        let mut draft = Draft::new(self.partition, command.postings().len());
-        for money in carried {
-            draft
-                .arrive(from, *money)
-                .expect("transit has room for what is on it");
-        }
-        for posting in self.credits_here(command) {
-            draft.resolve(posting.destination.id, posting.amount, Direction::Settle);
-        }
-        self.outcome.effects.entries = draft.entries;
-    }
-
-    fn unwind(&mut self, from: PartitionId, command: &Command, carried: &[Carried]) {
-        let (here, count) = (self.partition.id, self.partition.count);
-        let mut draft = Draft::new(self.partition, command.postings().len());
-        for money in carried {
-            draft
-                .arrive(from, *money)
-                .expect("transit has room for what is on it");
-        }
-        let postings = command.postings().iter();
-        for posting in postings.filter(|p| partition_of(p.source.id, count) == here) {
-            draft.give_back(posting.source.id, posting.amount);
-        }
-        for posting in self.credits_here(command) {
-            draft.resolve(posting.destination.id, posting.amount, Direction::Release);
-        }
-        self.outcome.effects.entries = draft.entries;
-    }
-
-    fn credits_here<'c>(&self, command: &'c Command) -> impl Iterator<Item = &'c Posting> {
-        let (here, count) = (self.partition.id, self.partition.count);
-        let postings = command.postings().iter();
-        postings.filter(move |p| partition_of(p.destination.id, count) == here)
     }
 
     /// A repeat of a walked transaction, at a stop on its way.
@@ -418,13 +238,10 @@ impl Turn<'_> {
 
     /// Sends a question to the stop after this one.
     fn ask(&mut self, command: &Arc<Command>, transaction: TransactionId) {
-        let stops = walk::stops(command.postings(), self.partition.count);
-        let here = self.partition.id;
-        let next = stops
-            .iter()
-            .skip_while(|stop| stop.partition != here)
-            .nth(1);
-        let next = *next.expect("a forwarded transaction has a stop after this one");
+        let walk = Walk::new(command.postings(), self.partition.count);
+        let here = walk.index_of(self.partition.id);
+        let next = here.and_then(|here| walk.stop_after(here));
+        let next = next.expect("a forwarded transaction has a stop after this one");
         let step = Step::Question {
             transaction,
             command: command.clone(),
@@ -432,7 +249,7 @@ impl Turn<'_> {
         self.send(next.partition, next.key, step);
     }
 
-    fn send(&mut self, to: PartitionId, key: BalanceId, step: Step) {
+    pub(super) fn send(&mut self, to: PartitionId, key: BalanceId, step: Step) {
         let sent = self.partition.sent.get(usize::from(to)).copied();
         let last = sent.expect("a stop is a partition of the log");
         let ours = self
@@ -457,118 +274,6 @@ impl Turn<'_> {
     }
 }
 
-fn open_balance(
-    partition: &Partition,
-    command: &Command,
-    open: &Open,
-) -> Result<Vec<Entry>, Refusal> {
-    let version = partition
-        .balance(open.balance)
-        .map(|balance| balance.state.version);
-    let detail = Detail {
-        balance: open.balance,
-        version,
-    };
-    if version.is_some() {
-        return Err((Rejection::BalanceExists, detail));
-    }
-    if open.account.starts_with('@') {
-        return Err((Rejection::SystemBalance, detail));
-    }
-    let empty = State::default();
-    if !empty.above(open.floor) || !empty.below(open.ceiling) {
-        return Err((Rejection::LimitNotMet, detail));
-    }
-    let terms = Terms {
-        ledger: command.ledger.clone(),
-        account: open.account.clone(),
-        key: open.key.clone(),
-        floor: open.floor,
-        ceiling: open.ceiling,
-        status: Status::Open,
-    };
-    let mut draft = Draft::new(partition, 1);
-    draft.open(open.balance, open.asset, terms);
-    Ok(draft.entries)
-}
-
-fn configure_balance(
-    partition: &Partition,
-    command: &Command,
-    configure: &Configure,
-) -> Result<Vec<Entry>, Refusal> {
-    let nowhere = Detail {
-        balance: configure.balance,
-        version: None,
-    };
-    let found = partition.balance(configure.balance);
-    let Some(balance) = found.filter(|balance| balance.ledger == command.ledger) else {
-        return Err((Rejection::BalanceNotFound, nowhere));
-    };
-    let State {
-        posted,
-        held,
-        incoming,
-        version,
-    } = balance.state;
-    let refuse = |rejection| {
-        Err((
-            rejection,
-            Detail {
-                version: Some(version),
-                ..nowhere
-            },
-        ))
-    };
-    if balance.name.starts_with('@') {
-        return refuse(Rejection::SystemBalance);
-    }
-    if configure.asset.is_some_and(|asset| asset != balance.asset) {
-        return refuse(Rejection::AssetMismatch);
-    }
-    if balance.status == Status::Closed && configure.status.is_none_or(|to| to == Status::Closed) {
-        return refuse(Rejection::BalanceClosed);
-    }
-    if command
-        .expect
-        .iter()
-        .any(|(_, expected)| *expected != version)
-    {
-        return refuse(Rejection::VersionMismatch);
-    }
-    let floor = configure.floor.unwrap_or(balance.floor);
-    let ceiling = configure.ceiling.unwrap_or(balance.ceiling);
-    let raised = configure.floor.is_some() && !balance.state.above(floor);
-    let lowered = configure.ceiling.is_some() && !balance.state.below(ceiling);
-    if raised || lowered {
-        return refuse(Rejection::LimitNotMet);
-    }
-    let status = configure.status.unwrap_or(balance.status);
-    if status == Status::Closed && (posted, held, incoming) != (0, 0, 0) {
-        return refuse(Rejection::BalanceNotEmpty);
-    }
-    let terms = Terms {
-        ledger: balance.ledger.clone(),
-        account: balance.account().into(),
-        key: balance.key().into(),
-        floor,
-        ceiling,
-        status,
-    };
-    let version = version.checked_add(1).expect("versions fit 64 bits");
-    Ok(vec![Entry {
-        balance: configure.balance,
-        direction: Direction::Configure,
-        amount: 0,
-        asset: balance.asset,
-        after: State {
-            version,
-            ..balance.state
-        },
-        terms: Some(Box::new(terms)),
-    }])
-}
-
 fn local_transfer(
     partition: &Partition,
     command: &Command,
@@ -588,37 +293,4 @@ fn local_transfer(
         draft.credit(command, destination, asset, amount, Direction::Credit)?;
     }
     Ok(draft.entries)
-}
-
-fn debit_here(
-    draft: &mut Draft<'_>,
-    command: &Command,
-    here: PartitionId,
-    count: PartitionId,
-) -> Result<(), Refusal> {
-    let postings = command.postings().iter();
-    for posting in postings.filter(|p| partition_of(p.source.id, count) == here) {
-        draft.debit(command, posting.source, posting.asset, posting.amount)?;
-    }
-    Ok(())
-}
-
-fn credit_here(
-    draft: &mut Draft<'_>,
-    command: &Command,
-    here: PartitionId,
-    count: PartitionId,
-    direction: Direction,
-) -> Result<(), Refusal> {
-    let postings = command.postings().iter();
-    for posting in postings.filter(|p| partition_of(p.destination.id, count) == here) {
-        let Posting {
-            destination,
-            asset,
-            amount,
-            ..
-        } = *posting;
-        draft.credit(command, destination, asset, amount, direction)?;
-    }
-    Ok(())
 }

@@ -44,6 +44,10 @@ impl<'a> Draft<'a> {
         }
     }
 
+    pub(super) fn partition_id(&self) -> PartitionId {
+        self.partition.id()
+    }
+
     /// Debits `party` for a posting of `command`.
     pub(super) fn debit(
         &mut self,
@@ -127,13 +131,18 @@ impl<'a> Draft<'a> {
         self.push(id, direction, amount.minor(), asset, after);
     }
 
-    /// Gives a debit back. Never refused: neither by a ceiling nor by a status.
-    pub(super) fn give_back(&mut self, id: BalanceId, amount: Amount) {
+    /// Gives a debit back, whatever the ceiling and the status now. False if the balance has no
+    /// room left in its 28 digits: the money then stays on the wire, where the audit names it.
+    pub(super) fn give_back(&mut self, id: BalanceId, amount: Amount) -> bool {
         let view = self.view(id).expect("a debit to give back has its balance");
         let mut after = view.state;
         let asset = view.asset;
         after.posted = after.posted.saturating_add(amount.minor());
-        self.push(id, Direction::Credit, amount.minor(), asset, after);
+        let fits = within(after.posted.saturating_add(after.incoming));
+        if fits {
+            self.push(id, Direction::Credit, amount.minor(), asset, after);
+        }
+        fits
     }
 
     /// Money leaves for `to`: the local transit balance is credited.
@@ -146,6 +155,20 @@ impl<'a> Draft<'a> {
     pub(super) fn arrive(&mut self, from: PartitionId, money: Carried) -> Result<(), Refusal> {
         let here = self.partition.id();
         self.transit(from, here, money, Direction::Debit)
+    }
+
+    /// Money that left for `to` comes back: there is no refusing it, it was here before.
+    pub(super) fn come_back(&mut self, to: PartitionId, money: Carried) {
+        let here = self.partition.id();
+        let back = self.transit(here, to, money, Direction::Debit);
+        back.expect("what left for a partition stands on its transit balance");
+    }
+
+    /// Money that arrived from `from` goes back there.
+    pub(super) fn go_back(&mut self, from: PartitionId, money: Carried) {
+        let here = self.partition.id();
+        let back = self.transit(from, here, money, Direction::Credit);
+        back.expect("what arrived from a partition stands on its transit balance");
     }
 
     fn transit(

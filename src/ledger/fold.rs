@@ -6,7 +6,6 @@
 use super::balance::{Balance, State};
 use super::outcome::{Decision, Direction, Effects, Entry, Terms};
 use super::partition::Partition;
-use super::seen::Seen;
 
 /// Folds the decision on command `offset` into `partition`.
 ///
@@ -24,10 +23,10 @@ pub(super) fn fold(
         "P1: command {offset} comes after {:?}",
         partition.applied
     );
-    let refused = matches!(decision, Decision::Rejected(_)) && effects.received.is_none();
+    let refused = matches!(decision, Decision::Rejected(_) | Decision::Ignored(_));
     assert!(
         !refused || effects.entries.is_empty(),
-        "L6: a rejected command has no entries"
+        "L6: a refused or ignored record has no entries"
     );
     for entry in &effects.entries {
         fold_entry(partition, offset, decision, entry);
@@ -39,8 +38,7 @@ pub(super) fn fold(
     );
     fold_legs(partition, effects);
     if let Some(mark) = effects.mark {
-        let seen = Seen::new(mark.fingerprint, offset, at_ms, mark.decision);
-        partition.seen.insert(mark.key, seen);
+        partition.seen.insert(mark.key, mark.seen(at_ms));
     }
     if let Some(setting) = effects.setting {
         partition.setting = Some(setting);

@@ -33,12 +33,16 @@ pub mod partition;
 pub mod rejection;
 pub mod route;
 pub mod seen;
+mod terms;
+mod visit;
 pub mod walk;
 
-// #[cfg(test)]
-// mod properties;
-// #[cfg(test)]
-// mod tests;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "overflow fails a test")]
+mod properties;
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "overflow fails a test")]
+mod tests;
 
 pub use amount::{Amount, AmountError};
 pub use asset::Asset;

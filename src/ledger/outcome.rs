@@ -8,7 +8,7 @@ use super::command::Command;
 use super::id::{BalanceId, TransactionId};
 use super::rejection::Rejection;
 use super::route::PartitionId;
-use super::seen::{Fingerprint, SeenKey};
+use super::seen::{Fingerprint, Seen, SeenKey};
 use super::walk::Leg;
 
 /// What was decided.
@@ -191,8 +191,16 @@ pub struct Terms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     pub key: SeenKey,
+    pub transaction: TransactionId,
     pub fingerprint: Fingerprint,
     pub decision: Decision,
+}
+
+impl Mark {
+    /// What is remembered from log time `at_ms` on.
+    pub fn seen(&self, at_ms: i64) -> Seen {
+        Seen::new(self.fingerprint, self.transaction, at_ms, self.decision)
+    }
 }
 
 /// Everything a decision does to the state: the same for a fresh decision and for one read back
@@ -238,11 +246,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether the asker's question is answered here, and not at a later stop.
+    /// Whether the asker's question is answered here, and not at another stop: a settle repeats
+    /// what the last stop has answered.
     pub fn answers(&self) -> bool {
+        let settles = |entry: &Entry| entry.direction == Direction::Settle;
         match self.decision {
-            Decision::Applied | Decision::Rejected(_) => true,
-            Decision::Ignored(Ignored::Forgotten) => true,
+            Decision::Applied => !self.effects.entries.iter().any(settles),
+            Decision::Rejected(_) | Decision::Ignored(Ignored::Forgotten) => true,
             Decision::Forwarded | Decision::Returned(_) | Decision::Ignored(_) => false,
         }
     }

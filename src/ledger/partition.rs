@@ -13,7 +13,7 @@ use super::fold;
 use super::id::BalanceId;
 use super::outcome::Outcome;
 use super::route::PartitionId;
-use super::seen::{Seen, SeenMap};
+use super::seen::SeenMap;
 use super::walk::Record;
 
 /// What the first record of the log sets, for every owner alike: decisions depend on it, so it
@@ -189,22 +189,8 @@ impl Partition {
     /// Remembers a reference that was decided at or before the cut this partition started from.
     pub fn remember(&mut self, outcome: &Outcome) {
         if let Some(mark) = outcome.effects.mark {
-            let seen = Seen::new(
-                mark.fingerprint,
-                outcome.offset,
-                outcome.at_ms,
-                mark.decision,
-            );
-            self.seen.insert(mark.key, seen);
+            self.seen.insert(mark.key, mark.seen(outcome.at_ms));
         }
-    }
-
-    /// Forgets references decided after the last command folded: a base may be newer than the
-    /// outcomes that were folded on it, and those commands are decided again, to the same bytes.
-    pub fn forget_later(&mut self) {
-        let applied = self.applied;
-        self.seen
-            .retain(|seen| applied.is_some_and(|applied| seen.offset <= applied));
     }
 
     /// What a marker says as of the last command; absent before the first one.

@@ -42,7 +42,8 @@ impl Fingerprint {
 pub struct Seen {
     /// The first 64 bits of the fingerprint.
     pub fingerprint: u64,
-    /// The command that decided it, in this partition.
+    /// The offset that its transaction's id holds: that of the command at home, whichever record
+    /// decided it.
     pub offset: u64,
     /// When, in whole seconds of log time.
     pub at_seconds: u32,
@@ -50,12 +51,17 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub fn new(fingerprint: Fingerprint, offset: u64, at_ms: i64, decision: Decision) -> Self {
+    pub fn new(
+        fingerprint: Fingerprint,
+        transaction: TransactionId,
+        at_ms: i64,
+        decision: Decision,
+    ) -> Self {
         let seconds = at_ms.div_euclid(1000).clamp(0, i64::from(u32::MAX));
         let at_seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         Self {
             fingerprint: fingerprint.short(),
-            offset,
+            offset: transaction.offset(),
             at_seconds,
             decision,
         }
@@ -95,13 +101,13 @@ impl SeenMap {
             .retain(|_, seen| seen.counts_at(at_ms, horizon_seconds));
     }
 
-    /// Keeps what `keep` says.
-    pub fn retain(&mut self, keep: impl Fn(&Seen) -> bool) {
-        self.entries.retain(|_, seen| keep(seen));
-    }
-
     pub fn reserve(&mut self, additional: usize) {
         self.entries.reserve(additional);
+    }
+
+    /// Everything remembered, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (SeenKey, &Seen)> {
+        self.entries.iter().map(|(key, seen)| (*key, seen))
     }
 
     pub fn len(&self) -> usize {

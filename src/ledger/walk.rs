@@ -2,6 +2,10 @@
 //!
 //! Home is the partition of the first source. Then come the other partitions with debits, then
 //! those with credits only, each in the order the postings name them. The last stop decides.
+//! If a stop refuses, the walk turns back there: each stop undoes its own part and hands the money
+//! to the one before it, over the pair of transit balances that it came by. Taking back what one
+//! gave always fits, so a walk back cannot be refused.
+//!
 //! Where the money goes is a function of the command alone, so every stop computes the same walk
 //! and a leg carries nothing but the command, its place and the money taken so far.
 
@@ -48,7 +52,8 @@ pub enum Step {
         command: Arc<Command>,
         carried: Vec<Carried>,
     },
-    /// It was refused: give back what you took, release what you reserved.
+    /// It was refused: give back what you took, release what you reserved, and hand the rest to the
+    /// stop before you.
     Unwind {
         transaction: TransactionId,
         command: Arc<Command>,
@@ -127,18 +132,78 @@ pub struct Stop {
     pub key: BalanceId,
 }
 
-/// The stops of `postings` among `count` partitions, home first.
-pub fn stops(postings: &[Posting], count: PartitionId) -> Vec<Stop> {
-    let mut stops: Vec<Stop> = Vec::new();
-    let sources = postings.iter().map(|posting| posting.source.id);
-    let destinations = postings.iter().map(|posting| posting.destination.id);
-    for key in sources.chain(destinations) {
-        let partition = partition_of(key, count);
-        if !stops.iter().any(|stop| stop.partition == partition) {
-            stops.push(Stop { partition, key });
+/// The way of one transaction.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    postings: &'a [Posting],
+    /// Per posting, the partitions of its source and its destination.
+    sides: Vec<(PartitionId, PartitionId)>,
+    stops: Vec<Stop>,
+}
+
+impl<'a> Walk<'a> {
+    /// The walk of `postings` among `count` partitions.
+    pub fn new(postings: &'a [Posting], count: PartitionId) -> Self {
+        let side = |posting: &Posting| {
+            let source = partition_of(posting.source.id, count);
+            (source, partition_of(posting.destination.id, count))
+        };
+        let sides: Vec<_> = postings.iter().map(side).collect();
+        let mut stops: Vec<Stop> = Vec::new();
+        let sources = postings.iter().zip(&sides);
+        let sources = sources.map(|(posting, side)| (posting.source.id, side.0));
+        let destinations = postings.iter().zip(&sides);
+        let destinations = destinations.map(|(posting, side)| (posting.destination.id, side.1));
+        for (key, partition) in sources.chain(destinations) {
+            if !stops.iter().any(|stop| stop.partition == partition) {
+                stops.push(Stop { partition, key });
+            }
+        }
+        Self {
+            postings,
+            sides,
+            stops,
         }
     }
-    stops
+
+    /// The stops, home first.
+    pub fn stops(&self) -> &[Stop] {
+        &self.stops
+    }
+
+    /// The place of a partition among the stops.
+    pub fn index_of(&self, partition: PartitionId) -> Option<usize> {
+        let mut stops = self.stops.iter();
+        stops.position(|stop| stop.partition == partition)
+    }
+
+    pub fn stop_before(&self, index: usize) -> Option<Stop> {
+        let before = index.checked_sub(1)?;
+        self.stops.get(before).copied()
+    }
+
+    pub fn stop_after(&self, index: usize) -> Option<Stop> {
+        let after = index.checked_add(1)?;
+        self.stops.get(after).copied()
+    }
+
+    /// The postings whose source is in `partition`.
+    pub fn debits_at(&self, partition: PartitionId) -> impl Iterator<Item = &'a Posting> {
+        let postings = self.postings.iter().zip(&self.sides);
+        postings.filter_map(move |(posting, side)| (side.0 == partition).then_some(posting))
+    }
+
+    /// The postings whose destination is in `partition`.
+    pub fn credits_at(&self, partition: PartitionId) -> impl Iterator<Item = &'a Posting> {
+        let postings = self.postings.iter().zip(&self.sides);
+        postings.filter_map(move |(posting, side)| (side.1 == partition).then_some(posting))
+    }
+
+    /// What the walk carries from stop `index` on: the debits of all stops so far.
+    pub fn carried_from(&self, index: usize) -> Vec<Carried> {
+        let visited = self.stops.iter().take(index.saturating_add(1));
+        sum(visited.flat_map(|stop| self.debits_at(stop.partition)))
+    }
 }
 
 /// Whether all of `postings` happens in `home`: the common case, told without allocating.
@@ -149,40 +214,24 @@ pub fn is_local(postings: &[Posting], home: PartitionId, count: PartitionId) -> 
     })
 }
 
-/// Adds `amount` of `asset` to what is carried. Exact: a walk carries at most what its postings
-/// sum to, and that is bounded at the edge.
-pub fn add(carried: &mut Vec<Carried>, asset: Asset, amount: Amount) {
-    match carried.iter_mut().find(|money| money.asset == asset) {
-        Some(money) => money.amount = money.amount.saturating_add(amount.minor()),
-        None => carried.push(Carried {
-            asset,
-            amount: amount.minor(),
-        }),
-    }
-}
-
-/// What `postings` debit in `partition`, by asset.
-pub fn debits_at(postings: &[Posting], partition: PartitionId, count: PartitionId) -> Vec<Carried> {
-    let mut sum = Vec::new();
+/// The amounts of `postings` by asset. Saturates far beyond the most that a balance holds, and no
+/// transit balance takes more than that.
+pub fn sum<'a>(postings: impl Iterator<Item = &'a Posting>) -> Vec<Carried> {
+    let mut sum: Vec<Carried> = Vec::new();
     for posting in postings {
-        if partition_of(posting.source.id, count) == partition {
-            add(&mut sum, posting.asset, posting.amount);
+        let (asset, amount) = (posting.asset, posting.amount.minor());
+        match sum.iter_mut().find(|money| money.asset == asset) {
+            Some(money) => money.amount = money.amount.saturating_add(amount),
+            None => sum.push(Carried { asset, amount }),
         }
     }
     sum
 }
 
-/// What `postings` credit in `partition`, by asset.
-pub fn credits_at(
-    postings: &[Posting],
-    partition: PartitionId,
-    count: PartitionId,
-) -> Vec<Carried> {
-    let mut sum = Vec::new();
-    for posting in postings {
-        if partition_of(posting.destination.id, count) == partition {
-            add(&mut sum, posting.asset, posting.amount);
-        }
+/// Takes `amount` of `asset` out of what is carried.
+pub fn take(carried: &mut Vec<Carried>, asset: Asset, amount: Amount) {
+    for money in carried.iter_mut().filter(|money| money.asset == asset) {
+        money.amount = money.amount.saturating_sub(amount.minor());
     }
-    sum
+    carried.retain(|money| money.amount > 0);
 }

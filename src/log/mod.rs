@@ -4,14 +4,27 @@
 //! ([`crate::ledger::partition_of`]) and is idempotent with `acks=all`; no client is relied on
 //! that goes on after a failed append.
 
+pub mod admin;
+pub mod apply;
+mod begin;
 pub mod consumer;
+pub mod drift;
+pub mod follower;
+pub mod genesis;
+pub mod lag;
+pub mod meter;
+pub mod owners;
+pub mod peek;
 pub mod producer;
 pub mod reader;
+pub mod status;
+pub mod topics;
 
 use rdkafka::ClientConfig;
 
 /// How to reach the log.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Kafka bootstrap servers, comma separated.
     #[arg(
@@ -25,6 +38,7 @@ pub struct Options {
     #[arg(
         long = "kafka-property",
         env = "STEELYARD_KAFKA_PROPERTIES",
+        hide_env_values = true,
         value_delimiter = ',',
         value_parser = property
     )]

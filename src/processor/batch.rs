@@ -9,14 +9,13 @@ use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 
 use super::dead_letter::{self, DeadLetter};
+use super::gauges::Gauges;
 use super::{Failure, Shared};
-use crate::ledger::outcome::Ignored;
 use crate::ledger::{
-    BalanceId, Cut, Decision, Outcome, Partition, PartitionId, Record, ReplyTo, TransactionId,
+    BalanceId, Cut, Outcome, Partition, PartitionId, Record, ReplyTo, TransactionId,
 };
 use crate::log::consumer::{Inbox, is_transient};
 use crate::log::producer::{Acks, Append};
-use crate::telemetry::clock;
 use crate::wire::outcome::{OutcomeBody, hash};
 use crate::wire::record::{NO_BALANCE_KEY, Raw, Recognizer};
 use crate::wire::{BalanceBody, Hex, LegRecord};
@@ -62,6 +61,7 @@ pub(super) struct Decider {
     group: String,
     recent: Recent,
     purged_at_ms: i64,
+    gauges: Gauges,
 }
 
 /// What fetch and decide gathered before anything was sent.
@@ -87,6 +87,7 @@ impl Decider {
         let recognizer = Recognizer::new(shared.secret.clone(), reply_topics, here, count);
         let group = shared.log.group("processor");
         let purged_at_ms = partition.log_time_ms();
+        let gauges = Gauges::new(&shared.metrics, &partition);
         let recent = Recent::default();
         Self {
             shared,
@@ -97,6 +98,7 @@ impl Decider {
             group,
             recent,
             purged_at_ms,
+            gauges,
         }
     }
 
@@ -119,15 +121,8 @@ impl Decider {
         if gathered.outcomes.is_empty() {
             return Ok(None);
         }
-        let metrics = &self.shared.metrics;
-        metrics
-            .stage
-            .with_label_values(&["decide"])
-            .observe(started.elapsed().as_secs_f64());
-        metrics
-            .batch
-            .with_label_values(&["decide"])
-            .observe(gathered.outcomes.len() as f64);
+        self.gauges
+            .turned(gathered.outcomes.len(), started.elapsed());
         self.purge();
         self.publish(gathered).await.map(Some)
     }
@@ -183,7 +178,7 @@ impl Decider {
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
         let outcome = self.partition.apply(offset, at_ms, &record);
         into.bytes += message.payload_len();
-        self.measure(&outcome, at_ms);
+        self.gauges.decided(&outcome, at_ms);
         let mut body = Vec::with_capacity(1024);
         let wire = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
         serde_json::to_writer(&mut body, &wire)
@@ -248,6 +243,7 @@ impl Decider {
             producer.append(append, &acks).await?;
         }
         let ids = self.partition.take_touched();
+        self.gauges.in_transit(&self.partition, &ids);
         Ok(Batch {
             acks,
             legs: gathered.legs,
@@ -282,57 +278,6 @@ impl Decider {
             self.partition.forget();
             self.purged_at_ms = self.partition.log_time_ms();
         }
-    }
-
-    fn measure(&self, outcome: &Outcome, at_ms: i64) {
-        let metrics = &self.shared.metrics;
-        let partition = self.partition.id().to_string();
-        let status = outcome.decision.status();
-        metrics
-            .commands
-            .with_label_values(&[&partition, status])
-            .inc();
-        let waited = clock::now_ms().saturating_sub(at_ms).max(0) as f64 / 1000.0;
-        metrics.stage.with_label_values(&["queue"]).observe(waited);
-        if outcome.replay_of.is_some() {
-            metrics.replays.with_label_values(&[&partition]).inc();
-        }
-        match outcome.decision {
-            Decision::Rejected(rejection) if outcome.replay_of.is_none() => {
-                metrics
-                    .rejections
-                    .with_label_values(&[rejection.slug()])
-                    .inc();
-            }
-            Decision::Ignored(Ignored::LegGap) => {
-                metrics.leg_gaps.with_label_values(&[&partition]).inc();
-                tracing::error!(
-                    partition,
-                    offset = outcome.offset,
-                    "a leg is missing before this one"
-                );
-            }
-            Decision::Ignored(Ignored::Misrouted) => {
-                metrics.misrouted.with_label_values(&[&partition]).inc();
-            }
-            Decision::Applied
-            | Decision::Forwarded
-            | Decision::Rejected(_)
-            | Decision::Returned(_)
-            | Decision::Ignored(_) => {}
-        }
-        tracing::debug!(
-            partition,
-            offset = outcome.offset,
-            reference = outcome.command.as_ref().map(|command| &*command.reference),
-            balance.id = outcome
-                .command
-                .as_ref()
-                .map(|command| command.decider().to_string()),
-            status,
-            reason = outcome.decision.reason(),
-            "decided"
-        );
     }
 }
 

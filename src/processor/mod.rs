@@ -26,6 +26,7 @@ mod batch;
 mod dead_letter;
 mod finish;
 mod flush;
+mod gauges;
 mod hot;
 pub mod metrics;
 mod partition;
@@ -48,6 +49,7 @@ pub use metrics::Metrics;
 
 /// How partitions are processed.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Name of this instance in the group, unique among the instances: a restart within the
     /// session then moves no partition. Without a name membership is dynamic.
@@ -68,14 +70,6 @@ pub struct Options {
     /// Topics besides our own that Kafka producers may ask for replies on, comma separated.
     #[arg(long, env = "STEELYARD_REPLY_TOPICS", value_delimiter = ',')]
     pub reply_topics: Vec<String>,
-    /// Seals legs between partitions: at least 16 bytes, the same at every processor.
-    #[arg(
-        long,
-        env = "STEELYARD_LEG_SECRET",
-        hide_env_values = true,
-        default_value = ""
-    )]
-    pub leg_secret: String,
 }
 
 /// Tells readiness: a check's name, and what it waits for.
@@ -120,6 +114,8 @@ pub struct Parts {
     pub pool: PgPool,
     pub partitions: PartitionId,
     pub generation: Uuid,
+    /// Seals legs.
+    pub secret: Secret,
     pub metrics: Metrics,
     pub report: Report,
 }
@@ -128,12 +124,11 @@ impl Shared {
     /// Builds the clients.
     ///
     /// # Errors
-    /// If the leg secret is too short, or a client refuses its settings.
+    /// If a client refuses its settings.
     pub fn new(parts: Parts) -> anyhow::Result<Arc<Self>> {
-        let secret = Secret::new(&parts.options.leg_secret).map_err(anyhow::Error::msg)?;
         Ok(Arc::new(Self {
             topics: parts.log.topics(),
-            secret,
+            secret: parts.secret,
             redis: parts.hot.connect()?,
             producer: Mutex::new(LogProducer::new(&parts.log)?),
             replies: LogProducer::new(&parts.log)?,

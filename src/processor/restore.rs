@@ -14,7 +14,7 @@ use super::finish::send_legs;
 use super::hot::Hot;
 use super::{Failure, Shared};
 use crate::cold::base::{self, Base};
-use crate::ledger::{Cut, Partition, PartitionId};
+use crate::ledger::{Cut, Partition, PartitionId, SeenMap};
 use crate::log::producer::Append;
 use crate::log::reader;
 use crate::telemetry::clock;
@@ -205,7 +205,12 @@ impl Fold {
         let cut = marker
             .to_cut()
             .map_err(|e| Failure::BadOutcome(watermark, e.to_string()))?;
-        let partition = Partition::from_cut(number, &cut, base.balances, base.seen);
+        let mut seen = SeenMap::default();
+        seen.reserve(base.seen.len());
+        for (key, mark) in base.seen {
+            seen.insert(key, mark);
+        }
+        let partition = Partition::from_cut(number, &cut, base.balances, seen);
         assert!(
             partition.cut().as_ref() == Some(&cut),
             "S1: cold is not the cut that its marker says, as of {watermark}"
@@ -260,10 +265,7 @@ impl Fold {
                 folded: self.last,
                 base,
             }),
-            _ => {
-                self.partition.forget_later();
-                Ok(self)
-            }
+            _ => Ok(self),
         }
     }
 

@@ -10,9 +10,11 @@
 pub mod balance;
 pub mod command;
 pub mod fingerprint;
+pub mod http;
 pub mod invalid;
 pub mod leg;
 pub mod marker;
+pub mod object;
 pub mod outcome;
 pub mod record;
 pub mod scalar;

@@ -236,6 +236,7 @@ impl<'a> OutcomeBody<'a> {
         };
         Some(Mark {
             key,
+            transaction,
             fingerprint: Fingerprint(self.fingerprint?.0),
             decision: remembered,
         })

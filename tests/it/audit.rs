@@ -1,6 +1,5 @@
 //! The audit against real stores: clean as the system would have left them, and each one broken
 //! in turn.
-#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 #[path = "../../src/audit/tests/world.rs"]
 #[expect(dead_code, reason = "shared with the audit's own tests")]

@@ -1,3 +1,17 @@
-//! Tests against the real services; their addresses come from the environment.
+//! Tests against real Kafka, Redis and Postgres, through the real binary.
+//!
+//! `./dev test` starts the services and says where they are. Each test has topics, keys and a
+//! schema of its own, and ends with the audit.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails it like the test itself"
+)]
 
 mod audit;
+mod ingress;
+mod kafka_road;
+mod lag;
+mod start;
+mod support;
+mod takeover;
+mod topics;

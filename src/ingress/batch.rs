@@ -1,0 +1,261 @@
+//! Many transactions in one request: each its own, with its own result, in order.
+//!
+//! A batch is no transaction: items are claimed together and published one after the other, and
+//! every one of them is applied or rejected by itself.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header as names};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde_json::value::RawValue;
+
+use super::answer::refusal;
+use super::auth::Caller;
+use super::body::{Format, format};
+use super::context::Context;
+use super::edge::RequestId;
+use super::error::{Class, Kind, Problem};
+use super::header::{self, Preference};
+use super::items;
+use super::publish::encode;
+use super::submit::{Manner, Settled, Underway, claimed};
+use crate::ledger::Command;
+use crate::wire::Decoder;
+use crate::wire::http::view::BatchView;
+use crate::wire::http::{BatchResultView, ProblemBody, TransactionRequest, TransactionView};
+
+/// Outcomes that are looked at at once; the rest waits its turn, already published.
+const SETTLE_AT_ONCE: usize = 256;
+/// Items done before others have their turn on this thread.
+const STRIDE: usize = 128;
+
+/// Post many transactions
+///
+/// Up to 10,000, as a JSON array or as lines (`application/x-ndjson`, answered alike). A result
+/// each, in order, with a status of its own; never all or nothing.
+#[utoipa::path(
+    post, path = "/v1/transactions/batch", tag = "transactions",
+    params(("Prefer" = Option<String>, Header, description = "`wait=N` seconds for the whole batch, or `respond-async`")),
+    request_body(content((Vec<TransactionRequest> = "application/json"), (TransactionRequest = "application/x-ndjson"))),
+    responses(
+        (status = 200, description = "the results; see the `status` of each", body = BatchView),
+        (status = 413, description = "too many items, or too many bytes: nothing was taken in", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn post(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Extension(id): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let preference = Preference::of(&headers)?;
+    for name in [header::IDEMPOTENCY_KEY, names::IF_MATCH] {
+        if headers.contains_key(&name) {
+            let detail = "is for one transaction; a batch has a reference and expect per item";
+            return Err(Problem::malformed(name.as_str(), detail));
+        }
+    }
+    let format = format(&headers).ok_or_else(|| {
+        let detail = "give the batch as application/json or application/x-ndjson";
+        Problem::new(Kind::UnsupportedMediaType, detail)
+    })?;
+    let bytes = context
+        .read(&headers, body, context.options.batch_bytes_max)
+        .await?;
+    let items = items::split(&bytes, format, context.options.batch_items_max)?;
+    context
+        .keys
+        .charge(&caller, items.len().saturating_sub(1))?;
+    context.ready()?;
+    let _caller = context.callers.take(1)?;
+    let _pending = context.pending.take(items.len())?;
+    let traceparent = header::traceparent(&headers);
+    let patience = preference.patience(context.options.wait_default);
+    let manner = Manner {
+        patience,
+        traceparent: &traceparent,
+    };
+    let items = context.read_items(&caller, &items).await;
+    let steps = context.publish_items(items, manner).await;
+    let results = futures::stream::iter(steps)
+        .map(|step| context.settle_item(step, manner))
+        .buffered(SETTLE_AT_ONCE);
+    let results: Vec<Settlement> = results.collect().await;
+    let mut response = render(&results, format, &id.0);
+    if let Some(applied) = preference.applied(false) {
+        response
+            .headers_mut()
+            .insert(header::PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
+}
+
+/// One item that was read.
+struct Item {
+    reference: Option<String>,
+    command: Result<(Command, Vec<u8>), Problem>,
+}
+
+/// One item that is on its way, or settled already.
+enum Step {
+    Underway(Command, Box<Underway>),
+    Settled(Settlement),
+}
+
+/// One item's end.
+struct Settlement {
+    reference: Option<String>,
+    ledger: Option<Arc<str>>,
+    result: Result<Settled, Problem>,
+}
+
+impl Settlement {
+    fn of(command: &Command, result: Result<Settled, Problem>) -> Self {
+        Self {
+            reference: Some((*command.reference).to_owned()),
+            ledger: Some(command.ledger.clone()),
+            result,
+        }
+    }
+}
+
+impl Context {
+    async fn read_items(&self, caller: &Caller, items: &[&[u8]]) -> Vec<Item> {
+        let mut decoder = Decoder::new();
+        let mut read = Vec::with_capacity(items.len());
+        for chunk in items.chunks(STRIDE) {
+            for json in chunk {
+                let command = items::command(json, &mut decoder).and_then(|command| {
+                    caller.may_write(&command.ledger)?;
+                    let value = encode(&command)?;
+                    Ok((command, value))
+                });
+                let reference = match &command {
+                    Ok((command, _)) => Some((*command.reference).to_owned()),
+                    Err(_) => items::reference(json),
+                };
+                read.push(Item { reference, command });
+            }
+            tokio::task::yield_now().await;
+        }
+        read
+    }
+
+    async fn publish_items(&self, items: Vec<Item>, manner: Manner<'_>) -> Vec<Step> {
+        let good = items.iter().filter_map(|item| item.command.as_ref().ok());
+        let asked: Vec<_> = good.map(|(command, _)| claimed(command)).collect();
+        let mut claims = self.claims.begin_many(&asked).await.into_iter();
+        let mut steps = Vec::with_capacity(items.len());
+        for (at, item) in items.into_iter().enumerate() {
+            if at % STRIDE == 0 {
+                tokio::task::yield_now().await;
+            }
+            let (command, value) = match item.command {
+                Ok(accepted) => accepted,
+                Err(problem) => {
+                    let (reference, ledger) = (item.reference, None);
+                    let result = Err(problem);
+                    steps.push(Step::Settled(Settlement {
+                        reference,
+                        ledger,
+                        result,
+                    }));
+                    continue;
+                }
+            };
+            let claim = claims.next().unwrap_or(crate::hot::claims::Claim::Unknown);
+            let step = match self.known(&claim) {
+                Err(problem) => Step::Settled(Settlement::of(&command, Err(problem))),
+                Ok(Some(decided)) => {
+                    Step::Settled(Settlement::of(&command, Ok(Settled::Decided(decided))))
+                }
+                Ok(None) => match self.publish(&command, &value, &claim, manner) {
+                    Ok(underway) => Step::Underway(command, Box::new(underway)),
+                    Err(problem) => Step::Settled(Settlement::of(&command, Err(problem))),
+                },
+            };
+            steps.push(step);
+        }
+        steps
+    }
+
+    async fn settle_item(&self, step: Step, manner: Manner<'_>) -> Settlement {
+        match step {
+            Step::Settled(settlement) => settlement,
+            Step::Underway(command, underway) => {
+                let result = self.settle(&command, *underway, manner.patience).await;
+                Settlement::of(&command, result)
+            }
+        }
+    }
+}
+
+fn render(settlements: &[Settlement], format: Format, id: &str) -> Response {
+    let mut body = Vec::with_capacity(settlements.len() * 512);
+    body.extend_from_slice(if format == Format::Json {
+        b"{\"results\":["
+    } else {
+        b""
+    });
+    for (at, settlement) in settlements.iter().enumerate() {
+        if at > 0 && format == Format::Json {
+            body.push(b',');
+        }
+        append(&mut body, settlement, id);
+        if format == Format::Lines {
+            body.push(b'\n');
+        }
+    }
+    let content = match format {
+        Format::Json => {
+            body.extend_from_slice(b"]}");
+            "application/json"
+        }
+        Format::Lines => "application/x-ndjson",
+    };
+    (Class::Ok.status(), [(names::CONTENT_TYPE, content)], body).into_response()
+}
+
+fn append(body: &mut Vec<u8>, settlement: &Settlement, id: &str) {
+    let reference = settlement.reference.as_deref().unwrap_or_default();
+    let mut view = BatchResultView {
+        status: Class::Created.status().as_u16(),
+        reference: settlement.reference.as_deref(),
+        replayed: false,
+        transaction: None,
+        problem: None,
+    };
+    let problem;
+    let transaction: Option<Box<RawValue>>;
+    match &settlement.result {
+        Ok(Settled::Decided(decided)) if decided.applied => {
+            view.replayed = decided.replayed;
+            transaction = decided.raw();
+            view.transaction = transaction.as_deref();
+        }
+        Ok(Settled::Decided(decided)) => {
+            view.replayed = decided.replayed;
+            problem = refusal(decided, false);
+            view.status = problem.kind.status().as_u16();
+            view.problem = Some(problem.body(id));
+        }
+        Ok(Settled::Pending) => {
+            let ledger = settlement.ledger.as_deref().unwrap_or_default();
+            let pending = TransactionView::pending(reference, ledger);
+            view.status = Class::Accepted.status().as_u16();
+            transaction = serde_json::value::to_raw_value(&pending).ok();
+            view.transaction = transaction.as_deref();
+        }
+        Err(refused) => {
+            view.status = refused.kind.status().as_u16();
+            view.problem = Some(refused.body(id));
+        }
+    }
+    // Writing to memory fails only for what is no JSON, and a view always is.
+    let _ = serde_json::to_writer(body, &view);
+}

@@ -1,0 +1,235 @@
+//! HTTP → commands: takes a transaction in, waits for its outcome, and reads what became of it.
+//!
+//! - **A1** No 2xx before the command is acknowledged by Kafka.
+//! - **A2** The ingress holds no truth: any instance can die at any time, and Redis with it.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`options`], [`auth`], [`metrics`] | how it listens, whom it lets in, what it counts |
+//! | [`server`], [`edge`], [`error`] | connections; what every request passes; the one table of statuses |
+//! | [`header`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
+//! | [`transactions`], [`batch`], [`balances`], [`history`], [`health`], [`openapi`] | the routes |
+//! | [`submit`], [`publish`], [`replies`], [`waiters`] | claim, publish, wait |
+//! | [`decided`], [`lookup`], [`answer`] | what became of it |
+//!
+//! Bounded by connections, waiting callers, awaited commands, bytes and items; each refuses by
+//! name. It never decides: what a client may not do with money is the ledger's to say.
+
+pub mod answer;
+pub mod auth;
+pub mod balances;
+pub mod batch;
+pub mod body;
+pub mod context;
+pub mod cursor;
+pub mod decided;
+pub mod edge;
+pub mod error;
+pub mod header;
+pub mod health;
+pub mod history;
+pub mod items;
+pub mod lookup;
+pub mod metrics;
+pub mod openapi;
+pub mod options;
+pub mod publish;
+pub mod replies;
+pub mod server;
+pub mod submit;
+pub mod transactions;
+pub mod waiters;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::http::header as names;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use metrics::IngressMetrics;
+pub use options::Options;
+
+use crate::hot::claims::{self, Claims, Writer};
+use crate::hot::key::Keys;
+use crate::hot::read::Reader;
+use crate::ledger::PartitionId;
+use crate::wire::Decoder;
+use crate::{hot, log};
+use context::Context;
+use decided::Decided;
+use replies::{Assigned, Replies};
+use waiters::{Reply, Room, Waiters};
+
+/// How long claims are skipped after Redis did not answer.
+const CLAIMS_PAUSE: Duration = Duration::from_secs(1);
+/// What the last requests may take beyond the acknowledgement of their commands.
+const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// Serves the HTTP API until `stop`: then nothing new is accepted, those who wait are answered or
+/// get 202, and what was handed to Kafka is acknowledged.
+///
+/// # Errors
+/// If the options contradict each other, a key file cannot be read, the address cannot be bound
+/// or a client setting is unknown. Nothing that is merely down is an error.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the clients it gets, each from its own place"
+)]
+pub async fn run(
+    options: Options,
+    log: log::Options,
+    hot: hot::Options,
+    pool: PgPool,
+    partitions: PartitionId,
+    metrics: IngressMetrics,
+    stop: CancellationToken,
+    on_bound: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
+    options.check().map_err(anyhow::Error::msg)?;
+    let (context, writer) = context(options, &log, &hot, pool, partitions, metrics, &stop)?;
+    let listen = context.options.http_listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("binding {listen}"))?;
+    on_bound(listener.local_addr()?);
+    // Replies and claims outlive the last request.
+    let done = CancellationToken::new();
+    let reading = replies(&context, log, done.clone()).start()?;
+    let served = serve(context.clone(), listener, done.clone());
+    tokio::join!(served, writer.run(done));
+    let flush = context.options.publish_timeout;
+    let finish = move || {
+        context.publisher.flush(flush);
+        reading
+            .join()
+            .map_err(|_| anyhow::anyhow!("the replies' thread panicked"))
+    };
+    tokio::task::spawn_blocking(finish).await?
+}
+
+async fn serve(context: Arc<Context>, listener: TcpListener, done: CancellationToken) {
+    let options = &context.options;
+    let limits = server::Limits {
+        connections_max: options.connections_max,
+        head_timeout: options.head_timeout,
+        drain_timeout: options.publish_timeout + DRAIN_MARGIN,
+        connections: context.metrics.connections.clone(),
+    };
+    let closing = CancellationToken::new();
+    let close = async {
+        context.stop.cancelled().await;
+        tokio::time::sleep(options.drain_wait).await;
+        closing.cancel();
+    };
+    let serving = server::serve(listener, router(context.clone()), limits, closing.clone());
+    tokio::join!(serving, close);
+    done.cancel();
+}
+
+fn context(
+    options: Options,
+    log: &log::Options,
+    hot: &hot::Options,
+    pool: PgPool,
+    partitions: PartitionId,
+    metrics: IngressMetrics,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Arc<Context>, Writer)> {
+    let redis = hot.connect().context("Redis")?;
+    let keys = Keys::new(&hot.redis_prefix);
+    let settings = claims::Settings {
+        time_to_live: options.claim_ttl,
+        timeout: options.claim_timeout,
+        pause: CLAIMS_PAUSE,
+    };
+    let (claims, writer) = Claims::new(redis.clone(), keys.clone(), settings);
+    let seconds = metrics.publish_seconds.clone();
+    let awaited = Some(metrics.waiters.clone());
+    let context = Context {
+        keys: auth::Keys::load(&options)?,
+        claims,
+        hot: Reader::new(redis, keys, options.claim_timeout),
+        pool,
+        publisher: publish::Publisher::new(&options, log, partitions, seconds)?,
+        waiters: Arc::new(Waiters::of_new_instance()),
+        assigned: Arc::new(Assigned::nowhere()),
+        callers: Room::new("waiting callers", options.waiters_max, None),
+        pending: Room::new("awaited commands", options.pending_max, awaited),
+        partitions,
+        metrics,
+        stop: stop.clone(),
+        decoder: Mutex::new(Decoder::new()),
+        options,
+    };
+    Ok((Arc::new(context), writer))
+}
+
+fn replies(context: &Arc<Context>, log: log::Options, stop: CancellationToken) -> Replies {
+    let late = context.clone();
+    Replies {
+        log,
+        partition: context.options.reply_partition,
+        waiters: context.waiters.clone(),
+        assigned: context.assigned.clone(),
+        metrics: context.metrics.clone(),
+        late: Box::new(move |reply| note_late(&late, &reply)),
+        stop,
+    }
+}
+
+/// Nobody waits for this reply any more, but whoever asks for the transaction finds it.
+fn note_late(context: &Context, reply: &Reply) {
+    let Ok(Some(decided)) = Decided::of_reply(reply, context.partitions) else {
+        return;
+    };
+    let Ok(outcome) = crate::wire::OutcomeBody::parse(&reply.value) else {
+        return;
+    };
+    if let (Some(ledger), Some(reference), Some(fingerprint)) =
+        (&outcome.ledger, &outcome.reference, outcome.fingerprint)
+    {
+        let fingerprint = crate::ledger::Fingerprint(fingerprint.0);
+        context.remember(
+            claims::Claimed {
+                ledger,
+                reference,
+                fingerprint,
+            },
+            &decided,
+        );
+    }
+}
+
+fn router(context: Arc<Context>) -> Router {
+    let description = openapi::json();
+    let describe = move || async move {
+        ([(names::CONTENT_TYPE, "application/json")], description).into_response()
+    };
+    let edge = axum::middleware::from_fn_with_state(context.clone(), edge::pass);
+    Router::new()
+        .route("/v1/transactions", post(transactions::post))
+        .route("/v1/transactions/batch", post(batch::post))
+        .route("/v1/transactions/{reference}", get(transactions::get))
+        .route("/v1/balances", post(balances::open).get(history::balances))
+        .route(
+            "/v1/balances/{id}",
+            get(balances::get).patch(balances::configure),
+        )
+        .route("/v1/balances/{id}/entries", get(history::entries))
+        .route("/openapi.json", get(describe))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(edge::no_route)
+        .method_not_allowed_fallback(edge::no_method)
+        .layer(CatchPanicLayer::custom(edge::panicked))
+        .layer(edge)
+        .with_state(context)
+}

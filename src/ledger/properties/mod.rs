@@ -1,0 +1,14 @@
+//! The rules of money against random commands.
+//!
+//! [`sequential`] runs each command to its end before the next: a naive [`oracle`] that knows
+//! neither partitions nor versions must agree with every answer and every balance.
+//! [`interleaved`] delivers legs in any order of partitions, twice, and with owners that start
+//! again: what must hold then is conservation, one answer for every question, and the same bytes.
+//! [`values`] holds the small types against numbers computed by hand.
+
+mod desk;
+mod interleaved;
+mod oracle;
+mod plan;
+mod sequential;
+mod values;

@@ -1,0 +1,16 @@
+//! The rules of money as tables: one line per event, its decision in the last column.
+//!
+//! [`table`] reads them, [`cluster`] runs them. Whatever a test says or forgets to say, the
+//! [`node`] checks after every decision what must always hold.
+
+mod balances;
+pub(super) mod cluster;
+mod extremes;
+mod legs;
+pub(super) mod message;
+pub(super) mod names;
+pub(super) mod node;
+mod references;
+mod table;
+mod transfers;
+mod walks;

@@ -1,0 +1,219 @@
+//! One partition in memory. Its records, outcomes and legs all pass through the wire, and after
+//! every decision it checks what no test has to say:
+//!
+//! - a partition that folds the outcomes' bytes has the state of the one that decided;
+//! - a repeat names the transaction that it repeats (L4);
+//! - a rejection, an ignored record and a repeat leave the balances as they were (L4, L6);
+//! - an owner that starts again from any point writes the same bytes.
+
+use std::collections::HashMap;
+
+use super::super::{
+    Balance, BalanceId, Cut, Decision, Leg, Outcome, Partition, PartitionId, Seen, SeenKey,
+    TransactionId,
+};
+use super::message::{Message, recognizer};
+use crate::ledger::SeenMap;
+use crate::wire::outcome::{self, OutcomeBody};
+use crate::wire::record::Recognizer;
+use crate::wire::{BalanceBody, Decoder, Hex, MarkerBody};
+
+/// One partition: its log, its owner, and the legs it sends.
+pub(crate) struct Node {
+    pub(crate) partition: Partition,
+    /// Folds what the outcomes' bytes say.
+    shadow: Partition,
+    recognizer: Recognizer,
+    pub(crate) log: Vec<(i64, Message)>,
+    pub(crate) outcomes: Vec<Vec<u8>>,
+    base: Option<Base>,
+    /// The transaction of every reference that is at home here.
+    transactions: HashMap<SeenKey, TransactionId>,
+    /// Per destination, every leg sent so far, and what it carries.
+    pub(crate) sent: Vec<Vec<Message>>,
+    pub(crate) legs: Vec<Vec<Leg>>,
+    /// Per destination, how many of them the owner has appended there.
+    pub(crate) appended: Vec<usize>,
+}
+
+/// What cold would give a takeover.
+struct Base {
+    marker: Vec<u8>,
+    balances: Vec<Vec<u8>>,
+    outcomes: usize,
+}
+
+impl Node {
+    pub(super) fn new(id: PartitionId, count: PartitionId) -> Self {
+        let none = usize::from(count);
+        Self {
+            partition: Partition::new(id, count),
+            shadow: Partition::new(id, count),
+            recognizer: recognizer(id, count),
+            log: Vec::new(),
+            outcomes: Vec::new(),
+            base: None,
+            transactions: HashMap::new(),
+            sent: vec![Vec::new(); none],
+            legs: vec![Vec::new(); none],
+            appended: vec![0; none],
+        }
+    }
+
+    pub(super) fn turn(&mut self) -> Option<Outcome> {
+        let offset = self.outcomes.len();
+        let (at_ms, message) = self.log.get(offset)?.clone();
+        let record = message.recognize(&mut self.recognizer, offset);
+        let before = balances(&self.partition);
+        let outcome = self.partition.apply(offset as u64, at_ms, &record);
+        let bytes = encode(&outcome, self.partition.id(), self.outcomes.last());
+        if outcome.effects.entries.is_empty() {
+            assert_eq!(before, balances(&self.partition));
+        }
+        let changes = match outcome.decision {
+            Decision::Applied | Decision::Forwarded => outcome.replay_of.is_none(),
+            Decision::Returned(_) => !outcome.effects.entries.is_empty(),
+            Decision::Rejected(_) | Decision::Ignored(_) => false,
+        };
+        assert_eq!(
+            changes,
+            !outcome.effects.entries.is_empty(),
+            "{outcome:?} has entries if and only if it does something"
+        );
+        self.check_transaction(&outcome);
+        fold(&mut self.shadow, &bytes);
+        assert_eq!(
+            state(&self.shadow),
+            state(&self.partition),
+            "folding the bytes gives the state"
+        );
+        for leg in &outcome.legs {
+            self.legs[usize::from(leg.to)].push(leg.clone());
+        }
+        for leg in OutcomeBody::parse(&bytes).unwrap().legs {
+            self.sent[usize::from(leg.to)].push(Message::leg(&leg));
+        }
+        self.outcomes.push(bytes);
+        Some(outcome)
+    }
+
+    fn check_transaction(&mut self, outcome: &Outcome) {
+        let at_home = |transaction: &TransactionId| transaction.home() == self.partition.id();
+        let Some(transaction) = outcome.transaction.filter(at_home) else {
+            return;
+        };
+        let key = outcome.command.as_ref().unwrap().seen_key;
+        match outcome.replay_of {
+            None => self.transactions.insert(key, transaction),
+            Some(_) => {
+                assert_eq!(self.transactions.get(&key), Some(&transaction), "L4");
+                None
+            }
+        };
+    }
+
+    /// Keeps what a sink would have as of now, as a base for [`Node::restart`].
+    pub(crate) fn checkpoint(&mut self) {
+        let (id, cut) = (self.partition.id(), self.partition.cut().unwrap());
+        let marker = MarkerBody::of(&cut, id, self.outcomes.len() as u64, 1);
+        let body = |(balance, state): (BalanceId, &Balance)| {
+            serde_json::to_vec(&BalanceBody::of(balance, state, id, 1)).unwrap()
+        };
+        self.base = Some(Base {
+            marker: serde_json::to_vec(&marker).unwrap(),
+            balances: self.partition.balances().map(body).collect(),
+            outcomes: self.outcomes.len(),
+        });
+    }
+
+    /// A new owner: starts from the base if there is one, folds the first `known` outcomes,
+    /// decides the rest again, and sends every leg since the base again.
+    pub(crate) fn restart(&mut self, known: usize) {
+        let (id, count) = (self.partition.id(), self.partition.count());
+        let mut owner = match &self.base {
+            None => Partition::new(id, count),
+            Some(base) => base.partition(id, &self.outcomes),
+        };
+        let folded = self.base.as_ref().map_or(0, |base| base.outcomes);
+        let known = known.clamp(folded, self.outcomes.len());
+        for bytes in &self.outcomes[folded..known] {
+            fold(&mut owner, bytes);
+        }
+        let mut recognizer = recognizer(id, count);
+        for offset in known..self.outcomes.len() {
+            let (at_ms, message) = &self.log[offset];
+            let record = message.recognize(&mut recognizer, offset);
+            let outcome = owner.apply(offset as u64, *at_ms, &record);
+            let before = offset.checked_sub(1).map(|before| &self.outcomes[before]);
+            let bytes = encode(&outcome, id, before);
+            assert_eq!(text(&bytes), text(&self.outcomes[offset]), "same bytes");
+        }
+        assert_eq!(state(&owner), state(&self.partition), "same state");
+        let legs = |bytes: &Vec<u8>| OutcomeBody::parse(bytes).unwrap().legs;
+        for leg in self.outcomes[folded..].iter().flat_map(legs).rev() {
+            let first_again = usize::try_from(leg.number).unwrap() - 1;
+            let appended = &mut self.appended[usize::from(leg.to)];
+            *appended = first_again.min(*appended);
+        }
+        self.partition = owner;
+        self.recognizer = recognizer;
+    }
+}
+
+impl Base {
+    fn partition(&self, id: PartitionId, outcomes: &[Vec<u8>]) -> Partition {
+        let mut decoder = Decoder::new();
+        let marker = MarkerBody::parse(&self.marker).unwrap();
+        let cut: Cut = marker.to_cut().unwrap();
+        let mut seen = SeenMap::default();
+        for bytes in &outcomes[..self.outcomes] {
+            let body = OutcomeBody::parse(bytes).unwrap();
+            let outcome = body.to_ledger(&mut decoder).unwrap();
+            if let Some(mark) = outcome.effects.mark {
+                seen.insert(mark.key, mark.seen(outcome.at_ms));
+            }
+        }
+        let balances = self.balances.iter().map(|bytes| {
+            let body = BalanceBody::parse(bytes).unwrap();
+            let ledger = outcome::shared_ledger(&mut decoder, &body.ledger);
+            body.to_ledger(ledger).unwrap()
+        });
+        let partition = Partition::from_cut(id, &cut, balances.collect::<Vec<_>>(), seen);
+        assert_eq!(partition.cut().unwrap(), cut, "a base gives its cut back");
+        partition
+    }
+}
+
+fn encode(outcome: &Outcome, partition: PartitionId, before: Option<&Vec<u8>>) -> Vec<u8> {
+    let prev: Hex<32> = before.map_or(outcome::NO_HASH, |bytes| outcome::hash(bytes));
+    serde_json::to_vec(&OutcomeBody::of(outcome, partition, prev)).unwrap()
+}
+
+fn fold(partition: &mut Partition, bytes: &[u8]) {
+    let body = OutcomeBody::parse(bytes).unwrap();
+    partition.fold(&body.to_ledger(&mut Decoder::new()).unwrap());
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Every balance, in order.
+fn balances(partition: &Partition) -> Vec<(BalanceId, Balance)> {
+    let all = partition
+        .balances()
+        .map(|(id, balance)| (id, balance.clone()));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(id, _)| *id);
+    all
+}
+
+/// Everything that decisions depend on, in order.
+type State = (Vec<(BalanceId, Balance)>, Vec<(SeenKey, Seen)>, Option<Cut>);
+
+fn state(partition: &Partition) -> State {
+    let seen = partition.seen.iter().map(|(key, seen)| (key, *seen));
+    let mut seen: Vec<_> = seen.collect();
+    seen.sort_by_key(|(SeenKey(key), _)| *key);
+    (balances(partition), seen, partition.cut())
+}

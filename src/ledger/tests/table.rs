@@ -1,0 +1,249 @@
+//! A test as a table: `event | decision`, one line each, `#` starts a comment.
+//!
+//! | event | does |
+//! |---|---|
+//! | `r1: alice > bob 5.00, bob.1 > carl 1 EUR/2 expect alice=3` | a transfer; `r1:` names the reference |
+//! | `open alice floor -5 ceiling none asset EUR` | opens a balance |
+//! | `set alice floor none status frozen expect alice=3` | configures it |
+//! | `via 1 …` | the same, sent to partition 1 |
+//! | `leg 0>1` | the next leg from 0 to 1 arrives; `again 0>1 2` sends the second one again |
+//! | `genesis 1`, `junk 1` | a genesis record, or no JSON at all, arrives at partition 1 |
+//! | `at 60` | the next records are of second 60 |
+//! | `marker 1`, `takeover 1 7` | cold reaches partition 1's present; a new owner knows 7 outcomes |
+//! | `drain` | everything arrives and is decided |
+//! | `= alice 5.00 v3 incoming 1.00 frozen` | looks at a balance; `= alice none` if there is none |
+//! | `wire 0>1 5.00` | what the pair of mirrors shows |
+//!
+//! A decision is `[replay] status [reason] [on NAME vN][, STEP P>Q]…`.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::super::amount::{decimal_of, parse};
+use super::super::{Asset, BalanceId, Outcome, PartitionId, partition_of};
+use super::cluster::Cluster;
+use super::message::Message;
+use super::names::{Book, asset, options};
+
+/// Runs `table` in a cluster of `partitions`.
+#[track_caller]
+pub(super) fn check(partitions: PartitionId, table: &str) {
+    let mut run = Run {
+        book: Book::new(partitions),
+        cluster: Cluster::new(partitions),
+        names: HashMap::new(),
+        tickets: 0,
+    };
+    for line in table.lines() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let (event, expected) = line.split_once('|').unwrap_or((line, ""));
+        let expected = expected.split_whitespace().collect::<Vec<_>>().join(" ");
+        let got = run.event(event.trim(), &expected);
+        assert_eq!(got, expected, "\nin: {line}");
+    }
+}
+
+struct Run {
+    book: Book,
+    cluster: Cluster,
+    /// Every balance that was named so far.
+    names: HashMap<BalanceId, String>,
+    tickets: u64,
+}
+
+impl Run {
+    fn event(&mut self, event: &str, expected: &str) -> String {
+        let words: Vec<&str> = event.split_whitespace().collect();
+        let outcome = match words[0] {
+            "at" => {
+                self.cluster.clock_ms = words[1].parse::<i64>().unwrap() * 1000;
+                return String::new();
+            }
+            "drain" => {
+                self.cluster.drain();
+                return String::new();
+            }
+            "marker" => {
+                self.cluster.node_mut(number(words[1])).checkpoint();
+                return String::new();
+            }
+            "takeover" => {
+                let known = words[2].parse().unwrap();
+                self.cluster.node_mut(number(words[1])).restart(known);
+                return String::new();
+            }
+            "=" => return self.look(&words[1..]),
+            "wire" => return self.wire(words[1], words[2]),
+            "leg" => {
+                let (from, to) = pair(words[1]);
+                assert!(self.cluster.deliver(from, to), "no leg to deliver");
+                self.cluster.turn(to)
+            }
+            "again" => {
+                let (from, to) = pair(words[1]);
+                let number: usize = words[2].parse().unwrap();
+                self.cluster.carry(from, to, number - 1);
+                self.cluster.turn(to)
+            }
+            "genesis" => self.record(number(words[1]), Message::genesis()),
+            "junk" => self.record(number(words[1]), Message::junk()),
+            "via" => self.command(Some(number(words[1])), &words[2..]),
+            _ => self.command(None, &words),
+        };
+        self.decision(&outcome.unwrap(), expected)
+    }
+
+    fn record(&mut self, to: PartitionId, message: Message) -> Option<Outcome> {
+        self.cluster.append(to, message);
+        self.cluster.turn(to)
+    }
+
+    fn command(&mut self, via: Option<PartitionId>, words: &[&str]) -> Option<Outcome> {
+        self.tickets += 1;
+        let (reference, words) = match words[0].strip_suffix(':') {
+            Some(reference) => (reference.to_owned(), &words[1..]),
+            None => (format!("line-{}", self.tickets), words),
+        };
+        let (key, json) = match words[0] {
+            "open" => {
+                let limits = options(&words[2..]);
+                let held_in = asset(limits.get("asset").and_then(Value::as_str).unwrap_or("USD"));
+                let key = self.id(words[1], &held_in);
+                (key, self.book.open(&reference, words[1], limits))
+            }
+            "set" => self.configure(&reference, words),
+            _ => self.transfer(&reference, words),
+        };
+        let to = via.unwrap_or_else(|| partition_of(key, self.cluster.count()));
+        self.record(to, Message::command(self.tickets, key, &json))
+    }
+
+    fn configure(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
+        let (words, expect) = self.expect(words);
+        let mut change = options(&words[2..]);
+        let limits = change.get("floor").or(change.get("ceiling"));
+        if limits.is_some() && change.get("asset").is_none() {
+            change["asset"] = json!("USD");
+        }
+        let key = self.id(words[1], &asset("USD"));
+        let json = self.book.configure(reference, words[1], change, expect);
+        (key, json)
+    }
+
+    fn transfer(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
+        let (words, expect) = self.expect(words);
+        let mut postings = Vec::new();
+        let mut key = None;
+        for posting in words.join(" ").split(',') {
+            let words: Vec<&str> = posting.split_whitespace().collect();
+            assert_eq!(words[1], ">", "{posting}");
+            let code = words.get(4).copied().unwrap_or("USD");
+            for name in [words[0], words[2]] {
+                let (name, held_in) = name.split_once(':').unwrap_or((name, code));
+                let id = self.id(name, &asset(held_in));
+                key.get_or_insert(id);
+            }
+            postings.push(self.book.posting(words[0], words[2], words[3], code));
+        }
+        let json = self.book.transfer(reference, &postings, expect);
+        (key.unwrap(), json)
+    }
+
+    /// Splits `… expect NAME=VERSION …` off.
+    fn expect<'w>(&mut self, words: &'w [&'w str]) -> (&'w [&'w str], Value) {
+        let at = words.iter().position(|word| *word == "expect");
+        let (words, expected) = words.split_at(at.unwrap_or(words.len()));
+        let mut expect = json!({});
+        for word in expected.iter().skip(1) {
+            let (name, version) = word.split_once('=').unwrap();
+            let id = self.id(name, &asset("USD"));
+            expect[id.to_string()] = json!(version.parse::<u64>().unwrap());
+        }
+        (words, expect)
+    }
+
+    fn id(&mut self, name: &str, asset: &Asset) -> BalanceId {
+        let id = self.book.id(name, asset);
+        self.names.insert(id, name.to_owned());
+        id
+    }
+
+    fn decision(&self, outcome: &Outcome, expected: &str) -> String {
+        let mut words = Vec::new();
+        words.extend(outcome.replay_of.map(|_| "replay".to_owned()));
+        words.push(outcome.decision.status().to_owned());
+        words.extend(outcome.decision.reason().map(str::to_owned));
+        if let Some(detail) = outcome.detail.filter(|_| expected.contains(" on ")) {
+            let name = self.names.get(&detail.balance).map_or("?", |name| name);
+            words.push(format!("on {name}"));
+            words.extend(detail.version.map(|version| format!("v{version}")));
+        }
+        let mut text = words.join(" ");
+        for leg in &outcome.legs {
+            text.push_str(&format!(", {} {}>{}", leg.step.slug(), leg.from, leg.to));
+        }
+        text
+    }
+
+    /// Compares a balance with what the words say of it; what they leave out is not looked at.
+    fn look(&self, words: &[&str]) -> String {
+        let (name, code) = words[0].split_once(':').unwrap_or((words[0], "USD"));
+        let held_in = asset(code);
+        let balance = self.cluster.balance(self.book.id(name, &held_in));
+        assert_eq!(words[1] == "none", balance.is_none(), "{balance:?}");
+        let Some(balance) = balance else {
+            return String::new();
+        };
+        let state = balance.state;
+        let mut words = words[1..].iter();
+        assert_eq!(
+            minor(words.next().unwrap(), &held_in),
+            state.posted,
+            "posted"
+        );
+        while let Some(word) = words.next() {
+            match (*word, word.strip_prefix('v')) {
+                ("incoming", _) => {
+                    let incoming = minor(words.next().unwrap(), &held_in);
+                    assert_eq!(incoming, state.incoming, "incoming");
+                }
+                (_, Some(version)) => assert_eq!(version, state.version.to_string()),
+                (status, None) => assert_eq!(status, balance.status.slug()),
+            }
+        }
+        String::new()
+    }
+
+    fn wire(&self, way: &str, amount: &str) -> String {
+        let ((from, to), dollars) = (pair(way), asset("USD"));
+        let mirror = |at| {
+            let id = BalanceId::transit(from, to, at, &dollars);
+            let balance = self.cluster.node(at).partition.balance(id);
+            balance.map_or(0, |balance| balance.state.posted)
+        };
+        let shown = mirror(from) + mirror(to);
+        assert_eq!(
+            decimal_of(shown, 2).to_string(),
+            amount,
+            "on the wire {way}"
+        );
+        String::new()
+    }
+}
+
+fn pair(text: &str) -> (PartitionId, PartitionId) {
+    let (from, to) = text.split_once('>').unwrap();
+    (number(from), number(to))
+}
+
+fn number(text: &str) -> PartitionId {
+    text.parse().unwrap()
+}
+
+fn minor(text: &str, asset: &Asset) -> i128 {
+    super::super::amount::minor_of(parse(text).unwrap(), asset.scale()).unwrap()
+}

@@ -1,0 +1,176 @@
+//! One stop of a walk: passing on, deciding, settling, turning back.
+
+use std::sync::Arc;
+
+use super::command::Command;
+use super::decide::Turn;
+use super::draft::{Draft, Refusal};
+use super::id::TransactionId;
+use super::outcome::{Decision, Direction};
+use super::rejection::Rejection;
+use super::route::PartitionId;
+use super::walk::{self, Carried, Step, Stop, Walk};
+
+/// A transaction at one of its stops.
+pub(super) struct Visit<'a> {
+    pub(super) transaction: TransactionId,
+    pub(super) command: &'a Arc<Command>,
+    pub(super) walk: Walk<'a>,
+    /// Which stop this is.
+    pub(super) index: usize,
+    /// What was sent here, or what this stop had sent on and now comes back.
+    pub(super) carried: &'a [Carried],
+}
+
+impl Turn<'_> {
+    /// Debits first, then credits, then the money goes on.
+    pub(super) fn visit(&mut self, visit: &Visit<'_>) {
+        let entries_max = visit.command.postings().len().saturating_mul(2);
+        let mut draft = Draft::new(self.partition, entries_max);
+        let decision = match pass(&mut draft, visit) {
+            Ok((decision, legs)) => {
+                self.outcome.effects.entries = draft.entries;
+                for (stop, step) in legs {
+                    self.send(stop.partition, stop.key, step);
+                }
+                decision
+            }
+            Err(refusal) => {
+                self.turn_back(visit, refusal.0);
+                self.refuse(refusal)
+            }
+        };
+        self.conclude(visit.command, visit.transaction, decision, decision);
+    }
+
+    /// Refused: nothing happened here, and what came goes back the way it came.
+    fn turn_back(&mut self, visit: &Visit<'_>, reason: Rejection) {
+        let Some(before) = visit.walk.stop_before(visit.index) else {
+            return;
+        };
+        let (transaction, command) = (visit.transaction, visit.command.clone());
+        let carried = visit.carried.to_vec();
+        let step = Step::Unwind {
+            transaction,
+            command,
+            carried,
+            reason,
+        };
+        self.send(before.partition, before.key, step);
+    }
+
+    /// Accepted by the last stop, `from`: the credits that were reserved here are posted.
+    pub(super) fn settle(&mut self, from: PartitionId, visit: &Visit<'_>) {
+        let mut draft = Draft::new(self.partition, visit.command.postings().len());
+        for money in visit.carried {
+            let arrived = draft.arrive(from, *money);
+            arrived.expect("what a partition sends fits the mirror of what it sent");
+        }
+        for posting in visit.walk.credits_at(self.partition.id) {
+            draft.resolve(posting.destination.id, posting.amount, Direction::Settle);
+        }
+        self.outcome.effects.entries = draft.entries;
+    }
+
+    /// Refused by a later stop: undoes what was done here, takes the money back from the stop
+    /// after this one, and hands on what had come from the stop before.
+    pub(super) fn unwind(&mut self, from: PartitionId, visit: &Visit<'_>, reason: Rejection) {
+        let here = self.partition.id;
+        let entries_max = visit.command.postings().len().saturating_mul(2);
+        let mut draft = Draft::new(self.partition, entries_max);
+        let mut back = visit.carried.to_vec();
+        for posting in visit.walk.debits_at(here) {
+            if !draft.give_back(posting.source.id, posting.amount) {
+                walk::take(&mut back, posting.asset, posting.amount);
+            }
+        }
+        for posting in visit.walk.credits_at(here) {
+            draft.resolve(posting.destination.id, posting.amount, Direction::Release);
+        }
+        for money in &back {
+            draft.come_back(from, *money);
+        }
+        if let Some(before) = visit.walk.stop_before(visit.index) {
+            let carried = visit.walk.carried_from(visit.index.saturating_sub(1));
+            for money in &carried {
+                draft.go_back(before.partition, *money);
+            }
+            let (transaction, command) = (visit.transaction, visit.command.clone());
+            let step = Step::Unwind {
+                transaction,
+                command,
+                carried,
+                reason,
+            };
+            self.send(before.partition, before.key, step);
+        }
+        self.outcome.effects.entries = draft.entries;
+    }
+}
+
+/// This stop's part, and the legs that follow from it.
+fn pass(
+    draft: &mut Draft<'_>,
+    visit: &Visit<'_>,
+) -> Result<(Decision, Vec<(Stop, Step)>), Refusal> {
+    let Visit {
+        transaction,
+        command,
+        walk,
+        index,
+        carried,
+    } = visit;
+    let here = draft.partition_id();
+    let after = walk.stop_after(*index);
+    if let Some(before) = walk.stop_before(*index) {
+        for money in *carried {
+            draft.arrive(before.partition, *money)?;
+        }
+    }
+    for posting in walk.debits_at(here) {
+        draft.debit(command, posting.source, posting.asset, posting.amount)?;
+    }
+    let direction = match after {
+        Some(_) => Direction::Reserve,
+        None => Direction::Credit,
+    };
+    for posting in walk.credits_at(here) {
+        let (party, amount) = (posting.destination, posting.amount);
+        draft.credit(command, party, posting.asset, amount, direction)?;
+    }
+    let (transaction, command) = (*transaction, (*command).clone());
+    let Some(after) = after else {
+        return Ok((Decision::Applied, settlements(draft, visit)?));
+    };
+    let carried = walk.carried_from(*index);
+    for money in &carried {
+        draft.leave(after.partition, *money)?;
+    }
+    let step = Step::Visit {
+        transaction,
+        command,
+        carried,
+    };
+    Ok((Decision::Forwarded, vec![(after, step)]))
+}
+
+/// The legs that post what the stops before the last one have reserved.
+fn settlements(draft: &mut Draft<'_>, visit: &Visit<'_>) -> Result<Vec<(Stop, Step)>, Refusal> {
+    let mut legs = Vec::new();
+    for stop in visit.walk.stops().iter().take(visit.index) {
+        let carried = walk::sum(visit.walk.credits_at(stop.partition));
+        for money in &carried {
+            draft.leave(stop.partition, *money)?;
+        }
+        if !carried.is_empty() {
+            let (transaction, command) = (visit.transaction, visit.command.clone());
+            let step = Step::Settle {
+                transaction,
+                command,
+                carried,
+            };
+            legs.push((*stop, step));
+        }
+    }
+    Ok(legs)
+}

@@ -1,0 +1,353 @@
+//! The balance sink: snapshots into balances, as markers are accepted (S1, S2).
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rdkafka::Message;
+use tokio::time::sleep;
+use tracing::{debug, error, warn};
+use uuid::Uuid;
+
+use super::desk::{Desk, LOST, Pace, TICK};
+use super::journal::float;
+use super::watch::{Judged, Kind, Watch};
+use super::{Health, Options, SinkMetrics, Wiring};
+use crate::cold::balances::{self, Verdict};
+use crate::cold::write::{Move, Sink, Written};
+use crate::hot::synced::Synced;
+use crate::ledger::PartitionId;
+use crate::log::follower::{Change, Next};
+
+pub(super) struct Balances<H> {
+    desk: Desk<H>,
+    options: Options,
+    book: Book,
+    hot: Synced,
+    hot_is_away: bool,
+}
+
+/// The watches of this member's partitions.
+struct Book {
+    watches: BTreeMap<PartitionId, Watch>,
+    ledgers: Ledgers,
+    generation: Uuid,
+    metrics: SinkMetrics,
+}
+
+/// Names of ledgers, shared between balances.
+#[derive(Debug, Default)]
+pub(super) struct Ledgers(HashSet<Arc<str>>);
+
+impl Ledgers {
+    pub(super) fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.0.insert(name.clone());
+        name
+    }
+}
+
+impl<H: Health> Balances<H> {
+    pub(super) fn join(options: &Options, wiring: Wiring<H>) -> anyhow::Result<Self> {
+        let time_to_live = Duration::from_secs(options.hot_ttl_seconds.into());
+        let hot = Synced::new(&wiring.hot, wiring.generation, time_to_live)
+            .context("the Redis URL cannot be read")?;
+        let desk = Desk::join(Sink::Balances, options, wiring)?;
+        let book = Book {
+            watches: BTreeMap::new(),
+            ledgers: Ledgers::default(),
+            generation: desk.generation,
+            metrics: desk.metrics.clone(),
+        };
+        Ok(Self {
+            desk,
+            options: options.clone(),
+            book,
+            hot,
+            hot_is_away: false,
+        })
+    }
+
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let result = self.turns().await;
+        self.desk.follower.leave(self.book.positions()).await;
+        result
+    }
+
+    async fn turns(&mut self) -> anyhow::Result<()> {
+        while !self.desk.stop.is_cancelled() {
+            self.gather().await?;
+            self.write().await?;
+            self.leave_in_hot().await;
+            self.report();
+        }
+        Ok(())
+    }
+
+    async fn gather(&mut self) -> anyhow::Result<()> {
+        let Self {
+            desk,
+            book,
+            options,
+            ..
+        } = self;
+        desk.follower.resume(&book.reading())?;
+        let next = tokio::select! {
+            () = desk.stop.cancelled() => return Ok(()),
+            () = sleep(TICK) => return Ok(()),
+            next = desk.follower.next() => next.context(LOST)?,
+        };
+        match next {
+            Next::Change(change) => return self.change(change).await,
+            Next::Record(message) => book.take(&message),
+        }
+        let mut pace = Pace::new(options.gather_max());
+        let drained = desk.follower.drain(|message| {
+            book.take(message);
+            pace.goes_on() || !(pace.is_over() || book.full(options))
+        });
+        drained.context(LOST)
+    }
+
+    async fn change(&mut self, change: Change) -> anyhow::Result<()> {
+        match change {
+            Change::Taken(partitions) => self.close(&partitions),
+            Change::Given(partitions) => {
+                let positions = self.open(&partitions).await?;
+                self.desk.commit(&positions);
+                let started = self.desk.follower.start(positions)?;
+                self.close(&partitions.difference(&started).copied().collect());
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the watches of partitions where cold is; none if the sink is to stop first.
+    async fn open(
+        &mut self,
+        partitions: &BTreeSet<PartitionId>,
+    ) -> anyhow::Result<BTreeMap<PartitionId, u64>> {
+        let mut positions = BTreeMap::new();
+        for stored in self.desk.checkpoints(partitions).await?.unwrap_or_default() {
+            let sums = loop {
+                let sums = balances::sums(&self.desk.pool, stored.partition).await;
+                match self.desk.answer(sums).await? {
+                    Some(sums) => break sums,
+                    None if self.desk.stop.is_cancelled() => return Ok(positions),
+                    None => {}
+                }
+            };
+            positions.insert(stored.partition, stored.position);
+            self.book
+                .watches
+                .insert(stored.partition, Watch::new(stored, sums));
+        }
+        Ok(positions)
+    }
+
+    fn close(&mut self, partitions: &BTreeSet<PartitionId>) {
+        for partition in partitions {
+            self.book.watches.remove(partition);
+            self.desk.ungauge(*partition);
+            self.desk
+                .metrics
+                .unaccepted
+                .remove_label_values(&[&partition.to_string()])
+                .ok();
+        }
+    }
+
+    async fn write(&mut self) -> anyhow::Result<()> {
+        loop {
+            let moves: Vec<Move> = self.book.watches.values().filter_map(Watch::step).collect();
+            if moves.is_empty() {
+                return Ok(());
+            }
+            let begun = Instant::now();
+            let (result, judged) = self.attempt(&moves).await;
+            match self.desk.answer(result).await? {
+                Some(Written::Done(())) => {
+                    self.written(judged, begun);
+                    return Ok(());
+                }
+                Some(Written::Moved) => return self.read_again(&moves).await,
+                None if self.desk.stop.is_cancelled() => return Ok(()),
+                None => {
+                    let taken = self.desk.follower.taken();
+                    self.close(&taken);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, moves: &[Move]) -> (Result<Written<()>, sqlx::Error>, Vec<Judged>) {
+        let watches = &self.book.watches;
+        let ids: Vec<Uuid> = watches.values().flat_map(Watch::ids).collect();
+        let mut judged = Vec::new();
+        let result = balances::write(&self.desk.pool, moves, &ids, |stands| {
+            judged = watches
+                .values()
+                .filter_map(|watch| watch.judge(stands))
+                .collect();
+            let accepted = || judged.iter().filter(|judged| judged.result.is_ok());
+            let rows = accepted().filter_map(|judged| {
+                watches
+                    .get(&judged.partition)
+                    .map(|watch| watch.rows(judged))
+            });
+            Verdict {
+                rows: rows.flatten().collect(),
+                moves: accepted().filter_map(Judged::moved).collect(),
+            }
+        });
+        (result.await, judged)
+    }
+
+    fn written(&mut self, judged: Vec<Judged>, begun: Instant) {
+        let metrics = &self.desk.metrics;
+        let (mut positions, mut all) = (BTreeMap::new(), 0);
+        for judged in judged {
+            let partition = judged.partition;
+            let label = partition.to_string();
+            let result = judged
+                .result
+                .err()
+                .map_or("accepted", |mismatch| mismatch.name());
+            metrics.markers.with_label_values(&[result]).inc();
+            if let Err(mismatch) = judged.result {
+                debug!(partition, %mismatch, "a marker is passed over");
+            }
+            let Some(watch) = self.book.watches.get_mut(&partition) else {
+                continue;
+            };
+            let told = watch.settle(judged);
+            metrics
+                .balance_rows
+                .with_label_values(&[&label])
+                .inc_by(told.rows);
+            all += told.rows;
+            let stale = metrics.stale_snapshots.with_label_values(&[&label]);
+            stale.inc_by(told.stale.len() as u64);
+            if !told.stale.is_empty() {
+                warn!(partition, balances = ?told.stale, "snapshots older than cold are named");
+                self.hot.name_stale(partition, told.stale);
+            }
+            if let Some(accepted) = told.accepted {
+                positions.insert(partition, watch.stored.position);
+                self.hot.note(partition, accepted, told.synced);
+            }
+        }
+        let labels = [Sink::Balances.name()];
+        metrics
+            .batch_rows
+            .with_label_values(&labels)
+            .observe(float(usize::try_from(all).unwrap_or(usize::MAX)));
+        metrics
+            .write_seconds
+            .with_label_values(&labels)
+            .observe(begun.elapsed().as_secs_f64());
+        self.desk.commit(&positions);
+    }
+
+    /// Cold stands elsewhere than this member thought: it is cold that counts.
+    async fn read_again(&mut self, moves: &[Move]) -> anyhow::Result<()> {
+        let partitions: BTreeSet<_> = moves.iter().map(|step| step.to.partition).collect();
+        warn!(
+            ?partitions,
+            "balances were written by another instance; reading on from there"
+        );
+        let positions = self.open(&partitions).await?;
+        Ok(self.desk.follower.seek(&positions)?)
+    }
+
+    /// Hot may be away: its owner finds the accepted marker later.
+    async fn leave_in_hot(&mut self) {
+        match self.hot.leave().await {
+            Ok(()) => self.hot_is_away = false,
+            Err(error) => {
+                self.desk.metrics.hot_failures.inc();
+                if !self.hot_is_away {
+                    warn!(%error, "hot is not told what is in cold");
+                }
+                self.hot_is_away = true;
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        if !self.desk.reports_now() {
+            return;
+        }
+        let alarm = Duration::from_secs(self.options.sink_alarm_seconds.into());
+        let mut trouble = None;
+        for watch in self.book.watches.values_mut() {
+            let waited = watch.waiting_since().map(|since| since.elapsed());
+            let partition = watch.stored.partition;
+            self.desk.gauge(&watch.stored, waited.is_some());
+            let (metrics, label) = (&self.desk.metrics, &[partition.to_string()]);
+            metrics
+                .snapshots
+                .with_label_values(label)
+                .inc_by(watch.take_count());
+            let unaccepted = metrics.unaccepted.with_label_values(label);
+            unaccepted.set(waited.unwrap_or_default().as_secs_f64());
+            if waited.is_some_and(|waited| waited > alarm) {
+                trouble = Some(format!(
+                    "partition {partition}: no marker matches since command {:?}",
+                    watch.stored.command_offset
+                ));
+            }
+        }
+        self.desk.say(trouble);
+    }
+}
+
+impl Book {
+    fn take(&mut self, message: &impl Message) {
+        let partition = PartitionId::try_from(message.partition()).ok();
+        let watch = partition.and_then(|partition| self.watches.get_mut(&partition));
+        let Some(watch) = watch else {
+            return;
+        };
+        match watch.take(message, self.generation, &mut self.ledgers) {
+            Ok(Kind::Marker { superseding: true }) => {
+                self.metrics
+                    .markers
+                    .with_label_values(&["superseded"])
+                    .inc();
+            }
+            Ok(Kind::Marker { superseding: false } | Kind::Snapshot | Kind::Nothing) => {}
+            Err(invalid) => {
+                self.metrics
+                    .malformed
+                    .with_label_values(&[Sink::Balances.name()])
+                    .inc();
+                let (partition, offset) = (watch.stored.partition, message.offset());
+                error!(partition, offset, %invalid, "a record of snapshots cannot be read");
+            }
+        }
+    }
+
+    fn full(&self, options: &Options) -> bool {
+        let balances: usize = self.watches.values().map(Watch::balances).sum();
+        balances >= options.sink_batch_balances as usize
+    }
+
+    fn reading(&self) -> BTreeMap<PartitionId, u64> {
+        self.watches
+            .iter()
+            .map(|(partition, watch)| (*partition, watch.next()))
+            .collect()
+    }
+
+    fn positions(&self) -> BTreeMap<PartitionId, u64> {
+        let watches = self.watches.iter();
+        watches
+            .map(|(partition, watch)| (*partition, watch.stored.position))
+            .collect()
+    }
+}

@@ -1,0 +1,244 @@
+//! Whether a marker is accepted (S2): over the rows and what was gathered, the sum of versions,
+//! the highest command offset and the zero-sum per asset must be the marker's.
+//!
+//! The sums of the rows are kept and changed by what each snapshot replaces, so a check costs as
+//! much as was gathered, however many balances there are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use crate::cold::balances::{Stand, Sums};
+use crate::ledger::{Asset, Balance, BalanceId, Cut};
+
+use super::batch::Gathered;
+
+/// How the gathered snapshots stand to the rows.
+#[derive(Debug, Default)]
+pub(super) struct Sorted {
+    /// Newer than their rows, or without one: what is written if the marker is accepted.
+    pub(super) newer: Vec<BalanceId>,
+    /// Already in their rows.
+    pub(super) known: Vec<BalanceId>,
+    /// The latest record on `snapshots` is older than the row or than another record: its owner
+    /// must publish it again.
+    pub(super) stale: Vec<BalanceId>,
+    /// The sums over the rows as they will be.
+    pub(super) sums: Sums,
+}
+
+/// Sorts what was gathered, given the rows of exactly these balances and the sums of all rows.
+pub(super) fn sort(gathered: &Gathered, stands: &HashMap<BalanceId, Stand>, sums: &Sums) -> Sorted {
+    let mut sorted = Sorted {
+        sums: sums.clone(),
+        ..Sorted::default()
+    };
+    for (id, snapshot) in gathered.iter() {
+        let stand = stands.get(&id);
+        let version = snapshot.balance.state.version;
+        let older = stand.is_some_and(|stand| version < stand.version);
+        if stand.is_none_or(|stand| version > stand.version) {
+            replace(&mut sorted.sums, stand, &snapshot.balance);
+            sorted.newer.push(id);
+        } else {
+            sorted.known.push(id);
+        }
+        if older || snapshot.overtaken {
+            sorted.stale.push(id);
+        }
+    }
+    sorted
+}
+
+/// Puts `balance` in the place of its row.
+fn replace(sums: &mut Sums, row: Option<&Stand>, balance: &Balance) {
+    let (version, posted) = row.map_or((0, 0), |row| (row.version, row.posted));
+    sums.versions += i128::from(balance.state.version) - i128::from(version);
+    sums.highest = sums.highest.max(Some(balance.offset));
+    *sums.posted.entry(balance.asset).or_default() += balance.state.posted - posted;
+}
+
+/// Why a marker is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// It is of a command before the watermark, which never moves back.
+    Older,
+    Versions,
+    Highest,
+    Posted,
+}
+
+impl Mismatch {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Older => "older",
+            Self::Versions => "versions",
+            Self::Highest => "highest-offset",
+            Self::Posted => "posted",
+        }
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Compares a marker with the sums over rows and gathered.
+pub(super) fn check(cut: &Cut, sums: &Sums, watermark: Option<u64>) -> Result<(), Mismatch> {
+    if watermark.is_some_and(|watermark| cut.command_offset < watermark) {
+        Err(Mismatch::Older)
+    } else if sums.versions != i128::from(cut.version_sum) {
+        Err(Mismatch::Versions)
+    } else if sums.highest != cut.highest_offset {
+        Err(Mismatch::Highest)
+    } else if !zero(&sums.posted) || !zero(&cut.posted) {
+        Err(Mismatch::Posted)
+    } else {
+        Ok(())
+    }
+}
+
+/// L1: every sum is zero; an asset without balances sums to zero too.
+fn zero(posted: &BTreeMap<Asset, i128>) -> bool {
+    posted.values().all(|sum| *sum == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::batch::Snapshot;
+    use super::super::batch::tests::{balance, id};
+    use super::*;
+    use crate::ledger::Setting;
+
+    fn cut(command_offset: u64, sums: &Sums) -> Cut {
+        Cut {
+            command_offset,
+            log_time_ms: 0,
+            version_sum: u64::try_from(sums.versions).unwrap(),
+            highest_offset: sums.highest,
+            posted: sums.posted.clone(),
+            sent: vec![0],
+            received: vec![0],
+            setting: Setting {
+                generation: uuid::Uuid::nil(),
+                horizon_seconds: 1,
+            },
+        }
+    }
+
+    fn sums(versions: i128, highest: u64, posted: i128) -> Sums {
+        Sums {
+            versions,
+            highest: Some(highest),
+            posted: [(Asset::parse("USD/2").unwrap(), posted)].into(),
+        }
+    }
+
+    #[test]
+    fn each_part_of_the_check_counts() {
+        let marker = cut(9, &sums(12, 8, 0));
+        let table = [
+            (sums(12, 8, 0), None, Ok(())),
+            (sums(12, 8, 0), Some(9), Ok(())),
+            (sums(12, 8, 0), Some(10), Err(Mismatch::Older)),
+            (sums(11, 8, 0), Some(5), Err(Mismatch::Versions)),
+            (sums(12, 7, 0), Some(5), Err(Mismatch::Highest)),
+            (sums(12, 8, 5), Some(5), Err(Mismatch::Posted)),
+        ];
+        for (sums, watermark, expected) in table {
+            assert_eq!(
+                check(&marker, &sums, watermark),
+                expected,
+                "{sums:?} at {watermark:?}"
+            );
+        }
+        let unbalanced = cut(9, &sums(12, 8, 5));
+        assert_eq!(
+            check(&unbalanced, &sums(12, 8, 5), None),
+            Err(Mismatch::Posted)
+        );
+    }
+
+    /// Balances after some transfers: versions and offsets of a true history.
+    type State = HashMap<BalanceId, Balance>;
+
+    fn play(transfers: &[(u8, u8, i128)]) -> State {
+        let mut state = State::new();
+        for ((source, target, amount), offset) in transfers.iter().zip(1..) {
+            for (number, change) in [(*source, -amount), (*target, *amount)] {
+                let known = state.get(&id(number)).map(|balance| balance.state);
+                let (version, posted) = known.map_or((0, 0), |state| (state.version, state.posted));
+                state.insert(id(number), balance(version + 1, offset, posted + change));
+            }
+        }
+        state
+    }
+
+    fn naive<'a>(balances: impl Iterator<Item = &'a Balance>) -> Sums {
+        let mut sums = Sums::default();
+        for balance in balances {
+            replace(&mut sums, None, balance);
+        }
+        sums
+    }
+
+    fn stands(state: &State) -> HashMap<BalanceId, Stand> {
+        let stand = |balance: &Balance| Stand {
+            version: balance.state.version,
+            posted: balance.state.posted,
+        };
+        state
+            .iter()
+            .map(|(id, balance)| (*id, stand(balance)))
+            .collect()
+    }
+
+    proptest! {
+        /// From rows at one point of a history and snapshots of a later one, the kept sums equal
+        /// the sums from scratch, and the marker is accepted exactly if nothing is missing.
+        #[test]
+        fn a_marker_is_accepted_exactly_when_nothing_is_missing(
+            transfers in prop::collection::vec((0_u8..4, 4_u8..8, 1_i128..100), 1..30),
+            rows_at in 0_usize..30,
+            lost in prop::collection::vec(any::<bool>(), 8),
+        ) {
+            let rows = play(&transfers[..rows_at.min(transfers.len())]);
+            let now = play(&transfers);
+            let mut gathered = Gathered::default();
+            let mut seen = rows.clone();
+            for (id, balance) in &now {
+                let number = usize::try_from(id.uuid().as_u128()).unwrap();
+                if !lost[number] {
+                    let (balance, epoch, overtaken) = (balance.clone(), 1, false);
+                    gathered.add(*id, Snapshot { balance: balance.clone(), epoch, overtaken });
+                    seen.insert(*id, balance);
+                }
+            }
+            let sorted = sort(&gathered, &stands(&rows), &naive(rows.values()));
+            let mut scratch = naive(seen.values());
+            scratch.highest = scratch.highest.max(naive(rows.values()).highest);
+            prop_assert_eq!(&sorted.sums, &scratch);
+            prop_assert!(sorted.stale.is_empty());
+            let marker = cut(u64::try_from(transfers.len()).unwrap(), &naive(now.values()));
+            let accepted = check(&marker, &sorted.sums, None).is_ok();
+            prop_assert_eq!(accepted, stands(&seen) == stands(&now));
+        }
+
+        /// An older version is named and changes nothing.
+        #[test]
+        fn an_older_version_changes_nothing(row in 2_u64..9, late in 1_u64..9) {
+            let rows: State = [(id(1), balance(row, row, 5))].into();
+            let mut gathered = Gathered::default();
+            let snapshot = balance(late, late, 7);
+            gathered.add(id(1), Snapshot { balance: snapshot, epoch: 1, overtaken: false });
+            let sums = naive(rows.values());
+            let sorted = sort(&gathered, &stands(&rows), &sums);
+            prop_assert_eq!(sorted.stale.is_empty(), late >= row);
+            prop_assert_eq!(sorted.newer.is_empty(), late <= row);
+            prop_assert_eq!(sorted.sums == sums, late <= row);
+        }
+    }
+}

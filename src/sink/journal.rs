@@ -1,0 +1,305 @@
+//! The journal sink: outcomes into transactions, entries and references.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Instant;
+
+use anyhow::Context;
+use chrono::TimeDelta;
+use rdkafka::Message;
+use tokio::time::sleep;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use super::desk::{Desk, LOST, Pace, TICK};
+use super::page::{Arrival, Page, Taken};
+use super::{Health, Options, SinkMetrics, Wiring};
+use crate::cold::journal::{self, Conflict, Month, Part};
+use crate::cold::write::{Move, Sink, Written};
+use crate::ledger::PartitionId;
+use crate::log::follower::{Change, Next};
+use crate::wire::Time;
+
+pub(super) struct Journal<H> {
+    desk: Desk<H>,
+    options: Options,
+    book: Book,
+    /// Months whose tables are there.
+    months: HashSet<Month>,
+}
+
+/// The pages of this member's partitions.
+struct Book {
+    pages: BTreeMap<PartitionId, Page>,
+    generation: Uuid,
+    metrics: SinkMetrics,
+}
+
+impl<H: Health> Journal<H> {
+    pub(super) fn join(options: &Options, wiring: Wiring<H>) -> anyhow::Result<Self> {
+        let desk = Desk::join(Sink::Journal, options, wiring)?;
+        let book = Book {
+            pages: BTreeMap::new(),
+            generation: desk.generation,
+            metrics: desk.metrics.clone(),
+        };
+        Ok(Self {
+            desk,
+            options: options.clone(),
+            book,
+            months: HashSet::new(),
+        })
+    }
+
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let result = self.turns().await;
+        self.desk.follower.leave(self.book.positions()).await;
+        result
+    }
+
+    async fn turns(&mut self) -> anyhow::Result<()> {
+        while !self.desk.stop.is_cancelled() {
+            self.gather().await?;
+            self.write().await?;
+            self.report();
+        }
+        Ok(())
+    }
+
+    async fn gather(&mut self) -> anyhow::Result<()> {
+        let Self {
+            desk,
+            book,
+            options,
+            ..
+        } = self;
+        desk.follower.resume(&book.reading())?;
+        let next = tokio::select! {
+            () = desk.stop.cancelled() => return Ok(()),
+            () = sleep(TICK) => return Ok(()),
+            next = desk.follower.next() => next.context(LOST)?,
+        };
+        match next {
+            Next::Change(change) => return self.change(change).await,
+            Next::Record(message) => book.take(&message),
+        }
+        let mut pace = Pace::new(options.gather_max());
+        let drained = desk.follower.drain(|message| {
+            book.take(message);
+            pace.goes_on() || !(pace.is_over() || book.full(options))
+        });
+        drained.context(LOST)
+    }
+
+    async fn change(&mut self, change: Change) -> anyhow::Result<()> {
+        match change {
+            Change::Taken(partitions) => self.close(&partitions),
+            Change::Given(partitions) => {
+                let positions = self.open(&partitions).await?;
+                self.desk.commit(&positions);
+                let started = self.desk.follower.start(positions)?;
+                self.close(&partitions.difference(&started).copied().collect());
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the pages of partitions where cold is; none if the sink is to stop first.
+    async fn open(
+        &mut self,
+        partitions: &BTreeSet<PartitionId>,
+    ) -> anyhow::Result<BTreeMap<PartitionId, u64>> {
+        let mut positions = BTreeMap::new();
+        for stored in self.desk.checkpoints(partitions).await?.unwrap_or_default() {
+            positions.insert(stored.partition, stored.position);
+            self.book.pages.insert(stored.partition, Page::new(stored));
+        }
+        Ok(positions)
+    }
+
+    fn close(&mut self, partitions: &BTreeSet<PartitionId>) {
+        for partition in partitions {
+            self.book.pages.remove(partition);
+            self.desk.ungauge(*partition);
+        }
+    }
+
+    async fn write(&mut self) -> anyhow::Result<()> {
+        loop {
+            let moves: Vec<Move> = self.book.pages.values().filter_map(Page::step).collect();
+            if moves.is_empty() {
+                return Ok(());
+            }
+            let begun = Instant::now();
+            let result = self.attempt(&moves).await;
+            match self.desk.answer(result).await? {
+                Some(Written::Done(conflicts)) => {
+                    self.written(moves, &conflicts, begun);
+                    return Ok(());
+                }
+                Some(Written::Moved) => return self.read_again(&moves).await,
+                None if self.desk.stop.is_cancelled() => return Ok(()),
+                None => {
+                    let taken = self.desk.follower.taken();
+                    self.close(&taken);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, moves: &[Move]) -> Result<Written<Vec<Conflict>>, sqlx::Error> {
+        let missing = self.book.months(&self.months);
+        if !missing.is_empty() {
+            journal::ensure_months(&self.desk.pool, &missing).await?;
+            self.months.extend(missing);
+        }
+        let parts: Vec<&Part> = self.book.pages.values().map(|page| &page.part).collect();
+        journal::write(&self.desk.pool, moves, &parts).await
+    }
+
+    fn written(&mut self, moves: Vec<Move>, conflicts: &[Conflict], begun: Instant) {
+        let metrics = &self.desk.metrics;
+        let rows: usize = self.book.pages.values().map(|page| page.part.rows()).sum();
+        let labels = [Sink::Journal.name()];
+        metrics
+            .batch_rows
+            .with_label_values(&labels)
+            .observe(float(rows));
+        metrics
+            .write_seconds
+            .with_label_values(&labels)
+            .observe(begun.elapsed().as_secs_f64());
+        metrics.conflicts.inc_by(conflicts.len() as u64);
+        for Conflict {
+            ledger,
+            reference,
+            kept,
+            other,
+        } in conflicts
+        {
+            error!(%ledger, %reference, %kept, %other, "S4: a reference stands for two transactions");
+        }
+        let mut positions = BTreeMap::new();
+        for Move { to, .. } in moves {
+            positions.insert(to.partition, to.position);
+            let Some(page) = self.book.pages.get_mut(&to.partition) else {
+                continue;
+            };
+            let partition = to.partition.to_string();
+            metrics
+                .outcomes
+                .with_label_values(&[&partition])
+                .inc_by(page.outcomes);
+            page.written(to);
+        }
+        self.desk.commit(&positions);
+    }
+
+    /// Cold stands elsewhere than this member thought: it is cold that counts.
+    async fn read_again(&mut self, moves: &[Move]) -> anyhow::Result<()> {
+        let partitions: BTreeSet<_> = moves.iter().map(|step| step.to.partition).collect();
+        warn!(
+            ?partitions,
+            "the journal was written by another instance; reading on from there"
+        );
+        let positions = self.open(&partitions).await?;
+        Ok(self.desk.follower.seek(&positions)?)
+    }
+
+    fn report(&mut self) {
+        if !self.desk.reports_now() {
+            return;
+        }
+        let mut trouble = None;
+        for page in self.book.pages.values() {
+            self.desk.gauge(&page.stored, page.behind());
+            let labels = [Sink::Journal.name(), &page.stored.partition.to_string()];
+            let halted = self.desk.metrics.halted.with_label_values(&labels);
+            halted.set(page.halted.is_some().into());
+            if let Some(halt) = &page.halted {
+                trouble = Some(format!(
+                    "partition {} stands: {}",
+                    page.stored.partition, halt.0
+                ));
+            }
+        }
+        self.desk.say(trouble);
+    }
+}
+
+impl Book {
+    fn take(&mut self, message: &impl Message) {
+        let partition = PartitionId::try_from(message.partition()).ok();
+        let page = partition.and_then(|partition| self.pages.get_mut(&partition));
+        let (Some(page), Ok(offset)) = (page, u64::try_from(message.offset())) else {
+            return;
+        };
+        let arrival = Arrival {
+            offset,
+            key: message.key().unwrap_or_default(),
+            value: message.payload(),
+        };
+        match page.take(arrival, self.generation) {
+            Ok(Taken::Outcome { reused }) => self.metrics.reused.inc_by(reused.into()),
+            Ok(Taken::Skipped(place)) => {
+                self.metrics
+                    .skipped
+                    .with_label_values(&[place.name()])
+                    .inc();
+            }
+            Ok(Taken::Nothing) => {}
+            Err(halt) => {
+                self.metrics
+                    .malformed
+                    .with_label_values(&[Sink::Journal.name()])
+                    .inc();
+                let partition = page.stored.partition;
+                error!(
+                    partition,
+                    what = halt.0,
+                    "the journal of a partition stands"
+                );
+            }
+        }
+    }
+
+    fn full(&self, options: &Options) -> bool {
+        let (mut outcomes, mut bytes) = (0, 0);
+        for page in self.pages.values() {
+            outcomes += page.outcomes;
+            bytes += page.part.bytes();
+        }
+        outcomes >= options.sink_batch_records.into() || bytes >= options.sink_batch_bytes as usize
+    }
+
+    /// The months that rows fall into, or soon will, and whose tables are not known to be there.
+    fn months(&self, known: &HashSet<Month>) -> Vec<Month> {
+        let ahead = TimeDelta::days(3).num_milliseconds();
+        let times = self.pages.values().filter_map(|page| page.step()?.to.at);
+        let soon = times.map(|at| Month::of(Time(at.0.saturating_add(ahead))));
+        let now = self.pages.values().flat_map(|page| page.part.months());
+        let months: BTreeSet<Month> = now.chain(soon).collect();
+        months
+            .into_iter()
+            .filter(|month| !known.contains(month))
+            .collect()
+    }
+
+    fn reading(&self) -> BTreeMap<PartitionId, u64> {
+        self.pages
+            .iter()
+            .map(|(partition, page)| (*partition, page.next()))
+            .collect()
+    }
+
+    fn positions(&self) -> BTreeMap<PartitionId, u64> {
+        self.pages
+            .iter()
+            .map(|(partition, page)| (*partition, page.stored.position))
+            .collect()
+    }
+}
+
+/// A count for a histogram.
+pub(super) fn float(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}

@@ -1,0 +1,277 @@
+//! One partition's watch: what was gathered, the marker to be checked, and the sums of the rows.
+
+use std::collections::HashMap;
+
+use rdkafka::Message;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::batch::{Gathered, Snapshot};
+use super::check::{Mismatch, Sorted, check, sort};
+use crate::cold::balances::{Row, Stand, Sums};
+use crate::cold::write::{Checkpoint, Move};
+use crate::ledger::{BalanceId, Cut, PartitionId};
+use crate::wire::record::{self, GENESIS_KEY};
+use crate::wire::{BalanceBody, Invalid, InvalidKind, MarkerBody, Time};
+
+/// A marker that arrived, with the offset after it.
+#[derive(Debug)]
+struct Marker {
+    cut: Cut,
+    text: String,
+    next: u64,
+}
+
+/// What a record of `snapshots` was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Snapshot,
+    /// A marker; whether it takes the place of one that was not checked yet.
+    Marker {
+        superseding: bool,
+    },
+    /// Nothing to gather, or read before.
+    Nothing,
+}
+
+/// What became of a marker.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) partition: PartitionId,
+    pub(super) result: Result<(), Mismatch>,
+    sorted: Sorted,
+    step: Move,
+}
+
+/// What an accepted marker leaves to be told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) accepted: Option<u64>,
+    pub(super) rows: u64,
+    pub(super) synced: Vec<(BalanceId, u64)>,
+    pub(super) stale: Vec<BalanceId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) stored: Checkpoint,
+    sums: Sums,
+    /// Up to the marker, if there is one.
+    gathered: Gathered,
+    marker: Option<Marker>,
+    /// After the marker.
+    after: Gathered,
+    /// The next offset to read.
+    next: u64,
+    /// Snapshots since they were counted.
+    snapshots: u64,
+    /// When the first snapshot or marker arrived that is not in cold.
+    waiting_since: Option<Instant>,
+}
+
+impl Watch {
+    pub(super) fn new(stored: Checkpoint, sums: Sums) -> Self {
+        Self {
+            sums,
+            gathered: Gathered::default(),
+            marker: None,
+            after: Gathered::default(),
+            next: stored.position,
+            snapshots: 0,
+            waiting_since: None,
+            stored,
+        }
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since
+    }
+
+    pub(super) fn balances(&self) -> usize {
+        self.gathered.len() + self.after.len()
+    }
+
+    /// Snapshots read since the last call.
+    pub(super) fn take_count(&mut self) -> u64 {
+        std::mem::take(&mut self.snapshots)
+    }
+
+    pub(super) fn take(
+        &mut self,
+        message: &impl Message,
+        generation: Uuid,
+        ledgers: &mut super::balances::Ledgers,
+    ) -> Result<Kind, Invalid> {
+        let offset = u64::try_from(message.offset()).unwrap_or_default();
+        if offset < self.next {
+            return Ok(Kind::Nothing);
+        }
+        self.next = offset + 1;
+        let (Some(key), Some(value)) = (message.key(), message.payload()) else {
+            return Ok(Kind::Nothing);
+        };
+        if key.starts_with(b"balance:") {
+            let body = BalanceBody::parse(value)?;
+            let (id, snapshot) = self.snapshot(key, &body, ledgers)?;
+            let gathered = match self.marker {
+                Some(_) => &mut self.after,
+                None => &mut self.gathered,
+            };
+            gathered.add(id, snapshot);
+            self.snapshots += 1;
+            self.waiting_since.get_or_insert_with(Instant::now);
+            return Ok(Kind::Snapshot);
+        }
+        if key == record::marker_key(self.stored.partition).as_bytes() {
+            return self.marker(value, generation);
+        }
+        if key == GENESIS_KEY.as_bytes() {
+            own(generation, record::genesis(value)?.generation)?;
+        }
+        Ok(Kind::Nothing)
+    }
+
+    fn snapshot(
+        &self,
+        key: &[u8],
+        body: &BalanceBody<'_>,
+        ledgers: &mut super::balances::Ledgers,
+    ) -> Result<(BalanceId, Snapshot), Invalid> {
+        let (id, balance) = body.to_ledger(ledgers.shared(&body.ledger))?;
+        let fits = [body.version, body.command_offset, body.epoch]
+            .iter()
+            .all(|number| i64::try_from(*number).is_ok());
+        if key != record::snapshot_key(id).as_bytes()
+            || body.partition != self.stored.partition
+            || !fits
+        {
+            let detail = format!("speaks of balance {id} of partition {}", body.partition);
+            return Err(Invalid::new(InvalidKind::MalformedRequest, "", detail));
+        }
+        let snapshot = Snapshot {
+            balance,
+            epoch: body.epoch,
+            overtaken: false,
+        };
+        Ok((id, snapshot))
+    }
+
+    fn marker(&mut self, value: &[u8], generation: Uuid) -> Result<Kind, Invalid> {
+        let body = MarkerBody::parse(value)?;
+        own(generation, body.generation)?;
+        let marker = Marker {
+            cut: body.to_cut()?,
+            text: String::from_utf8_lossy(value).into_owned(),
+            next: self.next,
+        };
+        self.gathered.append(std::mem::take(&mut self.after));
+        self.waiting_since.get_or_insert_with(Instant::now);
+        let superseding = self.marker.replace(marker).is_some();
+        Ok(Kind::Marker { superseding })
+    }
+
+    /// The step that accepting the marker would make.
+    pub(super) fn step(&self) -> Option<Move> {
+        self.marker.as_ref().map(|marker| Move {
+            from: self.stored.position,
+            to: Checkpoint {
+                position: marker.next,
+                command_offset: Some(marker.cut.command_offset),
+                at: Some(Time(marker.cut.log_time_ms)),
+                marker: Some(marker.text.clone()),
+                ..self.stored.clone()
+            },
+        })
+    }
+
+    /// The balances that the marker is to be checked with.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Uuid> {
+        let gathered = self.marker.is_some().then(|| self.gathered.iter());
+        gathered.into_iter().flatten().map(|(id, _)| id.uuid())
+    }
+
+    /// Checks the marker against the rows of its balances (S2).
+    pub(super) fn judge(&self, stands: &HashMap<BalanceId, Stand>) -> Option<Judged> {
+        let (marker, step) = (self.marker.as_ref()?, self.step()?);
+        let sorted = sort(&self.gathered, stands, &self.sums);
+        Some(Judged {
+            partition: self.stored.partition,
+            result: check(&marker.cut, &sorted.sums, self.stored.command_offset),
+            sorted,
+            step,
+        })
+    }
+
+    /// The rows that an accepted marker writes.
+    pub(super) fn rows(&self, judged: &Judged) -> impl Iterator<Item = Row<'_>> {
+        let newer = judged.sorted.newer.iter();
+        newer.filter_map(|id| {
+            let snapshot = self.gathered.get(*id)?;
+            Some((
+                *id,
+                self.stored.partition,
+                &snapshot.balance,
+                snapshot.epoch,
+            ))
+        })
+    }
+
+    /// The judgement is in cold: goes on from there, and says what is to be told.
+    pub(super) fn settle(&mut self, judged: Judged) -> Told {
+        let Judged {
+            result,
+            sorted,
+            step,
+            ..
+        } = judged;
+        self.marker = None;
+        let after = std::mem::take(&mut self.after);
+        if result.is_err() {
+            for id in &sorted.known {
+                self.gathered.remove(*id);
+            }
+            self.gathered.append(after);
+            let named = |id: &BalanceId| sorted.known.contains(id);
+            return Told {
+                stale: sorted.stale.into_iter().filter(named).collect(),
+                ..Told::default()
+            };
+        }
+        let gathered = std::mem::replace(&mut self.gathered, after);
+        let synced = gathered.iter();
+        let synced = synced.map(|(id, snapshot)| (id, snapshot.balance.state.version));
+        self.sums = sorted.sums;
+        self.stored = step.to;
+        self.waiting_since = (!self.gathered.is_empty()).then(Instant::now);
+        Told {
+            accepted: self.stored.command_offset,
+            rows: sorted.newer.len() as u64,
+            synced: synced.collect(),
+            stale: sorted.stale,
+        }
+    }
+}
+
+impl Judged {
+    pub(super) fn moved(&self) -> Option<Move> {
+        self.result.is_ok().then(|| self.step.clone())
+    }
+}
+
+fn own(generation: Uuid, other: Uuid) -> Result<(), Invalid> {
+    match generation == other {
+        true => Ok(()),
+        false => {
+            let detail = format!("is of the log {other}");
+            Err(Invalid::new(
+                InvalidKind::MalformedRequest,
+                "generation",
+                detail,
+            ))
+        }
+    }
+}

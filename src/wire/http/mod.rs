@@ -1,0 +1,26 @@
+//! HTTP bodies: what a client may write, and what it reads.
+//!
+//! A request is a convenient spelling of a [`super::CommandBody`]: the ledger defaults to
+//! [`DEFAULT_LEDGER`], the type to a transfer, and a balance may be named by its account. It
+//! becomes the same [`crate::ledger::Command`] as a record on `commands`, through the same checks,
+//! so the same content has the same fingerprint on both roads.
+//!
+//! Knows nothing of HTTP statuses or headers.
+
+pub mod object;
+pub mod party;
+pub mod problem;
+pub mod request;
+pub mod view;
+
+pub use party::PartyBody;
+pub use problem::ProblemBody;
+pub use request::{ConfigureRequest, OpenRequest, TransactionRequest};
+pub use view::{BalanceView, BatchResultView, EntryView, PageView, PastBalanceView};
+pub use view::{BatchView, TransactionView};
+
+/// The ledger of a request that names none, in the default organization.
+pub const DEFAULT_LEDGER: &str = "main";
+
+/// Parts a client's reference from the number of a resubmission; no client may write it itself.
+pub const RETRY_MARK: char = '#';

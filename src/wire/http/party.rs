@@ -1,0 +1,108 @@
+//! One side of a posting as a client names it.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::ledger::id::{DEFAULT_KEY, WORLD};
+use crate::ledger::{Asset, BalanceId};
+use crate::wire::command::account_name;
+use crate::wire::scalar::Str;
+use crate::wire::{Invalid, InvalidKind};
+
+/// A balance id, the bare name of an account such as `"alice"` or `"@world"`, or
+/// `{"account": …, "key": …}`. A text of the form of a UUID is always a balance id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartyBody<'a> {
+    Id(Uuid),
+    Account(Str<'a>),
+    AccountKey {
+        account: Str<'a>,
+        key: Option<Str<'a>>,
+    },
+}
+
+/// The documented form of [`PartyBody`].
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = Party)]
+#[serde(untagged)]
+pub enum PartySchema {
+    /// A balance id, or the name of an account: a text of the form of a UUID is a balance id.
+    #[schema(examples("alice"))]
+    Text(String),
+    /// An account, and the key of one of its balances.
+    Parts {
+        account: String,
+        key: Option<String>,
+    },
+}
+
+impl PartyBody<'_> {
+    /// The balance this names in `ledger` (`organization/ledger`) and `asset`; `field` is its path
+    /// in the request.
+    pub fn resolve(&self, ledger: &str, asset: &Asset, field: &str) -> Result<Uuid, Invalid> {
+        let (account, key) = match self {
+            Self::Id(id) => return Ok(*id),
+            Self::Account(account) => (&**account, DEFAULT_KEY),
+            Self::AccountKey { account, key } => {
+                (&**account, key.as_deref().unwrap_or(DEFAULT_KEY))
+            }
+        };
+        account_name(account, field)?;
+        account_name(key, field)?;
+        if account.starts_with('@') && (account != WORLD || key != DEFAULT_KEY) {
+            let detail = "starts with @ and is not @world, the only system account to post with";
+            return Err(Invalid::new(InvalidKind::ReservedAccount, field, detail));
+        }
+        Ok(BalanceId::of(ledger, account, asset, key).uuid())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for PartyBody<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PartyVisitor)
+    }
+}
+
+struct PartyVisitor;
+
+fn hyphenated(text: &str) -> Option<Uuid> {
+    (text.len() == 36)
+        .then(|| Uuid::parse_str(text).ok())
+        .flatten()
+}
+
+impl<'de> Visitor<'de> for PartyVisitor {
+    type Value = PartyBody<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a balance id, an account's name or {\"account\", \"key\"}")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(hyphenated(text).map_or_else(|| PartyBody::Account(text.into()), PartyBody::Id))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let account = || PartyBody::Account(Str(text.to_owned().into()));
+        Ok(hyphenated(text).map_or_else(account, PartyBody::Id))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut account, mut key) = (None, None);
+        while let Some(name) = map.next_key::<Str<'de>>()? {
+            let (slot, name) = match &*name {
+                "account" => (&mut account, "account"),
+                "key" => (&mut key, "key"),
+                other => return Err(de::Error::unknown_field(other, &["account", "key"])),
+            };
+            if slot.replace(map.next_value::<Str<'de>>()?).is_some() {
+                return Err(de::Error::duplicate_field(name));
+            }
+        }
+        let account = account.ok_or_else(|| de::Error::missing_field("account"))?;
+        Ok(PartyBody::AccountKey { account, key })
+    }
+}

@@ -1,0 +1,424 @@
+//! Answers: transactions, entries and balances as a client reads them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::RETRY_MARK;
+use super::problem::ProblemBody;
+use crate::ledger::{Asset, BalanceId, PartitionId, TransactionId};
+use crate::wire::balance::BalanceBody;
+use crate::wire::outcome::{EntryBody, OutcomeBody, TermsBody};
+use crate::wire::scalar::{Money, Str, Time};
+
+/// The `status` of a transaction that is on its way.
+pub const PENDING: &str = "pending";
+/// The `status` of a transaction that is final and was done.
+pub const APPLIED: &str = "applied";
+/// The `status` of a transaction that is final and was refused.
+pub const REJECTED: &str = "rejected";
+
+/// A transaction and what became of it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Transaction)]
+pub struct TransactionView<'a> {
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    pub reference: Str<'a>,
+    /// `pending`, or final: `applied` or `rejected`.
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    pub status: Str<'a>,
+    /// Why it was rejected: the slug of a problem.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reason: Option<Str<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<Uuid>,
+    #[serde(
+        borrow,
+        rename = "type",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>)]
+    pub kind: Option<Str<'a>>,
+    /// `organization/ledger`.
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    pub ledger: Str<'a>,
+    /// Log time of the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Time>,
+    /// The partition that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<PartitionId>,
+    /// The offset of what was decided, in that partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// The balance that was opened or configured, or that a rejection speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Uuid>,
+    /// The version of `balance` at a rejection; absent for a balance that is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// What it changed, in order.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<EntryView<'a>>,
+    /// Some entries are left out: the transaction went through several partitions, or was decided
+    /// long ago. Reading it again later gives all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub effective_at: Option<Time>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub description: Option<Str<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    pub metadata: Option<Box<RawValue>>,
+    /// This is a resubmission (`expect_retries`) of that reference.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub retry_of: Option<Str<'a>>,
+}
+
+/// A change of one balance.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Entry)]
+pub struct EntryView<'a> {
+    pub balance: Uuid,
+    /// The balance's version from here on.
+    pub version: u64,
+    /// `open`, `configure`, `debit`, `credit`, or between partitions `reserve`, `settle`,
+    /// `release`.
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    pub direction: Str<'a>,
+    #[schema(value_type = String, example = "12.50")]
+    pub amount: Money,
+    #[serde(borrow)]
+    #[schema(value_type = String, example = "USD/2")]
+    pub asset: Str<'a>,
+    /// The balance after this entry.
+    #[schema(value_type = String)]
+    pub posted: Money,
+    #[schema(value_type = String)]
+    pub held: Money,
+    #[schema(value_type = String)]
+    pub incoming: Money,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<TermsView<'a>>,
+    /// In a balance's history: which transaction it belongs to, and when it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub effective_at: Option<Time>,
+}
+
+/// What bounds a balance from an entry on.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Terms)]
+pub struct TermsView<'a> {
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    pub account: Str<'a>,
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    pub key: Str<'a>,
+    /// `null` is unlimited.
+    #[schema(value_type = Option<String>)]
+    pub floor: Option<Money>,
+    #[schema(value_type = Option<String>)]
+    pub ceiling: Option<Money>,
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    pub status: Str<'a>,
+}
+
+/// A balance, and how fresh this view of it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Balance)]
+pub struct BalanceView<'a> {
+    pub id: Uuid,
+    #[schema(value_type = String)]
+    pub ledger: Str<'a>,
+    #[schema(value_type = String)]
+    pub account: Str<'a>,
+    #[schema(value_type = String)]
+    pub key: Str<'a>,
+    #[schema(value_type = String)]
+    pub asset: Str<'a>,
+    /// The settled sum.
+    #[schema(value_type = String)]
+    pub posted: Money,
+    /// Reserved debits.
+    #[schema(value_type = String)]
+    pub held: Money,
+    /// Reserved credits.
+    #[schema(value_type = String)]
+    pub incoming: Money,
+    /// `null` is unlimited.
+    #[schema(value_type = Option<String>)]
+    pub floor: Option<Money>,
+    #[schema(value_type = Option<String>)]
+    pub ceiling: Option<Money>,
+    /// `posted − held − floor`; `null` is unlimited.
+    #[schema(value_type = Option<String>)]
+    pub available: Option<Money>,
+    /// `open`, `debits-frozen`, `credits-frozen`, `frozen` or `closed`.
+    #[schema(value_type = String)]
+    pub status: Str<'a>,
+    /// The number of its entries; also the `ETag`.
+    pub version: u64,
+    /// `hot` or `cold`.
+    #[schema(value_type = String)]
+    pub source: &'static str,
+    /// Every change up to this moment is in it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub as_of: Option<Time>,
+}
+
+/// A balance as it stood at a time.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = PastBalance)]
+pub struct PastBalanceView<'a> {
+    pub id: Uuid,
+    #[schema(value_type = String)]
+    pub ledger: Str<'a>,
+    #[schema(value_type = String)]
+    pub account: Str<'a>,
+    #[schema(value_type = String)]
+    pub key: Str<'a>,
+    #[schema(value_type = String)]
+    pub asset: Str<'a>,
+    #[schema(value_type = String)]
+    pub posted: Money,
+    #[schema(value_type = String)]
+    pub held: Money,
+    #[schema(value_type = String)]
+    pub incoming: Money,
+    pub version: u64,
+    /// The time asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// Always `cold`.
+    #[schema(value_type = String)]
+    pub source: &'static str,
+    /// Every change up to this moment is in it; if that is before `at`, later ones may follow.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub as_of: Option<Time>,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Page)]
+pub struct PageView<T> {
+    pub data: Vec<T>,
+    pub has_more: bool,
+    /// The cursor of the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Every change up to this moment is in it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub as_of: Option<Time>,
+}
+
+/// The results of a batch, in the order of its items.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Batch)]
+pub struct BatchView<'a> {
+    pub results: Vec<BatchResultView<'a>>,
+}
+
+/// What became of one item of a batch.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BatchResult)]
+pub struct BatchResultView<'a> {
+    /// What the status would have been, had it been posted by itself.
+    pub status: u16,
+    /// Absent if it cannot be read.
+    #[schema(value_type = Option<String>)]
+    pub reference: Option<&'a str>,
+    /// It was decided before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TransactionView>)]
+    pub transaction: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ProblemBody<'a>>,
+}
+
+impl<'a> TransactionView<'a> {
+    /// A transaction that is on its way.
+    pub fn pending(reference: &'a str, ledger: &'a str) -> Self {
+        Self {
+            reference: reference.into(),
+            status: PENDING.into(),
+            reason: None,
+            transaction_id: None,
+            kind: None,
+            ledger: ledger.into(),
+            at: None,
+            partition: None,
+            offset: None,
+            balance: None,
+            version: None,
+            entries: Vec::new(),
+            partial: false,
+            effective_at: None,
+            description: None,
+            metadata: None,
+            retry_of: None,
+        }
+    }
+
+    /// What an outcome among `count` partitions says to a client: its final decision, without the
+    /// system's own transit balances. Absent for an outcome that answers nobody.
+    pub fn of_outcome(outcome: OutcomeBody<'a>, count: PartitionId) -> Option<Self> {
+        if !matches!(&*outcome.status, APPLIED | REJECTED) {
+            return None;
+        }
+        let home = outcome.transaction_id.and_then(TransactionId::from_uuid);
+        let walked = home.is_some_and(|id| id.home() != outcome.partition);
+        let entries: Vec<_> = match walked || !outcome.legs.is_empty() {
+            false => outcome.entries.into_iter().map(EntryView::of).collect(),
+            true => {
+                let assets = outcome.entries.iter().map(|entry| &*entry.asset);
+                let transit = transits(&[outcome.partition], count, assets);
+                let ours = |entry: &EntryBody<'_>| !transit.contains(&entry.balance);
+                outcome
+                    .entries
+                    .into_iter()
+                    .filter(ours)
+                    .map(EntryView::of)
+                    .collect()
+            }
+        };
+        let changed = match outcome.kind.as_deref() {
+            Some("open" | "configure") => entries.first().map(|entry| entry.balance),
+            _ => None,
+        };
+        let applied = &*outcome.status == APPLIED;
+        let mut view = Self {
+            reference: outcome.reference?,
+            status: outcome.status,
+            reason: outcome.reason,
+            transaction_id: outcome.transaction_id,
+            kind: outcome.kind,
+            ledger: outcome.ledger?,
+            at: Some(outcome.at),
+            partition: Some(outcome.partition),
+            offset: Some(outcome.offset),
+            balance: outcome.refused.map(|refused| refused.balance).or(changed),
+            version: outcome.refused.and_then(|refused| refused.version),
+            partial: applied && (walked || outcome.replay_of.is_some()),
+            entries,
+            effective_at: outcome.effective_at,
+            description: outcome.description,
+            metadata: outcome.metadata.map(ToOwned::to_owned),
+            retry_of: None,
+        };
+        view.name_retry();
+        Some(view)
+    }
+
+    /// Names the reference that this is a resubmission of.
+    pub fn name_retry(&mut self) {
+        if let Some((original, _)) = self.reference.split_once(RETRY_MARK) {
+            self.retry_of = Some(Str(original.to_owned().into()));
+        }
+    }
+}
+
+/// The transit balances in partitions `here`: one to and one from every other one of `count`.
+pub fn transits<'a>(
+    here: &[PartitionId],
+    count: PartitionId,
+    assets: impl Iterator<Item = &'a str>,
+) -> Vec<Uuid> {
+    let mut assets: Vec<_> = assets.filter_map(|text| Asset::parse(text).ok()).collect();
+    assets.sort_unstable();
+    assets.dedup();
+    let mut ids = Vec::new();
+    for (at, other) in here
+        .iter()
+        .flat_map(|at| (0..count).map(move |other| (*at, other)))
+    {
+        for asset in assets.iter().filter(|_| at != other) {
+            ids.push(BalanceId::transit(at, other, at, asset).uuid());
+            ids.push(BalanceId::transit(other, at, at, asset).uuid());
+        }
+    }
+    ids
+}
+
+impl<'a> EntryView<'a> {
+    pub fn of(entry: EntryBody<'a>) -> Self {
+        Self {
+            balance: entry.balance,
+            version: entry.version,
+            direction: entry.direction,
+            amount: entry.amount,
+            asset: entry.asset,
+            posted: entry.posted,
+            held: entry.held,
+            incoming: entry.incoming,
+            terms: entry.terms.map(TermsView::of),
+            transaction_id: None,
+            at: None,
+            effective_at: None,
+        }
+    }
+}
+
+impl<'a> TermsView<'a> {
+    fn of(terms: TermsBody<'a>) -> Self {
+        Self {
+            account: terms.account,
+            key: terms.key,
+            floor: terms.floor,
+            ceiling: terms.ceiling,
+            status: terms.status,
+        }
+    }
+}
+
+impl<'a> BalanceView<'a> {
+    /// The view of a snapshot read from `source`.
+    pub fn of(balance: BalanceBody<'a>, source: &'static str, as_of: Option<Time>) -> Self {
+        let available = balance.floor.and_then(|floor| {
+            balance
+                .posted
+                .0
+                .checked_sub(balance.held.0)?
+                .checked_sub(floor.0)
+                .map(Money)
+        });
+        Self {
+            id: balance.id,
+            ledger: balance.ledger,
+            account: balance.account,
+            key: balance.key,
+            asset: balance.asset,
+            posted: balance.posted,
+            held: balance.held,
+            incoming: balance.incoming,
+            floor: balance.floor,
+            ceiling: balance.ceiling,
+            available,
+            status: balance.status,
+            version: balance.version,
+            source,
+            as_of,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The HTTP API, in this process, against the real services.
+
+mod api;
+mod bad_input;
+mod faults;
+mod keys;
+mod road;

@@ -1,0 +1,227 @@
+//! A producer and a reader as a stranger would write them.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::Message;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use super::{PATIENCE, World, until};
+
+/// What a test sends.
+#[derive(Default)]
+pub struct Sent<'a> {
+    pub partition: Option<i32>,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: Vec<(&'a str, Vec<u8>)>,
+}
+
+impl World {
+    pub fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.kafka);
+        config
+    }
+
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.name)
+    }
+
+    /// Sends a record to `commands` as any producer may; the partition and offset it got.
+    pub async fn send(&self, sent: Sent<'_>) -> (i32, i64) {
+        let producer: FutureProducer = self
+            .config()
+            .set("partitioner", "murmur2_random")
+            .set("enable.idempotence", "true")
+            .create()
+            .expect("a producer");
+        let topic = self.topic("commands");
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &sent.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
+        }
+        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&topic).headers(headers);
+        record.partition = sent.partition;
+        record.key = sent.key;
+        record.payload = sent.value;
+        let delivered = producer
+            .send(record, PATIENCE)
+            .await
+            .expect("the record is delivered");
+        (delivered.partition, delivered.offset)
+    }
+
+    /// Sends a command keyed by its deciding balance.
+    pub async fn command_record(&self, key: uuid::Uuid, body: &Value) -> (i32, i64) {
+        let (key, value) = (key.to_string(), body.to_string());
+        let sent = Sent {
+            key: Some(key.as_bytes()),
+            value: Some(value.as_bytes()),
+            ..Sent::default()
+        };
+        self.send(sent).await
+    }
+
+    /// Sends many commands, each keyed by its deciding balance, without waiting in between.
+    pub async fn send_all(&self, commands: &[(uuid::Uuid, Value)]) {
+        let producer: FutureProducer = self
+            .config()
+            .set("partitioner", "murmur2_random")
+            .set("enable.idempotence", "true")
+            .create()
+            .expect("a producer");
+        let topic = self.topic("commands");
+        let texts: Vec<(String, String)> = commands
+            .iter()
+            .map(|(key, body)| (key.to_string(), body.to_string()))
+            .collect();
+        let sending = texts.iter().map(|(key, value)| {
+            producer.send(FutureRecord::to(&topic).key(key).payload(value), PATIENCE)
+        });
+        for delivered in futures::future::join_all(sending).await {
+            delivered.expect("the record is delivered");
+        }
+    }
+
+    /// Waits until every reference has its final outcome; the outcomes that are not repeats.
+    pub async fn all_decided(&self, references: &[String]) -> Vec<Value> {
+        let topic = self.topic("outcomes");
+        until("all outcomes", async || {
+            let records = self.records(&topic, None);
+            let bodies = records.iter().filter_map(json_of).filter(|body| {
+                ["applied", "rejected"].contains(&body["status"].as_str().unwrap_or_default())
+                    && body["replay_of"].is_null()
+            });
+            let mut found = std::collections::HashMap::new();
+            for body in bodies {
+                let reference = body["reference"].as_str().unwrap_or_default().to_owned();
+                found.insert(reference, body);
+            }
+            references
+                .iter()
+                .map(|reference| found.get(reference).cloned())
+                .collect()
+        })
+        .await
+    }
+
+    /// The outcome of the command at `offset` of `partition`.
+    pub async fn outcome(&self, (partition, offset): (i32, i64)) -> Value {
+        let topic = self.topic("outcomes");
+        until(
+            &format!("the outcome of {partition}/{offset}"),
+            async || {
+                let records = self.records(&topic, Some(partition));
+                let bodies = records.iter().filter_map(|record| json_of(record));
+                bodies
+                    .filter(|body| body["status"].is_string())
+                    .find(|body| body["offset"] == offset)
+            },
+        )
+        .await
+    }
+
+    /// Everything that a topic holds now, by partition and offset.
+    pub fn records(&self, topic: &str, only: Option<i32>) -> Vec<OwnedMessage> {
+        let consumer: BaseConsumer = self
+            .config()
+            .set("group.id", format!("{}.test-reader", self.name))
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()
+            .expect("a consumer");
+        let patience = Duration::from_secs(10);
+        let metadata = consumer
+            .fetch_metadata(Some(topic), patience)
+            .expect("metadata");
+        let partitions = metadata.topics()[0].partitions().iter().map(|p| p.id());
+        let partitions: Vec<i32> = partitions
+            .filter(|p| only.is_none_or(|o| o == *p))
+            .collect();
+        let mut list = TopicPartitionList::new();
+        for partition in &partitions {
+            list.add_partition_offset(topic, *partition, Offset::Beginning)
+                .expect("a partition");
+        }
+        consumer.assign(&list).expect("an assignment");
+        let mut ends = 0;
+        let mut records = Vec::new();
+        while ends < partitions.len() {
+            match consumer.poll(Duration::from_secs(10)) {
+                Some(Ok(message)) => records.push(message.detach()),
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ends += 1,
+                Some(Err(error)) => panic!("reading {topic}: {error}"),
+                None => panic!("reading {topic} takes too long"),
+            }
+        }
+        records.sort_by_key(|record| (record.partition(), record.offset()));
+        records
+    }
+
+    /// Makes a topic that is not one of ours.
+    pub async fn make_topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin");
+        let topic = self.topic(name);
+        let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
+        admin
+            .create_topics([&new], &AdminOptions::new())
+            .await
+            .expect("a topic");
+    }
+}
+
+/// A record's value as JSON.
+pub fn json_of(record: &OwnedMessage) -> Option<Value> {
+    serde_json::from_slice(record.payload()?).ok()
+}
+
+/// A header's bytes, the last one of its name.
+pub fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a [u8]> {
+    let headers = record.headers()?;
+    headers
+        .iter()
+        .filter(|header| header.key == name)
+        .last()?
+        .value
+}
+
+/// Removes the world's topics; a test's topics are no use to anybody after it.
+pub fn delete_topics(world: &World) {
+    let names: Vec<String> = [
+        "commands",
+        "outcomes",
+        "snapshots",
+        "replies",
+        "dead-letters",
+        "answers",
+    ]
+    .iter()
+    .map(|name| world.topic(name))
+    .collect();
+    let config = world.config();
+    // The runtime of the test may be on its way down: this needs one of its own.
+    let deleting = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let Ok(runtime) = runtime else { return };
+        let Ok(admin) = config.create::<AdminClient<DefaultClientContext>>() else {
+            return;
+        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        runtime
+            .block_on(admin.delete_topics(&names, &AdminOptions::new()))
+            .ok();
+    });
+    deleting.join().ok();
+}

@@ -1,0 +1,180 @@
+//! One world per test: its own topics, Redis prefix and schema, and the nodes it starts.
+
+pub mod broker;
+pub mod kafka;
+pub mod node;
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use self::node::Node;
+
+/// Everything that a test shares with nobody.
+pub struct World {
+    pub name: String,
+    pub partitions: u16,
+    pub kafka: String,
+    redis: String,
+    database: String,
+}
+
+/// How long a test waits for a condition before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+impl World {
+    /// A fresh world of `partitions` partitions.
+    pub fn new(partitions: u16) -> Self {
+        let need = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run ./dev test"))
+        };
+        let world = Self {
+            name: format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..12]),
+            partitions,
+            kafka: need("STEELYARD_KAFKA_BROKERS"),
+            redis: need("STEELYARD_REDIS_URL"),
+            database: need("STEELYARD_DATABASE_URL"),
+        };
+        world.run(&["topics", "apply"]);
+        world.run(&["migrate"]);
+        world
+    }
+
+    /// The binary with this world's environment and nothing else of ours.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_steelyard"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STEELYARD_")) {
+            command.env_remove(name);
+        }
+        command
+            .env("STEELYARD_KAFKA_BROKERS", &self.kafka)
+            .env("STEELYARD_REDIS_URL", &self.redis)
+            .env("STEELYARD_DATABASE_URL", &self.database)
+            .env("STEELYARD_TOPIC_PREFIX", &self.name)
+            .env("STEELYARD_REDIS_PREFIX", &self.name)
+            .env("STEELYARD_DATABASE_SCHEMA", &self.name)
+            .env("STEELYARD_PARTITIONS", self.partitions.to_string())
+            .env("STEELYARD_REPLICATION_FACTOR", "1")
+            .env("STEELYARD_LEG_SECRET", SECRET)
+            .env("STEELYARD_REPLY_TOPICS", format!("{}.answers", self.name))
+            .env("STEELYARD_FLUSH_MS", "100")
+            .env("STEELYARD_SESSION_MS", "6000");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn output(&self, args: &[&str]) -> Output {
+        self.command().args(args).output().expect("the binary runs")
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    pub fn run(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(
+            output.status.success(),
+            "steelyard {args:?} failed:\n{out}\n{err}"
+        );
+        out.into_owned()
+    }
+
+    /// Starts a node that runs `role` and waits until it is ready.
+    pub async fn start(&self, role: &str) -> Node {
+        let node = self.launch(role, &[]);
+        node.ready().await;
+        node
+    }
+
+    /// Starts a node, with more of an environment, without waiting.
+    pub fn launch(&self, role: &str, more: &[(&str, &str)]) -> Node {
+        let mut command = self.command();
+        command.env("STEELYARD_INSECURE", "true");
+        command.envs(more.iter().copied());
+        Node::start(command, role)
+    }
+
+    /// The audit's verdict once the sinks have caught up; the test fails if it is not clean.
+    pub fn audit(&self) {
+        let output = self.output(&["audit", "--wait", "60"]);
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(
+            output.status.success(),
+            "the audit is not clean:\n{out}\n{err}"
+        );
+    }
+
+    /// A connection to this world's Redis.
+    pub async fn redis(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.redis.as_str()).expect("a redis URL");
+        client
+            .get_multiplexed_async_connection()
+            .await
+            .expect("redis answers")
+    }
+
+    /// A connection pool to this world's schema.
+    pub async fn postgres(&self) -> sqlx::PgPool {
+        use std::str::FromStr;
+        let options = sqlx::postgres::PgConnectOptions::from_str(&self.database)
+            .expect("a database URL")
+            .options([("search_path", self.name.as_str())]);
+        sqlx::PgPool::connect_with(options)
+            .await
+            .expect("postgres answers")
+    }
+}
+
+/// Seals the legs of every test.
+pub const SECRET: &str = "a secret that only the tests know";
+
+impl Drop for World {
+    fn drop(&mut self) {
+        kafka::delete_topics(self);
+    }
+}
+
+/// Asks `ask` again and again until it gives something; `what` is said when patience ends.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A transfer's body for HTTP.
+pub fn transfer(reference: &str, source: &str, destination: &str, amount: &str) -> Value {
+    json!({
+        "reference": reference,
+        "postings": [
+            {"source": source, "destination": destination, "amount": amount, "asset": "USD"}
+        ],
+    })
+}
+
+/// The id of a default balance of an account in USD in `default/main`.
+pub fn balance_id(account: &str) -> uuid::Uuid {
+    use steelyard::ledger::{Asset, BalanceId};
+    let asset = Asset::parse("USD").expect("an asset");
+    BalanceId::of("default/main", account, &asset, "default").uuid()
+}
+
+/// An account of the family `stem0, stem1…` whose balance is in `partition` of `count`.
+pub fn account_in(stem: &str, partition: u16, count: u16) -> String {
+    use steelyard::ledger::{BalanceId, partition_of};
+    let lives = |name: &String| partition_of(BalanceId::new(balance_id(name)), count) == partition;
+    (0..)
+        .map(|n| format!("{stem}{n}"))
+        .find(lives)
+        .expect("some account lives there")
+}

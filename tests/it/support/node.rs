@@ -1,0 +1,179 @@
+//! A running process of the binary, and what can be asked of it.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::until;
+
+pub struct Node {
+    child: Child,
+    pub http: String,
+    pub ops: String,
+    pub client: Client,
+    log: std::path::PathBuf,
+}
+
+impl Node {
+    pub fn start(mut command: Command, role: &str) -> Self {
+        let (http, ops) = (free_port(), free_port());
+        let log = std::env::temp_dir().join(format!("steelyard-it-{http}-{ops}.log"));
+        let file = std::fs::File::create(&log).expect("a log file");
+        let child = command
+            .arg(role)
+            .env("STEELYARD_HTTP_LISTEN", format!("127.0.0.1:{http}"))
+            .env("STEELYARD_OPS_LISTEN", format!("127.0.0.1:{ops}"))
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a log file"))
+            .stderr(file)
+            .spawn()
+            .expect("the binary starts");
+        Self {
+            child,
+            http: format!("http://127.0.0.1:{http}"),
+            ops: format!("http://127.0.0.1:{ops}"),
+            client: Client::new(),
+            log,
+        }
+    }
+
+    /// Waits until the node says that it is ready.
+    pub async fn ready(&self) {
+        let url = format!("{}/readyz", self.ops);
+        let what = format!("{url}, log: {}", self.log.display());
+        until(&what, async || {
+            let answer = self.client.get(&url).send().await.ok()?;
+            (answer.status() == StatusCode::OK).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let answer = self.client.get(format!("{}{path}", self.http)).send().await;
+        body(answer.expect("an answer")).await
+    }
+
+    pub async fn post(&self, path: &str, json: &Value) -> (StatusCode, Value) {
+        let answer = self
+            .client
+            .post(format!("{}{path}", self.http))
+            .json(json)
+            .send()
+            .await;
+        body(answer.expect("an answer")).await
+    }
+
+    /// Opens a USD balance of `account` with floor zero.
+    pub async fn open(&self, account: &str) {
+        let (status, answer) = self
+            .post("/v1/balances", &json!({"account": account, "asset": "USD"}))
+            .await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+    }
+
+    /// Posts a transaction that must be applied; its answer.
+    pub async fn applied(&self, transaction: &Value) -> Value {
+        let (status, answer) = self.post("/v1/transactions", transaction).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        answer
+    }
+
+    /// Waits until the transaction is decided; its view.
+    pub async fn decided(&self, reference: &str) -> Value {
+        let path = format!("/v1/transactions/{reference}");
+        let what = format!("the outcome of {reference}");
+        until(&what, async || {
+            let (status, answer) = self.get(&path).await;
+            (status == StatusCode::OK && answer["status"] != "pending").then_some(answer)
+        })
+        .await
+    }
+
+    /// One of this node's metrics, summed over its labels that contain `label`.
+    pub async fn metric(&self, name: &str, label: &str) -> f64 {
+        let Ok(answer) = self
+            .client
+            .get(format!("{}/metrics", self.ops))
+            .send()
+            .await
+        else {
+            return 0.0;
+        };
+        let text = answer.text().await.unwrap_or_default();
+        let lines = text.lines().filter(|line| {
+            line.starts_with(name) && line.contains(label) && !line.starts_with('#')
+        });
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// What the node has written to its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal such as `STOP` or `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -{name}");
+    }
+
+    /// Kills the process at once and waits for it.
+    pub fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// Asks the process to stop and waits until it has; whether it left with success.
+    pub async fn stop(&mut self) -> bool {
+        self.signal("TERM");
+        let ended = until("the process to stop", async || self.child_ended());
+        ended.await
+    }
+
+    fn child_ended(&self) -> Option<bool> {
+        let pid = self.child.id();
+        // A child that has ended stays as a zombie until it is waited for.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let state = stat.rsplit(") ").next()?.chars().next()?;
+        (state == 'Z').then_some(true)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if !std::thread::panicking() {
+            std::fs::remove_file(&self.log).ok();
+        }
+    }
+}
+
+async fn body(answer: Response) -> (StatusCode, Value) {
+    let status = answer.status();
+    let text = answer.text().await.unwrap_or_default();
+    (
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    )
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// How long a request of a test may take.
+pub const REQUEST: Duration = Duration::from_secs(30);
