@@ -3,9 +3,11 @@
 //! | file | what |
 //! |---|---|
 //! | [`read`], [`transaction`] | queries for the API |
+//! | [`audit`] | what an audit compares with the log |
 //!
 //! SQL lives only here and in `migrations/`.
 
+pub mod audit;
 pub mod balances;
 pub mod base;
 mod copy;

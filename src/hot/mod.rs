@@ -2,6 +2,7 @@
 //!
 //! All keys of a partition share one hash tag, so a batch is one atomic script.
 
+pub mod audit;
 pub mod claims;
 pub mod key;
 pub mod read;

@@ -9,6 +9,7 @@
     reason = "a helper of a test fails it like the test itself, and is nobody's interface"
 )]
 
+mod audit;
 mod ingress;
 mod kafka_road;
 mod lag;
