@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use steelyard::ledger::{Decision, Direction, Partition, Record};
+use steelyard::log::topics::SCHEMAS;
 use steelyard::wire::outcome;
 use steelyard::wire::record::{ClaimBody, GENESIS_KEY, Headers, Raw};
 use steelyard::wire::{BalanceBody, CommandBody, Decoder, LegBody, MarkerBody, OutcomeBody};
@@ -95,6 +96,29 @@ fn every_kind_of_record_is_among_them() {
     let steps: BTreeSet<String> = written.legs.iter().map(step).collect();
     let expected = ["forward", "question", "settle", "unwind", "visit"];
     assert_eq!(steps, expected.map(str::to_owned).into());
+}
+
+#[test]
+fn every_record_fits_its_schema() {
+    let written = play();
+    let outcomes = written.outcomes.concat();
+    let records = [
+        ("command", &written.commands[..]),
+        ("outcome", &outcomes),
+        ("snapshot", &written.snapshots),
+        ("marker", &written.markers),
+        ("genesis", std::slice::from_ref(&written.genesis)),
+        ("claim", std::slice::from_ref(&written.claim)),
+    ];
+    for (name, lines) in records {
+        let (_, schema) = SCHEMAS.iter().find(|(known, _)| *known == name).unwrap();
+        let schema = serde_json::from_str(schema).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        for line in lines {
+            let value = serde_json::from_str(line).unwrap();
+            assert!(validator.is_valid(&value), "{name}: {line}");
+        }
+    }
 }
 
 #[test]
