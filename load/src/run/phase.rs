@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::cpu::Snapshot;
 use super::mix::{Heat, Mix};
@@ -17,6 +17,8 @@ use crate::kafka::{Route, Tail};
 use crate::measure::{Pacing, Schedule, Track, Verdict};
 use crate::wire;
 
+/// Between two looks whether a phase has started.
+const LOOK: Duration = Duration::from_millis(5);
 /// How long the sinks may take to catch up after a measurement.
 const CATCH_UP: Duration = Duration::from_secs(300);
 
@@ -122,6 +124,9 @@ fn schedule(pacing: Pacing, burst: usize, (warmup, span): (u64, u64)) -> Schedul
 /// The cores that each program used over the measured span.
 async fn cores(track: &Track) -> BTreeMap<String, f64> {
     let measured = track.schedule.measured.clone();
+    while !track.has_started() {
+        sleep(LOOK).await;
+    }
     sleep_until(track.moment(measured.start).into()).await;
     let before = Snapshot::take();
     sleep_until(track.moment(measured.end).into()).await;
