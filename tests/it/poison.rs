@@ -24,8 +24,14 @@ impl Scene {
         for account in [&alice, &bob] {
             node.open(account).await;
         }
-        node.applied(&crate::support::transfer("fund", "@world", &alice, "100")).await;
-        Self { world, alice, bob, node }
+        node.applied(&crate::support::transfer("fund", "@world", &alice, "100"))
+            .await;
+        Self {
+            world,
+            alice,
+            bob,
+            node,
+        }
     }
 
     fn command(&self) -> Value {
@@ -38,8 +44,10 @@ impl Scene {
     async fn state(&self) -> Vec<Value> {
         let mut states = Vec::new();
         for account in [&self.alice, &self.bob] {
-            let (status, mut body) =
-                self.node.get(&format!("/v1/balances/{}", balance_id(account))).await;
+            let (status, mut body) = self
+                .node
+                .get(&format!("/v1/balances/{}", balance_id(account)))
+                .await;
             assert_eq!(status, 200, "{body}");
             body["as_of"] = Value::Null;
             states.push(body);
@@ -49,7 +57,12 @@ impl Scene {
 
     /// Sends `value` under `key` to partition 0 and waits for its outcome.
     async fn outcome(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Value {
-        let sent = Sent { partition: Some(0), key, value, headers: Vec::new() };
+        let sent = Sent {
+            partition: Some(0),
+            key,
+            value,
+            headers: Vec::new(),
+        };
         let at = self.world.send(sent).await;
         self.world.outcome(at).await
     }
@@ -96,25 +109,85 @@ async fn what_can_never_be_understood_goes_to_the_dead_letters() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     let long = "x".repeat(COMMAND_BYTES_MAX);
     let bad: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("unparsable", b"{\"reference\":".to_vec(), "malformed-request"),
+        (
+            "unparsable",
+            b"{\"reference\":".to_vec(),
+            "malformed-request",
+        ),
         ("empty", Vec::new(), "malformed-request"),
         ("not utf-8", vec![0xff, 0xfe, 0x00], "malformed-request"),
         ("deep", deep.into_bytes(), "malformed-request"),
-        ("oversized", with(&good, "description", json!(long)), "payload-too-large"),
-        ("duplicate key", raw("{\"ledger\"", "{\"ledger\":\"x\",\"ledger\""), "malformed-request"),
-        ("unknown field", with(&good, "version", json!(1)), "malformed-request"),
-        ("float", posting(&good, "amount", json!(1.5)), "invalid-amount"),
+        (
+            "oversized",
+            with(&good, "description", json!(long)),
+            "payload-too-large",
+        ),
+        (
+            "duplicate key",
+            raw("{\"ledger\"", "{\"ledger\":\"x\",\"ledger\""),
+            "malformed-request",
+        ),
+        (
+            "unknown field",
+            with(&good, "version", json!(1)),
+            "malformed-request",
+        ),
+        (
+            "float",
+            posting(&good, "amount", json!(1.5)),
+            "invalid-amount",
+        ),
         ("1e400", raw("\"1.00\"", "1e400"), "invalid-amount"),
-        ("exponent", posting(&good, "amount", json!("1e2")), "invalid-amount"),
-        ("40 digits", posting(&good, "amount", json!("1".repeat(40))), "invalid-amount"),
-        ("too fine", posting(&good, "amount", json!("0.001")), "invalid-amount"),
-        ("zero", posting(&good, "amount", json!("0.00")), "invalid-amount"),
-        ("negative", posting(&good, "amount", json!("-1.00")), "invalid-amount"),
-        ("no asset", posting(&good, "asset", json!("dollars")), "invalid-asset"),
-        ("to itself", posting(&good, "destination", json!(balance_id(&scene.alice))), "same-balance"),
-        ("empty reference", with(&good, "reference", json!("")), "reference-missing"),
-        ("no posting", with(&good, "postings", json!([])), "invalid-postings"),
-        ("expects another", with(&good, "expect", json!({balance_id("x").to_string(): 1})), "invalid-expect"),
+        (
+            "exponent",
+            posting(&good, "amount", json!("1e2")),
+            "invalid-amount",
+        ),
+        (
+            "40 digits",
+            posting(&good, "amount", json!("1".repeat(40))),
+            "invalid-amount",
+        ),
+        (
+            "too fine",
+            posting(&good, "amount", json!("0.001")),
+            "invalid-amount",
+        ),
+        (
+            "zero",
+            posting(&good, "amount", json!("0.00")),
+            "invalid-amount",
+        ),
+        (
+            "negative",
+            posting(&good, "amount", json!("-1.00")),
+            "invalid-amount",
+        ),
+        (
+            "no asset",
+            posting(&good, "asset", json!("dollars")),
+            "invalid-asset",
+        ),
+        (
+            "to itself",
+            posting(&good, "destination", json!(balance_id(&scene.alice))),
+            "same-balance",
+        ),
+        (
+            "empty reference",
+            with(&good, "reference", json!("")),
+            "reference-missing",
+        ),
+        (
+            "no posting",
+            with(&good, "postings", json!([])),
+            "invalid-postings",
+        ),
+        (
+            "expects another",
+            with(&good, "expect", json!({balance_id("x").to_string(): 1})),
+            "invalid-expect",
+        ),
     ];
     let before = scene.state().await;
     let key = balance_id(&scene.alice).to_string();
@@ -127,8 +200,18 @@ async fn what_can_never_be_understood_goes_to_the_dead_letters() {
     }
     let other = balance_id(&scene.bob).to_string();
     let keys: [(&str, Option<&[u8]>, Option<&[u8]>, &str); 4] = [
-        ("wrong key", Some(other.as_bytes()), Some(text.as_bytes()), "key-mismatch"),
-        ("upper-case key", Some(b"ALICE"), Some(text.as_bytes()), "key-mismatch"),
+        (
+            "wrong key",
+            Some(other.as_bytes()),
+            Some(text.as_bytes()),
+            "key-mismatch",
+        ),
+        (
+            "upper-case key",
+            Some(b"ALICE"),
+            Some(text.as_bytes()),
+            "key-mismatch",
+        ),
         ("null key", None, Some(text.as_bytes()), "key-missing"),
         ("null value", Some(key.as_bytes()), None, "value-missing"),
     ];
@@ -154,9 +237,16 @@ async fn a_forged_leg_and_a_foreign_reply_topic_change_nothing() {
     let (forged, text) = (forged.to_string(), scene.command().to_string());
     let seal = "00".repeat(32);
     let headers: [(Vec<(&str, Vec<u8>)>, &str, &str); 3] = [
-        (vec![("steelyard-leg", b"1".to_vec())], &forged, "forged-leg"),
         (
-            vec![("steelyard-leg", b"1".to_vec()), ("steelyard-seal", seal.into_bytes())],
+            vec![("steelyard-leg", b"1".to_vec())],
+            &forged,
+            "forged-leg",
+        ),
+        (
+            vec![
+                ("steelyard-leg", b"1".to_vec()),
+                ("steelyard-seal", seal.into_bytes()),
+            ],
             &forged,
             "forged-leg",
         ),
@@ -208,7 +298,10 @@ async fn a_record_on_the_wrong_partition_is_applied_once_where_it_belongs() {
     let topic = scene.world.topic("outcomes");
     let decided = until("the three to arrive", async || {
         let records = scene.world.records(&topic, Some(0));
-        let ours = records.iter().filter_map(json_of).filter(|body| body["reference"] == "r");
+        let ours = records
+            .iter()
+            .filter_map(json_of)
+            .filter(|body| body["reference"] == "r");
         let ours: Vec<Value> = ours.collect();
         (ours.len() == 3).then_some(ours)
     })
@@ -217,7 +310,9 @@ async fn a_record_on_the_wrong_partition_is_applied_once_where_it_belongs() {
     assert_eq!(fresh.count(), 1, "{decided:?}");
     assert!(scene.node.metric("steelyard_misrouted_total", "").await >= 3.0);
     let legs = scene.world.records(&scene.world.topic("commands"), Some(0));
-    let origin = legs.iter().find_map(|record| header(record, "steelyard-origin"));
+    let origin = legs
+        .iter()
+        .find_map(|record| header(record, "steelyard-origin"));
     assert_eq!(origin, Some(&b"1"[..]), "the origin is in a header");
     scene.world.audit();
 }
@@ -230,10 +325,19 @@ async fn the_same_money_refused_for_every_reason_there_is() {
     let key = balance_id(&scene.alice).to_string();
     let eur = |command: &Value| posting(command, "asset", json!("EUR"));
     let mut bad: Vec<(&str, Vec<u8>)> = vec![
-        ("balance-not-found", posting(&good, "destination", json!(balance_id("nobody")))),
+        (
+            "balance-not-found",
+            posting(&good, "destination", json!(balance_id("nobody"))),
+        ),
         ("asset-mismatch", eur(&good)),
-        ("insufficient-funds", posting(&good, "amount", json!("100.01"))),
-        ("version-mismatch", with(&good, "expect", json!({key.clone(): 1}))),
+        (
+            "insufficient-funds",
+            posting(&good, "amount", json!("100.01")),
+        ),
+        (
+            "version-mismatch",
+            with(&good, "expect", json!({key.clone(): 1})),
+        ),
         ("balance-not-found", with(&good, "ledger", json!("other"))),
     ];
     for (at, (slug, value)) in bad.iter_mut().enumerate() {
@@ -241,10 +345,16 @@ async fn the_same_money_refused_for_every_reason_there_is() {
         command["reference"] = json!(format!("refused-{at}"));
         let value = command.to_string();
         for replayed in [false, true] {
-            let outcome = scene.outcome(Some(key.as_bytes()), Some(value.as_bytes())).await;
+            let outcome = scene
+                .outcome(Some(key.as_bytes()), Some(value.as_bytes()))
+                .await;
             assert_eq!(outcome["status"], "rejected", "{slug}: {outcome}");
             assert_eq!(outcome["reason"], *slug);
-            assert_eq!(outcome["replay_of"].is_u64(), replayed, "a rejection is final");
+            assert_eq!(
+                outcome["replay_of"].is_u64(),
+                replayed,
+                "a rejection is final"
+            );
         }
     }
     assert_eq!(scene.state().await, before, "nothing has changed");
