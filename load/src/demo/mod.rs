@@ -5,7 +5,7 @@
 //! | [`cast`], [`day`] | who is there, and the plan: a seed decides it |
 //! | [`opening`] | accounts, the morning's money, a few frozen cards |
 //! | [`by_http`], [`by_kafka`] | one half of the payments each, at the same time |
-//! | [`sinks`] | how soon the sinks have caught up, and with how many rows |
+//! | [`rows`] | how many rows it took the sinks |
 //! | [`audit`], [`summary`] | what it came to |
 
 mod audit;
@@ -16,7 +16,7 @@ mod day;
 mod half;
 mod opening;
 mod progress;
-mod sinks;
+mod rows;
 mod summary;
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use anyhow::Result;
 use uuid::Uuid;
 
 use crate::account::Ledger;
-use crate::kafka::Road;
+use crate::kafka::{Road, Sinks};
 use crate::reference::Tag;
 use crate::stop::Stop;
 use crate::table::grouped;
@@ -37,7 +37,7 @@ use cast::{BALANCES_MIN, Cast};
 use day::Payment;
 use half::Half;
 use progress::Progress;
-use sinks::Rows;
+use rows::Rows;
 use summary::Summary;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -63,6 +63,9 @@ pub struct Options {
     #[command(flatten)]
     target: Target,
 }
+
+/// How long the sinks may take after the last answer.
+const DRAINS: Duration = Duration::from_secs(120);
 
 /// Plays the day and audits it; the exit code is 0 if nothing is wrong.
 pub async fn run(options: Options, stop: Stop) -> Result<u8> {
@@ -94,7 +97,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8> {
     };
     watch(played, [&http, &kafka]).await?;
     let (took, ended) = (began.elapsed(), Instant::now());
-    let drained = sinks::drain(&road, ended).await?;
+    let drained = Sinks::watch(&road)?.drain(&road, ended, DRAINS).await?;
     let after = Rows::read(&options.target).await;
     answers.finish()?;
     let complete = Summary {

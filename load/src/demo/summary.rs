@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::by_http::Clients;
 use super::half::Half;
-use super::sinks::{Drained, Rows};
+use super::rows::Rows;
+use crate::kafka::Drained;
 use crate::table::{Table, grouped, millis, rate};
 
 /// What a day came to.
