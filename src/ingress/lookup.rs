@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::context::Context;
 use super::decided::Decided;
-use super::error::{Kind, Problem};
+use super::error::Kind;
+use super::problem::Problem;
 use crate::cold::read::EntryRow;
 use crate::cold::transaction::{self, TransactionView as ColdView};
 use crate::hot::claims::Known;
