@@ -87,8 +87,8 @@ pub(super) fn run(args: &Args, settings: &[Setting]) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// A URL loses its password, a client property its value if its name tells of a secret, and an
-/// option whose value help does not show loses it here too.
+/// A URL loses its password, a client property its value if its name tells of a secret; an option
+/// whose value help does not show is not shown here either.
 fn masked(arg: &Arg, value: &str) -> String {
     if value.contains("://") {
         return masked_url(value);
@@ -96,8 +96,7 @@ fn masked(arg: &Arg, value: &str) -> String {
     if arg.get_id() == "kafka_properties" {
         return masked_properties(value);
     }
-    let secret = arg.is_hide_env_values_set() || tells_of_secret(arg.get_id().as_str());
-    match secret {
+    match arg.is_hide_env_values_set() {
         true => MASK.to_owned(),
         false => value.to_owned(),
     }

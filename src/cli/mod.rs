@@ -4,7 +4,8 @@
 
 pub mod config;
 pub mod manual;
-pub mod serve;
+mod roles;
+mod serve;
 pub mod topics;
 
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::config::Config;
-use serve::Role;
+use roles::Role;
 
 /// Moves money between balances, exactly once, in order per balance, at the speed of a log.
 ///
@@ -62,7 +63,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exi
         Command::Sink(config) => serve::run(Role::Sink, *config, settings(&matches)).await,
         Command::All(config) => serve::run(Role::All, *config, settings(&matches)).await,
         Command::Topics(args) => topics::run(&args).await,
-        Command::Migrate(config) => serve::migrate(*config).await,
+        Command::Migrate(config) => roles::migrate(*config).await,
         Command::Audit(_) => anyhow::bail!("this build has no audit"),
         Command::Config(args) => config::run(&args, &settings(&matches)),
     }

@@ -1,4 +1,4 @@
-//! Runs roles: the one place that builds clients, spawns services and stops them.
+//! Runs a role: the one place that spawns services, waits for them and stops them.
 //!
 //! Start: logs, the operators' listener, then the log's own checks; a broker that is away is
 //! waited for, a log that is not as declared is refused. Stop, on SIGTERM or SIGINT or when a
@@ -7,7 +7,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,55 +19,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{Setting, to_json};
+use super::roles::{self, Parts, Role};
 use crate::config::Config;
-use crate::ingress::{self, IngressMetrics};
 use crate::ledger::PartitionId;
 use crate::log::admin::{self, Verified};
 use crate::log::lag;
-use crate::processor;
-use crate::sink::{self, SinkMetrics};
 use crate::telemetry;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::ops::{self, Ops, Overview};
 
-/// Which services a process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Ingress,
-    Processor,
-    Sink,
-    All,
-}
-
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Processor => "processor",
-            Self::Sink => "sink",
-            Self::All => "all",
-        }
-    }
-
-    fn runs(self, service: Self) -> bool {
-        self == service || self == Self::All
-    }
-}
-
-/// What every service is built from.
-#[derive(Debug)]
-struct Parts {
-    config: Config,
-    registry: Registry,
-    health: Health,
-    overview: Overview,
-    /// Cancelled when services have to stop.
-    stop: CancellationToken,
-}
-
 /// The services of this process.
 #[derive(Debug)]
-struct Services {
+pub(super) struct Services {
     tasks: TaskTracker,
     stop: CancellationToken,
     ended: mpsc::UnboundedSender<(&'static str, anyhow::Result<()>)>,
@@ -76,7 +38,7 @@ struct Services {
 
 impl Services {
     /// Runs a service until it returns; that it did is told to [`run`].
-    fn start(
+    pub(super) fn start(
         &self,
         name: &'static str,
         service: impl Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -102,7 +64,14 @@ struct Background {
 ///
 /// # Errors
 /// If it cannot start, if the log is not as declared, or if a service failed.
-pub async fn run(role: Role, config: Config, settings: Vec<Setting>) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    role: Role,
+    config: Config,
+    settings: Vec<Setting>,
+) -> anyhow::Result<ExitCode> {
+    if role.runs(Role::Processor) {
+        config.leg_secret()?;
+    }
     telemetry::init(&config.telemetry.logs)?;
     let stop = stop_on_signal()?;
     let parts = Parts {
@@ -136,7 +105,7 @@ async fn serve(role: Role, parts: &Parts, background: &Background) -> anyhow::Re
         stop: parts.stop.clone(),
         ended,
     };
-    start(role, parts, &services, verified)?;
+    roles::start(role, parts, &services, verified).await?;
 
     let mut result = Ok(());
     tokio::select! {
@@ -159,105 +128,6 @@ async fn serve(role: Role, parts: &Parts, background: &Background) -> anyhow::Re
     }
     stopped.with_context(|| format!("services did not stop within {limit:?}"))?;
     result
-}
-
-/// Builds and starts the role's services.
-fn start(role: Role, parts: &Parts, services: &Services, verified: Verified) -> anyhow::Result<()> {
-    let Verified {
-        partitions,
-        generation,
-        ..
-    } = verified;
-    tracing::info!(role = role.name(), count = partitions, generation = %generation, "starting");
-    if role.runs(Role::Processor) {
-        let parts = processor_parts(parts, verified)?;
-        services.start("processor", processor::run(parts, services.stop.clone()));
-    }
-    if role.runs(Role::Sink) {
-        let (options, wiring) = sink_wiring(parts, verified, services.stop.clone())?;
-        services.start("sink", async move { sink::run(&options, wiring).await });
-    }
-    if role.runs(Role::Ingress) {
-        let ingress = ingress(parts, partitions, services.stop.clone())?;
-        services.start("ingress", ingress);
-    }
-    Ok(())
-}
-
-fn ingress(
-    parts: &Parts,
-    partitions: PartitionId,
-    stop: CancellationToken,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
-    let config = parts.config.clone();
-    let metrics = IngressMetrics::new(&parts.registry)?;
-    let pool = config.cold.connect()?;
-    let health = parts.health.clone();
-    health.set("http", State::waiting("is being started"));
-    let bound = move |address| {
-        tracing::info!(%address, "http is served");
-        health.set("http", State::Ok);
-    };
-    Ok(async move {
-        let (options, log, hot) = (config.ingress, config.log, config.hot);
-        ingress::run(options, log, hot, pool, partitions, metrics, stop, bound).await
-    })
-}
-
-fn sink_wiring(
-    parts: &Parts,
-    verified: Verified,
-    stop: CancellationToken,
-) -> anyhow::Result<(sink::Options, sink::Wiring<impl sink::Health + use<>>)> {
-    let config = &parts.config;
-    let report = reporter(&parts.health);
-    let wiring = sink::Wiring {
-        log: config.log.clone(),
-        hot: config.hot.clone(),
-        pool: config.cold.connect()?,
-        partitions: verified.partitions,
-        generation: verified.generation,
-        metrics: SinkMetrics::new(&parts.registry)?,
-        health: move |check: &str, state| report(check, state),
-        stop,
-    };
-    Ok((config.sink.clone(), wiring))
-}
-
-fn processor_parts(parts: &Parts, verified: Verified) -> anyhow::Result<processor::Parts> {
-    let config = &parts.config;
-    Ok(processor::Parts {
-        secret: config.leg_secret()?,
-        options: config.processor.clone(),
-        log: config.log.clone(),
-        hot: config.hot.clone(),
-        pool: config.cold.connect()?,
-        partitions: verified.partitions,
-        generation: verified.generation,
-        metrics: processor::Metrics::new(&parts.registry)?,
-        report: reporter(&parts.health),
-    })
-}
-
-/// Tells readiness under a check's name.
-fn reporter(health: &Health) -> processor::Report {
-    let health = health.clone();
-    Arc::new(move |check, state| match state {
-        Ok(()) => health.set(check, State::Ok),
-        Err(why) => health.set(check, State::waiting(why)),
-    })
-}
-
-/// Brings the schema of Postgres up to date.
-///
-/// # Errors
-/// If Postgres cannot be reached or a migration fails.
-pub async fn migrate(config: Config) -> anyhow::Result<ExitCode> {
-    telemetry::init(&config.telemetry.logs)?;
-    let pool = config.cold.connect()?;
-    config.cold.migrate(&pool).await.context("postgres")?;
-    println!("schema {} is up to date", config.cold.database_schema);
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve_ops(parts: &Parts, background: &Background) -> anyhow::Result<()> {

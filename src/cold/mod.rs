@@ -25,6 +25,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How to reach cold.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Postgres URL; `sslmode` and certificates as parameters of it.
     #[arg(

@@ -24,7 +24,7 @@ use super::topics::{self, Declaration};
 use super::{Options, Topics};
 use crate::ledger::PartitionId;
 
-pub(super) const WAIT: Duration = Duration::from_secs(20);
+pub(super) const WAIT: Duration = Duration::from_secs(10);
 
 /// What a role may rely on once the log is as declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

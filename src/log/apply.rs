@@ -11,17 +11,14 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::admin::{AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use uuid::Uuid;
 
 use super::admin::{Admin, Error, WAIT, admin_options, aside, layouts};
 use super::drift::{Difference, Fault, Observed};
-use super::genesis::{self, First, Start, Verdict};
+use super::genesis::Verdict;
 use super::peek;
 use super::topics::{self, Declaration};
 use crate::ledger::PartitionId;
 use crate::wire::outcome::GenesisBody;
-use crate::wire::record::GENESIS_KEY;
 
 /// What `apply` did.
 #[derive(Clone, Debug)]
@@ -56,7 +53,7 @@ impl Admin {
             altered,
             begun,
             genesis,
-            remaining: self.differences().await?,
+            remaining: self.settle().await?,
         })
     }
 
@@ -190,57 +187,17 @@ impl Admin {
         .await
     }
 
-    /// Writes the genesis record wherever it is absent, and says how often.
-    async fn begin(&self, horizon_seconds: u64) -> Result<(usize, GenesisBody), Error> {
-        let topics = self.declared.iter().filter(|topic| topic.genesis);
-        let topics = topics.map(|topic| (topic.topic.clone(), topic.partitions));
-        let topics: Vec<(String, PartitionId)> = topics.collect();
-        let anchor = vec![(self.names.commands.clone(), 1)];
-
-        let known = self.starts(topics.clone()).await?;
-        let known = genesis::judge(&known, &self.names.commands).genesis;
-        let proposed = known.unwrap_or_else(|| GenesisBody {
-            generation: Uuid::new_v4(),
-            horizon_seconds,
-        });
-        let mut written = self.write(anchor.clone(), proposed).await?;
-        let chosen = self.starts(anchor).await?.into_iter().next();
-        let chosen = match chosen.map(|start| start.first) {
-            Some(First::Genesis(body)) => body,
-            Some(First::Empty | First::Trimmed | First::Foreign) | None => proposed,
-        };
-        written += self.write(topics, chosen).await?;
-        Ok((written, chosen))
-    }
-
-    /// Writes the genesis record to those partitions that are empty.
-    async fn write(
-        &self,
-        topics: Vec<(String, PartitionId)>,
-        body: GenesisBody,
-    ) -> Result<usize, Error> {
-        let mut empty = self.starts(topics).await?;
-        empty.retain(|start| start.first == First::Empty);
-        if empty.is_empty() {
-            return Ok(0);
+    /// What differs once the brokers know what was changed: a controller answers before they do.
+    async fn settle(&self) -> Result<Vec<Difference>, Error> {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let remaining = self.differences().await?;
+            let pending = remaining.iter().any(Difference::can_be_applied);
+            if !pending || Instant::now() > deadline {
+                return Ok(remaining);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let mut config = self.options.producer();
-        config.set("message.timeout.ms", "30000");
-        let producer: FutureProducer = config.create()?;
-        let value = serde_json::to_vec(&body).expect("a genesis body is plain data");
-        let send = |start: &Start| {
-            let record = FutureRecord::to(&start.topic)
-                .partition(i32::from(start.partition))
-                .key(GENESIS_KEY)
-                .payload(&value);
-            producer.send_result(record).map_err(|(error, _)| error)
-        };
-        let sent: Vec<_> = empty.iter().map(send).collect::<Result<_, _>>()?;
-        for delivered in futures::future::join_all(sent).await {
-            let canceled = |_| KafkaError::Canceled;
-            delivered.map_err(canceled)?.map_err(|(error, _)| error)?;
-        }
-        Ok(empty.len())
     }
 }
 

@@ -22,6 +22,9 @@ use crate::ledger::PartitionId;
 /// How long a rebalance waits for the partitions that leave to finish their batch.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
+/// How often the group is asked: a member hears of a change that late at the most.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
 /// Partitions come and go.
 #[derive(Debug)]
 pub enum Change {
@@ -228,7 +231,7 @@ impl Member {
             .set("session.timeout.ms", session.as_millis().to_string())
             .set(
                 "heartbeat.interval.ms",
-                (session.as_millis() / 4).max(100).to_string(),
+                HEARTBEAT.min(session / 4).as_millis().to_string(),
             )
             .set("fetch.wait.max.ms", "500")
             .set("fetch.queue.backoff.ms", "5")

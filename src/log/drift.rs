@@ -87,7 +87,12 @@ impl Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { topic } => write!(f, "{topic}: is missing"),
+            Self::Missing { topic } => {
+                write!(
+                    f,
+                    "{topic}: is missing; `steelyard topics apply` creates it"
+                )
+            }
             Self::Partitions {
                 topic,
                 declared,

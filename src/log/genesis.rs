@@ -20,7 +20,7 @@ use crate::ledger::PartitionId;
 use crate::wire::outcome::GenesisBody;
 use crate::wire::record::{self, GENESIS_KEY};
 
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(10);
 
 /// How a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,5 +152,85 @@ fn first_of(key: Option<&[u8]>, value: Option<&[u8]>) -> First {
             horizon_seconds: setting.horizon_seconds,
         }),
         Some(Err(_)) | None => First::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(topic: &str, partition: PartitionId, first: First, end: i64) -> Start {
+        Start {
+            topic: topic.to_owned(),
+            partition,
+            first,
+            end,
+        }
+    }
+
+    fn body(generation: u128, horizon_seconds: u64) -> GenesisBody {
+        GenesisBody {
+            generation: Uuid::from_u128(generation),
+            horizon_seconds,
+        }
+    }
+
+    fn faults(starts: &[Start]) -> Vec<Fault> {
+        let found = judge(starts, "commands").differences.into_iter();
+        let faults = found.map(|difference| {
+            let Difference::Genesis { fault, .. } = difference else {
+                panic!("{difference}");
+            };
+            fault
+        });
+        faults.collect()
+    }
+
+    #[test]
+    fn the_first_genesis_record_speaks_for_the_log() {
+        let one = First::Genesis(body(1, 10));
+        let starts = [
+            start("commands", 0, First::Trimmed, 900),
+            start("commands", 1, one, 5),
+            start("outcomes", 0, First::Genesis(body(2, 10)), 1),
+            start("outcomes", 1, First::Genesis(body(1, 11)), 1),
+            start("snapshots", 0, First::Foreign, 1),
+            start("snapshots", 1, one, 1),
+        ];
+        assert_eq!(judge(&starts, "commands").genesis, Some(body(1, 10)));
+        let expected = [
+            Fault::Other {
+                expected: Uuid::from_u128(1),
+                found: Uuid::from_u128(2),
+            },
+            Fault::Horizon {
+                expected: 10,
+                found: 11,
+            },
+            Fault::Foreign,
+        ];
+        assert_eq!(faults(&starts), expected);
+    }
+
+    #[test]
+    fn what_is_absent_is_lost_once_decisions_were_written() {
+        let one = First::Genesis(body(1, 10));
+        let empty = start("snapshots", 0, First::Empty, 0);
+        let generation = Some(Uuid::from_u128(1));
+        // Commands alone, from a hasty producer, are no decision.
+        let unused = [
+            start("commands", 0, one, 900),
+            start("outcomes", 0, one, 1),
+            empty.clone(),
+        ];
+        assert_eq!(faults(&unused), [Fault::Absent]);
+        for used in [one, First::Trimmed] {
+            let used = [
+                start("commands", 0, one, 900),
+                start("outcomes", 0, used, 2),
+                empty.clone(),
+            ];
+            assert_eq!(faults(&used), [Fault::Lost { generation }]);
+        }
     }
 }

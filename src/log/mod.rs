@@ -6,11 +6,13 @@
 
 pub mod admin;
 pub mod apply;
+mod begin;
 pub mod consumer;
 pub mod drift;
 pub mod follower;
 pub mod genesis;
 pub mod lag;
+pub mod meter;
 pub mod owners;
 pub mod peek;
 pub mod producer;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use chrono::Utc;
 use rdkafka::consumer::CommitMode;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +14,7 @@ use super::{Health, Options, SinkMetrics, Wiring};
 use crate::cold::write::{Checkpoint, Sink, checkpoints, foreign_generation};
 use crate::ledger::PartitionId;
 use crate::log::follower::{Follower, Membership};
+use crate::telemetry::clock;
 use crate::wire::Time;
 
 /// The shortest and the longest pause between two attempts at Postgres.
@@ -236,8 +236,8 @@ fn refused(error: &sqlx::Error) -> bool {
     })
 }
 
-/// The wall clock serves for gauges only.
+/// The machine's clock serves for gauges only.
 fn seconds_since(at: Time) -> f64 {
-    let elapsed = Utc::now().signed_duration_since(at.utc());
-    elapsed.as_seconds_f64().max(0.0)
+    let elapsed = clock::now_ms().saturating_sub(at.0);
+    Duration::from_millis(u64::try_from(elapsed).unwrap_or(0)).as_secs_f64()
 }

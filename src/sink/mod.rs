@@ -45,6 +45,7 @@ pub use metrics::SinkMetrics;
 
 /// How much the sinks take at once.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Static name of this sink process in its consumer groups: a restart keeps its partitions.
     #[arg(long, env = "STEELYARD_SINK_INSTANCE")]

@@ -1,7 +1,7 @@
 //! The names of fields in spans and logs: one name, one meaning, in every module.
 //!
 //! They are written out at the call (`tracing::warn!(partition, offset, balance.id = %id, "…")`),
-//! as a macro takes no constants; this list is the dictionary, and `tests/tidy.rs` holds calls to it.
+//! as a macro takes no constants; this list is the dictionary.
 
 /// Every field a span or a log may have.
 pub const NAMES: [&str; 23] = [

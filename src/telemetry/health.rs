@@ -61,13 +61,9 @@ impl Health {
     /// Sets a check, and logs it when it changes between ready and not.
     pub fn set(&self, check: impl Into<String>, state: State) {
         let check = check.into();
-        let ready = state.is_ready();
-        let text = state.to_string();
-        let before = self.lock().insert(check.clone(), state);
-        match before.is_none_or(|before| before.is_ready()) {
-            was_ready if was_ready == ready => {}
-            true => tracing::warn!(check, status = text, "not ready"),
-            false => tracing::info!(check, status = text, "ready"),
+        let before = self.lock().insert(check.clone(), state.clone());
+        if before.is_none_or(|before| before.is_ready()) != state.is_ready() {
+            tracing::info!(check, status = %state, "readiness changed");
         }
     }
 

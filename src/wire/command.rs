@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::fingerprint;
 use super::invalid::{Invalid, InvalidKind};
+use super::object::{Object, object, objects};
 use super::scalar::{Money, Pairs, Str, Time};
 use crate::ledger::amount::{self, Amount};
 use crate::ledger::command::{Body, Command, Configure, Note, Open, POSTINGS_MAX, Party, Posting};
@@ -36,11 +37,26 @@ pub struct CommandBody<'a> {
     pub kind: Kind,
     #[serde(borrow)]
     pub ledger: Str<'a>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "objects",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub postings: Option<Vec<PostingBody<'a>>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub open: Option<OpenBody<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub configure: Option<ConfigureBody<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Pairs<Uuid, u64>>,
@@ -142,9 +158,9 @@ impl Decoder {
         reply: Option<ReplyTo>,
         trace: Option<Box<str>>,
     ) -> Result<Command, Invalid> {
-        let body: CommandBody<'_> = serde_json::from_slice(json)
-            .map_err(|error| malformed::<CommandBody<'_>>(json, &error))?;
-        self.accept(&body, reply, trace)
+        let body: Object<CommandBody<'_>> = serde_json::from_slice(json)
+            .map_err(|error| malformed::<Object<CommandBody<'_>>>(json, &error))?;
+        self.accept(&body.0, reply, trace)
     }
 
     /// Checks a parsed body and makes it a command.
@@ -284,10 +300,10 @@ impl Decoder {
 pub fn malformed<'a, T: Deserialize<'a>>(json: &'a [u8], error: &serde_json::Error) -> Invalid {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let traced: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
-    let field = match &traced {
-        Err(traced) if traced.path().to_string() != "." => traced.path().to_string(),
-        Ok(_) | Err(_) => String::new(),
-    };
+    let path = traced.err().map(|traced| traced.path().to_string());
+    // A place without a name is written `?`, and the whole `.`.
+    let field = path.unwrap_or_default();
+    let field = field.trim_end_matches(['?', '.']).to_owned();
     let kind =
         match field.ends_with("amount") || field.ends_with("floor") || field.ends_with("ceiling") {
             true => InvalidKind::InvalidAmount,

@@ -86,10 +86,21 @@ impl Invalid {
     pub fn new(kind: InvalidKind, field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             kind,
-            field: field.into(),
-            detail: detail.into(),
+            field: shortened(field.into()),
+            detail: shortened(detail.into()),
         }
     }
+}
+
+/// The most bytes of a client's own text that are repeated in headers, problems and logs.
+const TEXT_MAX: usize = 256;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for Invalid {

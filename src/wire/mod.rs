@@ -14,6 +14,7 @@ pub mod http;
 pub mod invalid;
 pub mod leg;
 pub mod marker;
+pub mod object;
 pub mod outcome;
 pub mod record;
 pub mod scalar;

@@ -25,6 +25,9 @@ pub const REPLY_PARTITION_HEADER: &str = "kafka_replyPartition";
 /// W3C trace context.
 pub const TRACE_HEADER: &str = "traceparent";
 
+/// The longest correlation id, in bytes.
+pub const CORRELATION_BYTES_MAX: usize = 256;
+
 /// The largest command value, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
 
@@ -167,24 +170,20 @@ impl Recognizer {
                 detail,
             ));
         }
-        let partition = match headers.reply_partition {
+        let malformed =
+            |header, detail| Err(Invalid::new(InvalidKind::MalformedRequest, header, detail));
+        let partition = match headers.reply_partition.map(<[u8; 4]>::try_from) {
             None => None,
-            Some(bytes) => Some(i32::from_be_bytes(bytes.try_into().map_err(|_| {
-                let detail = "must be 4 bytes, big endian";
-                Invalid::new(
-                    InvalidKind::MalformedRequest,
+            Some(Ok(bytes)) if bytes[0] < 0x80 => Some(i32::from_be_bytes(bytes)),
+            Some(Ok(_) | Err(_)) => {
+                return malformed(
                     REPLY_PARTITION_HEADER,
-                    detail,
-                )
-            })?)),
+                    "must be 4 bytes, big endian, positive",
+                );
+            }
         };
-        if correlation.len() > 256 || partition.is_some_and(|partition| partition < 0) {
-            let detail = "of more than 256 bytes, or a negative reply partition";
-            return Err(Invalid::new(
-                InvalidKind::MalformedRequest,
-                CORRELATION_HEADER,
-                detail,
-            ));
+        if correlation.len() > CORRELATION_BYTES_MAX {
+            return malformed(CORRELATION_HEADER, "must be at most 256 bytes");
         }
         Ok(Some(ReplyTo {
             topic: topic.into(),

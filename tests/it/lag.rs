@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use steelyard::log::lag::{Lag, Meter};
+use steelyard::log::meter::{Lag, Meter};
 use steelyard::log::status::Status;
 
 use crate::support::broker::TestLog;

@@ -10,6 +10,7 @@
 mod ingress;
 mod kafka_road;
 mod lag;
+mod start;
 mod support;
 mod takeover;
 mod topics;

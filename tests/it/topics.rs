@@ -149,6 +149,22 @@ async fn a_topic_that_vanished_from_a_log_in_use_is_not_made_again() {
 }
 
 #[tokio::test]
+async fn a_trimmed_log_is_known_by_what_compaction_keeps() {
+    let log = TestLog::applied(2).await;
+    let before = verified(&log).await.unwrap();
+    for topic in [&log.names.commands, &log.names.outcomes] {
+        for partition in 0..2 {
+            log.write(topic, partition, "k", b"{}").await;
+            log.trim(topic, partition, 1 + i64::from(partition)).await;
+        }
+    }
+    assert_eq!(verified(&log).await, Ok(before));
+    let applied = log.admin().apply(HORIZON).await.unwrap();
+    assert_eq!((applied.begun, applied.remaining.len()), (0, 0));
+    log.drop_topics().await;
+}
+
+#[tokio::test]
 async fn a_record_before_the_genesis_record_is_refused() {
     let log = TestLog::new(1);
     log.create_bare(&log.names.commands).await;

@@ -8,7 +8,8 @@ use proptest::sample::Index;
 
 use super::super::tests::names::asset;
 use super::super::{Asset, BalanceId, Decision, Direction, PartitionId, Rejection, Step};
-use super::plan::{ASSETS, Desk, Submit, openings, submit};
+use super::desk::Desk;
+use super::plan::{ASSETS, Submit, openings, submit};
 use crate::wire::{Decoder, OutcomeBody};
 
 #[derive(Clone, Debug)]

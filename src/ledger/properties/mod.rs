@@ -6,6 +6,7 @@
 //! again: what must hold then is conservation, one answer for every question, and the same bytes.
 //! [`values`] holds the small types against numbers computed by hand.
 
+mod desk;
 mod interleaved;
 mod oracle;
 mod plan;

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::super::tests::message::SETTING;
 use super::super::{Decision, PartitionId};
+use super::desk::Desk;
 use super::oracle::Oracle;
-use super::plan::{ASSETS, Desk, Submit, WORLD, openings, submit};
+use super::plan::{ASSETS, Submit, WORLD, openings, submit};
 
 #[derive(Clone, Debug)]
 enum Action {

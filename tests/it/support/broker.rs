@@ -12,6 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use steelyard::log::admin::Admin;
+use steelyard::log::drift::Observed;
 use steelyard::log::topics::{self, Declaration};
 use steelyard::log::{Options, Topics};
 use steelyard::wire::outcome::GenesisBody;
@@ -99,6 +100,8 @@ impl TestLog {
         let new = NewPartitions::new(topic, count);
         let answers = self.client.create_partitions([&new], &wait());
         answers.await.unwrap()[0].as_ref().unwrap();
+        self.until(topic, |found| usize::from(found.partitions) == count)
+            .await;
     }
 
     /// Sets one setting and leaves the others as declared.
@@ -110,6 +113,16 @@ impl TestLog {
         let config = settings.fold(config, |config, (name, value)| config.set(name, value));
         let answers = self.client.alter_configs([&config], &wait()).await.unwrap();
         answers[0].as_ref().unwrap();
+        self.until(topic, |found| found.settings[name] == value)
+            .await;
+    }
+
+    /// A controller answers before its brokers know.
+    async fn until(&self, topic: &str, known: impl Fn(&Observed) -> bool) {
+        let admin = self.admin();
+        while !known(&admin.observe().await.unwrap()[topic]) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) async fn write(&self, topic: &str, partition: i32, key: &str, value: &[u8]) {
@@ -126,6 +139,14 @@ impl TestLog {
         };
         let value = serde_json::to_vec(&body).unwrap();
         self.write(topic, partition, "genesis", &value).await;
+    }
+
+    /// Removes what is before an offset, as retention does.
+    pub(crate) async fn trim(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        let offset = Offset::Offset(offset);
+        list.add_partition_offset(topic, partition, offset).unwrap();
+        self.client.delete_records(&list, &wait()).await.unwrap();
     }
 
     /// Commits for a group without joining it.

@@ -1,0 +1,39 @@
+//! The audit's word on the day: `steelyard audit` with the same addresses.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::target::Target;
+
+/// Prints the audit's table and verdict; true if it found nothing.
+pub fn audit(target: &Target) -> Result<bool> {
+    let program = target.steelyard();
+    let name = program.display().to_string();
+    let log = &target.log;
+    let mut command = Command::new(program);
+    command
+        .arg("audit")
+        .stdin(Stdio::null())
+        .env("STEELYARD_KAFKA_BROKERS", &log.kafka_brokers)
+        .env("STEELYARD_TOPIC_PREFIX", &log.topic_prefix);
+    if !log.kafka_properties.is_empty() {
+        let properties = log.kafka_properties.iter();
+        let properties: Vec<_> = properties
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        command.env("STEELYARD_KAFKA_PROPERTIES", properties.join(","));
+    }
+    let addresses = [
+        ("STEELYARD_REDIS_URL", &target.redis_url),
+        ("STEELYARD_DATABASE_URL", &target.database_url),
+    ];
+    for (variable, address) in addresses {
+        if let Some(address) = address {
+            command.env(variable, address);
+        }
+    }
+    let ended = command.status();
+    let ended = ended.with_context(|| format!("cannot run {name} audit"))?;
+    Ok(ended.success())
+}

@@ -1,0 +1,110 @@
+//! One measurement, and the baseline beside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::sleep_until;
+
+use super::cpu::Snapshot;
+use super::mix::{Heat, Mix};
+use super::options::{Scenario, Step};
+use super::report::Row;
+use super::stage::Stage;
+use crate::kafka::scratch::Scratch;
+use crate::kafka::{Route, Tail};
+use crate::measure::{Pacing, Schedule, Track, Verdict};
+use crate::wire;
+
+impl Stage {
+    /// Measures one scenario.
+    pub async fn measure(&mut self, step: Step) -> Result<Row> {
+        let burst = self.options.burst(step.scenario);
+        let (warmup, span) = (self.options.warmup, self.options.seconds);
+        let track = self.track(schedule(step.pacing, burst, (warmup, span)));
+        let tail = self.road.settle(&track)?;
+        let (played, cores) = match step.scenario {
+            Scenario::Kafka => {
+                let write = self.transfers(&track, step.heat);
+                let topic = &self.road.topics.commands;
+                tokio::join!(self.road.send(&track, topic, write), cores(&track))
+            }
+            Scenario::Http | Scenario::Batch => {
+                self.knock().await?;
+                tokio::join!(self.post(&track, step), cores(&track))
+            }
+        };
+        played?;
+        self.road.await_complete(&track).await?;
+        tail.finish()?;
+        let name = format!("{} {}", step.scenario.name(), step.heat.name());
+        Ok(Row::new(name, &track, cores))
+    }
+
+    /// Measures what the same client does on the same broker without Steelyard: it writes the very
+    /// records of a Kafka scenario to a topic of its own, and reads them back.
+    pub async fn baseline(&mut self, heat: Heat, pacings: &[Pacing]) -> Result<Vec<Row>> {
+        let log = &self.road.options;
+        let (ledger, heat_name) = (&self.book.ledger.name, heat.name());
+        let name = format!("{}.baseline-{ledger}-{heat_name}", log.topic_prefix);
+        let shape = (self.road.partitions, self.road.replicas);
+        let scratch = Scratch::create(log, &name, shape).await?;
+        let rows = self.echoes(&scratch.name, heat, pacings).await;
+        let deleted = scratch.delete().await;
+        let rows = rows?;
+        deleted?;
+        Ok(rows)
+    }
+
+    async fn echoes(&mut self, topic: &str, heat: Heat, pacings: &[Pacing]) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for pacing in pacings {
+            rows.push(self.echo(topic, heat, *pacing).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn echo(&mut self, topic: &str, heat: Heat, pacing: Pacing) -> Result<Row> {
+        let warmup = self.options.warmup.min(2);
+        let span = self.options.baseline_seconds;
+        let track = self.track(schedule(pacing, 1, (warmup, span)));
+        let (road, heard) = (&self.road, track.clone());
+        let tail = Tail::start(&road.options, topic, road.partitions, move |_, value| {
+            if let Some(sequence) = wire::echo(value).and_then(|echo| heard.tag.read(echo)) {
+                heard.settled(sequence, Verdict::Applied, false);
+            }
+        })?;
+        let write = self.transfers(&track, heat);
+        let (played, cores) = tokio::join!(road.send(&track, topic, write), cores(&track));
+        played?;
+        self.road.await_complete(&track).await?;
+        tail.finish()?;
+        let name = format!("baseline {}", heat.name());
+        Ok(Row::new(name, &track, cores))
+    }
+
+    fn transfers(
+        &self,
+        track: &Arc<Track>,
+        heat: Heat,
+    ) -> impl FnMut(usize, &mut Vec<u8>) -> Route + Send + 'static {
+        let (book, writer) = (self.book.clone(), self.writer(track, true));
+        let mut mix = Mix::new(book.clone(), heat, self.options.cross, self.options.seed);
+        move |number, out| book.transfer(&writer, number, mix.pick(), out)
+    }
+}
+
+fn schedule(pacing: Pacing, burst: usize, (warmup, span): (u64, u64)) -> Schedule {
+    let (warmup, span) = (Duration::from_secs(warmup), Duration::from_secs(span));
+    Schedule::new(pacing, burst, warmup, span)
+}
+
+/// The cores that each program used over the measured span.
+async fn cores(track: &Track) -> BTreeMap<String, f64> {
+    let measured = track.schedule.measured.clone();
+    sleep_until(track.moment(measured.start).into()).await;
+    let before = Snapshot::take();
+    sleep_until(track.moment(measured.end).into()).await;
+    Snapshot::take().since(&before)
+}

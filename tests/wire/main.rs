@@ -1,0 +1,7 @@
+//! What crosses a process boundary: bytes that never change, and bytes that must be refused.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails it like the test itself"
+)]
+
+mod invalid;
