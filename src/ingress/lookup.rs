@@ -89,7 +89,7 @@ impl Context {
 
 /// Cold did not answer; the inside stays inside.
 pub fn unavailable(error: &sqlx::Error) -> Problem {
-    tracing::warn!(%error, "cold does not answer");
+    tracing::debug!(%error, "cold does not answer");
     Problem::new(Kind::StorageUnavailable, "cold does not answer just now")
 }
 

@@ -10,12 +10,14 @@
 pub mod balance;
 pub mod balance_view;
 pub mod list;
-pub mod object;
 pub mod party;
 pub mod problem;
 pub mod request;
 pub mod transaction;
 pub mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use balance::{ConfigureRequest, OpenRequest};
 pub use balance_view::{BalanceView, PastBalanceView};

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::object::Object;
 use super::{DEFAULT_LEDGER, RETRY_MARK};
 use crate::ledger::Command;
 use crate::wire::command::{self, CommandBody, Decoder};
+use crate::wire::object::Object;
 use crate::wire::scalar::{Pairs, Str};
 use crate::wire::{Invalid, InvalidKind};
 

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::object::Object;
 use super::party::{PartyBody, PartySchema};
 use super::request::{accept, main_ledger};
 use crate::ledger::command::POSTINGS_MAX;
@@ -14,6 +13,7 @@ use crate::ledger::{Asset, Command};
 use crate::wire::command::{
     self, CommandBody, ConfigureBody, Decoder, Kind, OpenBody, PostingBody,
 };
+use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
 use crate::wire::{Invalid, InvalidKind};
 
@@ -39,15 +39,12 @@ pub struct TransactionRequest<'a> {
     #[schema(value_type = String, default = "main")]
     pub ledger: Str<'a>,
     /// Of a transfer: 1 to 100 postings, applied all or none.
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<Vec<PostingRequest>>)]
-    pub postings: Option<Vec<Object<PostingRequest<'a>>>>,
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<OpenPart>)]
-    pub open: Option<Object<OpenPart<'a>>>,
-    #[serde(borrow, default)]
-    #[schema(value_type = Option<ConfigurePart>)]
-    pub configure: Option<Object<ConfigurePart<'a>>>,
+    #[serde(borrow, default, deserialize_with = "objects")]
+    pub postings: Option<Vec<PostingRequest<'a>>>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub open: Option<OpenPart<'a>>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub configure: Option<ConfigurePart<'a>>,
     /// The version of a balance that you saw, by balance id: with any other version the
     /// transaction is rejected as `version-mismatch`.
     #[serde(default)]
@@ -164,8 +161,8 @@ impl TransactionRequest<'_> {
             kind: self.kind,
             ledger: (&*self.ledger).into(),
             postings: self.postings(&ledger)?,
-            open: self.open.as_deref().map(OpenPart::body),
-            configure: self.configure.as_deref().map(ConfigurePart::body),
+            open: self.open.as_ref().map(OpenPart::body),
+            configure: self.configure.as_ref().map(ConfigurePart::body),
             expect: self.expect.clone(),
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),

@@ -128,7 +128,7 @@ impl Api {
         let stop = CancellationToken::new();
         let (bound, address) = oneshot::channel::<SocketAddr>();
         let mut running = JoinSet::new();
-        let tell = |address| drop(bound.send(address));
+        let tell = |address| bound.send(address).expect("it is waited for");
         let Args { ingress, log, hot } = args;
         let run = ingress::run(
             ingress,
