@@ -31,6 +31,7 @@ use crate::reference::Tag;
 use crate::stop::Stop;
 use crate::table::grouped;
 use crate::target::Target;
+use audit::Finding;
 use by_http::Clients;
 use cast::{BALANCES_MIN, Cast};
 use day::Payment;
@@ -63,8 +64,8 @@ pub struct Options {
     target: Target,
 }
 
-/// Plays the day; true if every payment has its one answer and the audit finds nothing.
-pub async fn run(options: Options, stop: Stop) -> Result<bool> {
+/// Plays the day and audits it; the exit code is 0 if nothing is wrong.
+pub async fn run(options: Options, stop: Stop) -> Result<u8> {
     let patience = Duration::from_secs(options.patience);
     let road = Road::find(&options.target.log, stop.clone(), patience)?;
     let endpoint = options.target.http()?;
@@ -105,14 +106,23 @@ pub async fn run(options: Options, stop: Stop) -> Result<bool> {
         rows: before.zip(after).map(|(before, after)| after.since(before)),
     }
     .print();
-    let clean = audit::audit(&options.target)?;
-    let verdict = match (clean, complete) {
-        (true, true) => "the audit is clean, and every payment has its one answer",
-        (true, false) => "the audit is clean, but NOT every payment has one answer",
-        (false, _) => "the audit is NOT CLEAN",
+    let drained = drained.iter().all(|sink| sink.after.is_some());
+    conclude(audit::audit(&options.target)?, complete && drained)
+}
+
+/// The last word, and the exit code that goes with it: the audit's, unless something else is wrong.
+fn conclude(finding: Finding, complete: bool) -> Result<u8> {
+    let (verdict, code) = match (finding, complete) {
+        (Finding::Clean, true) => (
+            "the audit is clean, and every payment has its one answer",
+            0,
+        ),
+        (Finding::Clean, false) => ("the audit is clean, but see CAPITALS above", 1),
+        (Finding::Broken, _) => ("the audit is NOT CLEAN", 1),
+        (Finding::Untold, _) => ("the audit COULD NOT BE TOLD", 2),
     };
     println!("{verdict}");
-    Ok(clean && complete && drained.iter().all(|sink| sink.after.is_some()))
+    Ok(code)
 }
 
 fn introduce(cast: &Cast, plan: &[Payment], seed: u64) {

@@ -49,7 +49,11 @@ impl Summary<'_> {
         let unanswered = both(|a| a.sent) - both(|a| a.settled);
         let reasons = merged(&http.refusals, &kafka.refusals);
         if unanswered > 0 {
-            line("unanswered", grouped(unanswered), format!("{reasons:?}"));
+            line("UNANSWERED", grouped(unanswered), format!("{reasons:?}"));
+        }
+        let doubled = both(|a| a.doubled);
+        if doubled > 0 {
+            line("ANSWERED TWICE", grouped(doubled), String::new());
         }
         let settled = both(|a| a.settled);
         let per_second = settled as f64 / self.took.as_secs_f64().max(0.001);
@@ -58,7 +62,7 @@ impl Summary<'_> {
         self.times(&mut line);
         self.sinks(&mut line);
         println!("\n{}", table.text());
-        unanswered == 0 && both(|a| a.doubled) == 0
+        unanswered == 0 && doubled == 0
     }
 
     fn times(&self, line: &mut impl FnMut(&str, String, String)) {

@@ -23,8 +23,8 @@ use stage::Stage;
 use crate::measure::Pacing;
 use crate::stop::Stop;
 
-/// Runs everything that was asked for; true if nothing is wrong with what was found.
-pub async fn run(options: Options, stop: Stop) -> Result<bool> {
+/// Runs everything that was asked for; the exit code is 0 if nothing is wrong with what was found.
+pub async fn run(options: Options, stop: Stop) -> Result<u8> {
     options.check()?;
     let mut stage = Stage::set(options.clone(), stop).await?;
     let steps = options.steps();
@@ -53,12 +53,12 @@ pub async fn run(options: Options, stop: Stop) -> Result<bool> {
         floors,
     };
     publish(&report, &options)?;
-    Ok(report.passes())
+    Ok(u8::from(!report.passes()))
 }
 
 fn announce(step: Step) {
     let (scenario, heat) = (step.scenario.name(), step.heat.name());
-    eprintln!("measuring {scenario} {heat}, {:?}", step.pacing);
+    eprintln!("measuring {scenario} {heat}, {}", step.pacing);
 }
 
 /// One baseline for each heat, and the share of it that the measured rows reached.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::conservation::Findings;
 use super::floors::Floor;
-use crate::measure::{Pacing, Quantiles, Track};
+use crate::measure::{Quantiles, Track};
 use crate::table::{Table, grouped, millis, rate};
 
 /// One measurement.
@@ -61,14 +61,10 @@ pub struct Report {
 
 impl Row {
     pub fn new(name: String, track: &Track, cores: BTreeMap<String, f64>) -> Self {
-        let pacing = match track.schedule.pacing {
-            Pacing::Open { rate } => format!("open {}/s", grouped(rate)),
-            Pacing::Closed { window } => format!("closed {}", grouped(window as u64)),
-        };
         let account = track.account();
         Self {
             name,
-            pacing,
+            pacing: track.schedule.pacing.to_string(),
             accepted_per_second: track.accepted_per_second(),
             settled_per_second: track.settled_per_second(),
             of_baseline: None,
