@@ -250,7 +250,7 @@ fn entry_body(entry: &Entry) -> EntryBody<'_> {
         version: entry.after.version,
         direction: entry.direction.slug().into(),
         amount: money(entry.amount),
-        asset: Str(entry.asset.to_string().into()),
+        asset: entry.asset.as_str().into(),
         posted: money(entry.after.posted),
         held: money(entry.after.held),
         incoming: money(entry.after.incoming),
