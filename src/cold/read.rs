@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::ledger::PartitionId;
+use crate::ledger::{Asset, PartitionId};
 
 /// How far a projection of a partition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -96,6 +96,30 @@ pub struct Page {
     pub limit: u32,
 }
 
+impl BalanceRow {
+    fn scaled(mut self) -> Self {
+        let limits = self.floor.iter_mut().chain(&mut self.ceiling);
+        let sums = [&mut self.posted, &mut self.held, &mut self.incoming];
+        scale(&self.asset, sums.into_iter().chain(limits));
+        self
+    }
+}
+
+impl EntryRow {
+    pub(super) fn scaled(mut self) -> Self {
+        let sums = [&mut self.posted, &mut self.held, &mut self.incoming];
+        scale(&self.asset, sums.into_iter().chain([&mut self.amount]));
+        self
+    }
+}
+
+/// Postgres's zero has no decimals; amounts are read as they were written, with their asset's.
+fn scale<'a>(asset: &str, amounts: impl Iterator<Item = &'a mut Decimal>) {
+    if let Ok(asset) = Asset::parse(asset) {
+        amounts.for_each(|amount| amount.rescale(asset.scale().into()));
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct Stamped {
     #[sqlx(flatten)]
@@ -115,7 +139,7 @@ pub async fn balance(pool: &PgPool, id: Uuid) -> Result<Option<(BalanceRow, AsOf
     .bind(id)
     .fetch_optional(pool)
     .await?;
-    Ok(found.map(|found| (found.row, found.as_of)))
+    Ok(found.map(|found| (found.row.scaled(), found.as_of)))
 }
 
 /// The balances of an account in a ledger (`organization/ledger`), by asset and key.
@@ -142,7 +166,7 @@ pub async fn balances(
     .await?;
     Ok(found
         .into_iter()
-        .map(|found| (found.row, found.as_of))
+        .map(|found| (found.row.scaled(), found.as_of))
         .collect())
 }
 
@@ -152,14 +176,15 @@ pub async fn balance_at(
     id: Uuid,
     at: DateTime<Utc>,
 ) -> Result<Option<EntryRow>, sqlx::Error> {
-    sqlx::query_as(
+    let found: Option<EntryRow> = sqlx::query_as(
         "select * from entries where balance_id = $1 and at <= $2 \
          order by at desc, version desc limit 1",
     )
     .bind(id)
     .bind(at)
     .fetch_optional(pool)
-    .await
+    .await?;
+    Ok(found.map(EntryRow::scaled))
 }
 
 /// A page of a balance's entries, by version.
@@ -178,13 +203,14 @@ pub async fn entries(pool: &PgPool, id: Uuid, page: Page) -> Result<Vec<EntryRow
         }
     };
     let after = page.after.unwrap_or_else(|| outermost(page.order));
-    sqlx::query_as(query)
+    let found: Vec<EntryRow> = sqlx::query_as(query)
         .bind(id)
         .bind(after.at)
         .bind(i64::try_from(after.version).unwrap_or(i64::MAX))
         .bind(i64::from(page.limit))
         .fetch_all(pool)
-        .await
+        .await?;
+    Ok(found.into_iter().map(EntryRow::scaled).collect())
 }
 
 /// Beyond the first entry in this order.

@@ -81,7 +81,7 @@ async fn view(db: &mut PgConnection, id: Uuid) -> Result<Option<TransactionView>
     .bind(id)
     .fetch_all(&mut *db)
     .await?;
-    let entries = sqlx::query_as(
+    let entries: Vec<EntryRow> = sqlx::query_as(
         "select e.* from transactions t \
          join entries e on e.at = t.at and e.partition = t.partition \
               and e.command_offset = t.command_offset \
@@ -101,7 +101,8 @@ async fn view(db: &mut PgConnection, id: Uuid) -> Result<Option<TransactionView>
     .bind(partitions)
     .fetch_all(&mut *db)
     .await?;
-    Ok(merge(stops, entries, as_of))
+    let entries = entries.into_iter().map(EntryRow::scaled);
+    Ok(merge(stops, entries.collect(), as_of))
 }
 
 fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Option<TransactionView> {

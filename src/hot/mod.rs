@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod claims;
+pub mod claims_writer;
 pub mod key;
 pub mod read;
 pub mod store;

@@ -4,4 +4,9 @@
     reason = "a helper of a test fails it like the test itself"
 )]
 
+mod damage;
+mod fingerprint;
+mod forged;
+mod golden;
 mod invalid;
+mod scenario;

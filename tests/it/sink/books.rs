@@ -1,0 +1,159 @@
+//! Owners of all partitions in one place: the real ledger, and the records it leaves on the log.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use steelyard::ledger::{BalanceId, Partition, PartitionId, Record, Setting, partition_of};
+use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
+use steelyard::wire::record::{marker_key, snapshot_key};
+use steelyard::wire::{BalanceBody, Decoder, Hex, MarkerBody};
+use uuid::Uuid;
+
+use crate::support::balance_id;
+
+/// A record to be written: its key and its value.
+pub(crate) type Written = (String, Vec<u8>);
+
+pub(crate) struct Books {
+    pub(crate) partitions: Vec<Owner>,
+    pub(crate) now_ms: i64,
+    decoder: Decoder,
+    /// What was asked first, by reference.
+    pub(crate) asked: BTreeMap<String, Value>,
+}
+
+pub(crate) struct Owner {
+    pub(crate) partition: Partition,
+    pub(crate) epoch: u64,
+    /// Outcomes that are not on the log yet.
+    pub(crate) outcomes: Vec<Written>,
+    /// Where on `outcomes` the last one is.
+    pub(crate) position: u64,
+    /// The next command's offset.
+    pub(crate) next: u64,
+    prev: Hex<32>,
+}
+
+impl Books {
+    pub(crate) fn new(count: PartitionId, generation: Uuid, horizon_seconds: u64) -> Self {
+        let setting = Setting {
+            generation,
+            horizon_seconds,
+        };
+        let mut books = Self {
+            partitions: Vec::new(),
+            now_ms: 1_795_000_000_000,
+            decoder: Decoder::new(),
+            asked: BTreeMap::new(),
+        };
+        for number in 0..count {
+            books.partitions.push(Owner {
+                partition: Partition::new(number, count),
+                epoch: 7,
+                outcomes: Vec::new(),
+                position: 0,
+                next: 0,
+                prev: NO_HASH,
+            });
+            books.decide(number, &Record::Genesis(setting));
+        }
+        books
+    }
+
+    pub(crate) fn count(&self) -> PartitionId {
+        PartitionId::try_from(self.partitions.len()).unwrap()
+    }
+
+    pub(crate) fn owner(&mut self, partition: PartitionId) -> &mut Owner {
+        &mut self.partitions[usize::from(partition)]
+    }
+
+    /// Decides a command, and every leg it sends.
+    pub(crate) fn ask(&mut self, body: &Value) {
+        let command = self
+            .decoder
+            .parse(body.to_string().as_bytes(), None, None)
+            .unwrap();
+        let home = partition_of(command.decider(), self.count());
+        let reference = command.reference.to_string();
+        self.asked.entry(reference).or_insert_with(|| body.clone());
+        self.decide(home, &Record::Command(Arc::new(command)));
+    }
+
+    /// Records a command, for deciding it elsewhere.
+    pub(crate) fn command(&mut self, body: &Value) -> (PartitionId, Record) {
+        let command = self
+            .decoder
+            .parse(body.to_string().as_bytes(), None, None)
+            .unwrap();
+        let home = partition_of(command.decider(), self.count());
+        (home, Record::Command(Arc::new(command)))
+    }
+
+    fn decide(&mut self, partition: PartitionId, record: &Record) {
+        let mut waiting = VecDeque::from([(partition, record.clone())]);
+        while let Some((partition, record)) = waiting.pop_front() {
+            self.now_ms += 1;
+            let at_ms = self.now_ms;
+            for leg in self.owner(partition).decide(at_ms, &record) {
+                waiting.push_back((leg.to, Record::Leg(leg)));
+            }
+        }
+    }
+
+    pub(crate) fn open(&mut self, account: &str) {
+        self.ask(
+            &json!({"reference": format!("open-{account}"), "type": "open",
+            "ledger": "main", "open": {"account": account, "asset": "USD"}}),
+        );
+    }
+
+    pub(crate) fn pay(&mut self, reference: &str, source: &str, destination: &str, amount: &str) {
+        self.ask(&pay(reference, source, destination, amount));
+    }
+}
+
+pub(crate) fn pay(reference: &str, source: &str, destination: &str, amount: &str) -> Value {
+    json!({"reference": reference, "type": "transfer", "ledger": "main", "postings": [
+        {"source": balance_id(source), "destination": balance_id(destination),
+         "amount": amount, "asset": "USD"}]})
+}
+
+impl Owner {
+    fn decide(&mut self, at_ms: i64, record: &Record) -> Vec<steelyard::ledger::Leg> {
+        let outcome = self.partition.apply(self.next, at_ms, record);
+        self.next += 1;
+        let body = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
+        let value = serde_json::to_vec(&body).unwrap();
+        self.prev = hash(&value);
+        self.outcomes.push(("none".to_owned(), value));
+        outcome.legs
+    }
+
+    /// What a flush writes: a snapshot of every balance touched since the last one.
+    pub(crate) fn snapshots(&mut self) -> Vec<Written> {
+        let touched = self.partition.take_touched();
+        touched.into_iter().map(|id| self.snapshot(id)).collect()
+    }
+
+    pub(crate) fn snapshot(&self, id: BalanceId) -> Written {
+        let balance = self.partition.balance(id).unwrap();
+        let body = BalanceBody::of(id, balance, self.partition.id(), self.epoch);
+        (snapshot_key(id), serde_json::to_vec(&body).unwrap())
+    }
+
+    pub(crate) fn marker(&self) -> Written {
+        let cut = self.partition.cut().unwrap();
+        let body = MarkerBody::of(&cut, self.partition.id(), self.position, self.epoch);
+        (
+            marker_key(self.partition.id()),
+            serde_json::to_vec(&body).unwrap(),
+        )
+    }
+
+    /// X, if a marker were written now.
+    pub(crate) fn applied(&self) -> u64 {
+        self.partition.applied().unwrap()
+    }
+}
