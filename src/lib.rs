@@ -8,6 +8,7 @@ pub mod cold;
 pub mod hot;
 pub mod log;
 
+pub mod audit;
 pub mod ingress;
 pub mod processor;
 pub mod sink;

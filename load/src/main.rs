@@ -39,8 +39,7 @@ fn main() -> ExitCode {
         .map_err(Into::into)
         .and_then(|runtime| runtime.block_on(play(command)));
     match ended {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("load: {error:#}");
             ExitCode::from(2)
@@ -49,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 /// Plays a command until it ends; the first interrupt asks it to clear up, the second one does not.
-async fn play(command: Command) -> Result<bool> {
+async fn play(command: Command) -> Result<u8> {
     let stop = Stop::default();
     let asked = stop.clone();
     let played = async {
@@ -70,5 +69,15 @@ async fn play(command: Command) -> Result<bool> {
             interrupted?;
             anyhow::bail!("interrupted")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_options_are_well_formed() {
+        super::Command::command().debug_assert();
     }
 }

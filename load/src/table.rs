@@ -20,11 +20,17 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Aligned columns: the first to the left, the others to the right.
+    /// Aligned columns: numbers to the right, words to the left.
     pub fn text(&self) -> String {
         let widths = self.widths();
+        let numbers: Vec<_> = (0..self.head.len()).map(|c| self.is_number(c)).collect();
         let lines = std::iter::once(&self.head).chain(&self.rows).map(|cells| {
-            let line: Vec<_> = cells.iter().zip(&widths).enumerate().map(pad).collect();
+            let columns = cells.iter().zip(widths.iter().zip(&numbers));
+            let padded = columns.map(|(cell, (&width, &number))| match number {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
+            });
+            let line: Vec<_> = padded.collect();
             line.join("  ").trim_end().to_owned() + "\n"
         });
         lines.collect()
@@ -33,13 +39,27 @@ impl Table {
     pub fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let rule: Vec<_> = (0..self.head.len())
-            .map(|column| if column == 0 { "---" } else { "---:" }.to_owned())
+            .map(|column| {
+                if self.is_number(column) {
+                    "---:"
+                } else {
+                    "---"
+                }
+            })
+            .map(ToOwned::to_owned)
             .collect();
         let rows = self.rows.iter().map(|cells| line(cells));
         [line(&self.head), line(&rule)]
             .into_iter()
             .chain(rows)
             .collect()
+    }
+
+    /// Whether a column has numbers, as far as it has anything.
+    fn is_number(&self, column: usize) -> bool {
+        let cells = self.rows.iter().filter_map(|cells| cells.get(column));
+        let number = |cell: &String| cell.starts_with(|first: char| first.is_ascii_digit());
+        column > 0 && cells.filter(|cell| !cell.is_empty()).all(number)
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -49,13 +69,6 @@ impl Table {
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         (0..self.head.len()).map(width).collect()
-    }
-}
-
-fn pad((column, (cell, &width)): (usize, (&String, &usize))) -> String {
-    match column {
-        0 => format!("{cell:<width$}"),
-        _ => format!("{cell:>width$}"),
     }
 }
 
@@ -92,16 +105,16 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned() {
-        let mut table = Table::new(&["what", "n"]);
-        table.row(vec!["a".to_owned(), grouped(1_234_567)]);
+        let mut table = Table::new(&["what", "n", "note"]);
+        table.row(vec!["a".to_owned(), grouped(1_234_567), "b".to_owned()]);
         table.row(vec!["longer".to_owned()]);
         assert_eq!(
             table.text(),
-            "what            n\na       1,234,567\nlonger\n"
+            "what            n  note\na       1,234,567  b\nlonger\n"
         );
         assert_eq!(
             table.markdown(),
-            "| what | n |\n| --- | ---: |\n| a | 1,234,567 |\n| longer |  |\n"
+            "| what | n | note |\n| --- | ---: | --- |\n| a | 1,234,567 | b |\n| longer |  |  |\n"
         );
     }
 

@@ -8,9 +8,11 @@
 //! | [`journal`], `part`, `references` | outcomes as transactions and entries; S4 |
 //! | [`balances`] | balances as a marker is accepted (S1) |
 //! | `copy` | rows in Postgres's binary format |
+//! | [`audit`] | what an audit compares with the log |
 //!
 //! SQL lives only here and in `migrations/`.
 
+pub mod audit;
 pub mod balances;
 pub mod base;
 mod copy;

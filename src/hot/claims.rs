@@ -3,7 +3,7 @@
 //! An optimisation only (A2). A claim saves the log a repeat and tells a reader that a
 //! transaction is on its way; without claims the processor still applies once. So nothing here
 //! waits long: a call that fails or takes too long opens a circuit, and claims are skipped for a
-//! moment. Final answers are written behind, in batches, by [`Writer::run`].
+//! moment. Final answers are written behind, in batches, by [`Writer`].
 //!
 //! A claim may be deleted at any time without harm. It is never kept for a refusal of the
 //! reference itself (`reference-reused`): that one belongs to the content decided first.
@@ -13,16 +13,14 @@ use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionManager;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
+use super::claims_writer::{Write, Writer};
 use super::key::Keys;
 use crate::ledger::Fingerprint;
 
 const PENDING: u8 = b'p';
 const DONE: u8 = b'd';
 const FINGERPRINT_BYTES: usize = 32;
-/// Writes of one round trip.
-const WRITES_MAX: usize = 256;
 /// Writes waiting for one; more are dropped.
 const QUEUE_MAX: usize = 65_536;
 /// References of one round trip.
@@ -84,29 +82,10 @@ pub struct Claims {
     writes: mpsc::Sender<Write>,
 }
 
-#[derive(Debug)]
-struct Write {
-    key: String,
-    /// The new value, or none to delete.
-    value: Option<Vec<u8>>,
-}
-
-/// Writes final answers behind.
-#[derive(Debug)]
-pub struct Writer {
-    redis: ConnectionManager,
-    time_to_live: Duration,
-    writes: mpsc::Receiver<Write>,
-}
-
 impl Claims {
     pub fn new(redis: ConnectionManager, keys: Keys, settings: Settings) -> (Self, Writer) {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer {
-            redis: redis.clone(),
-            time_to_live: settings.time_to_live,
-            writes: receiver,
-        };
+        let writer = Writer::new(redis.clone(), settings.time_to_live, receiver);
         let claims = Self {
             redis,
             keys,
@@ -224,41 +203,6 @@ impl Claims {
 
     fn now(&self) -> u64 {
         millis(self.started.elapsed())
-    }
-}
-
-impl Writer {
-    /// Writes until `stop`, then what is left. A write that fails is dropped: its claim stays
-    /// pending, and a repeat asks the log again.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut batch = Vec::with_capacity(WRITES_MAX);
-        loop {
-            let received = tokio::select! {
-                biased;
-                received = self.writes.recv_many(&mut batch, WRITES_MAX) => received,
-                () = stop.cancelled() => 0,
-            };
-            if received == 0 {
-                return;
-            }
-            let mut pipe = redis::pipe();
-            for write in batch.drain(..) {
-                match write.value {
-                    Some(value) => pipe
-                        .cmd("SET")
-                        .arg(write.key)
-                        .arg(value)
-                        .arg("EX")
-                        .arg(self.time_to_live.as_secs().max(1))
-                        .ignore(),
-                    None => pipe.cmd("DEL").arg(write.key).ignore(),
-                };
-            }
-            let written: redis::RedisResult<()> = pipe.query_async(&mut self.redis).await;
-            if let Err(error) = written {
-                tracing::debug!(%error, "final answers were not noted in claims");
-            }
-        }
     }
 }
 

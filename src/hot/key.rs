@@ -32,6 +32,19 @@ impl Keys {
         format!("{{{}:{partition}}}:balance:*", self.prefix)
     }
 
+    /// The pattern of all balances of all partitions.
+    pub fn all_balances(&self) -> String {
+        format!("{{{}:*}}:balance:*", self.prefix)
+    }
+
+    /// Reads the key of a balance back.
+    pub fn parse_balance(&self, key: &str) -> Option<(PartitionId, BalanceId)> {
+        let rest = key.strip_prefix('{')?.strip_prefix(&*self.prefix)?;
+        let (partition, id) = rest.strip_prefix(':')?.split_once("}:balance:")?;
+        let id = uuid::Uuid::try_parse(id).ok()?;
+        Some((partition.parse().ok()?, BalanceId::new(id)))
+    }
+
     /// Balances whose record on `snapshots` is older than what was published before: a set of
     /// ids that the sink fills, and whose members the owner publishes again.
     pub fn stale(&self, partition: PartitionId) -> String {

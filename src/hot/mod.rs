@@ -2,7 +2,9 @@
 //!
 //! All keys of a partition share one hash tag, so a batch is one atomic script.
 
+pub mod audit;
 pub mod claims;
+pub mod claims_writer;
 pub mod key;
 pub mod read;
 pub mod store;

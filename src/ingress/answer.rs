@@ -4,8 +4,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::decided::Decided;
-use super::error::{Class, Kind, Problem};
-use super::header::{IDEMPOTENT_REPLAYED, PREFERENCE_APPLIED, Preference};
+use super::error::{Class, Kind};
+use super::header::{IDEMPOTENT_REPLAYED, PREFERENCE_APPLIED};
+use super::prefer::Preference;
+use super::problem::Problem;
 use super::submit::Settled;
 use crate::ledger::{Command, Rejection};
 use crate::wire::http::TransactionView;

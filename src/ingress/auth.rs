@@ -15,9 +15,11 @@ use serde::Deserialize;
 use std::num::NonZeroU32;
 use subtle::ConstantTimeEq;
 
-use super::error::{Kind, Problem};
+use super::error::Kind;
 use super::header::API_KEY;
 use super::options::Options;
+use super::problem::Problem;
+use super::scope::Scope;
 use crate::wire::Hex;
 
 /// Everybody who may call.
@@ -53,13 +55,6 @@ pub enum Permission {
     Write,
 }
 
-/// `organization/ledger`, each of them or `*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Scope {
-    organization: Option<String>,
-    ledger: Option<String>,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeysFile {
@@ -73,36 +68,6 @@ struct KeyLine {
     hash: Hex<32>,
     scopes: Vec<String>,
     permission: Permission,
-}
-
-impl Scope {
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let (organization, ledger) = text
-            .split_once('/')
-            .with_context(|| format!("scope {text} is not ORGANIZATION/LEDGER"))?;
-        let part = |part: &str| {
-            let plain = !part.is_empty() && !part.contains(['*', '/']);
-            ensure!(
-                part == "*" || plain,
-                "scope {text}: a part is a name or * alone"
-            );
-            Ok((part != "*").then(|| part.to_owned()))
-        };
-        Ok(Self {
-            organization: part(organization)?,
-            ledger: part(ledger)?,
-        })
-    }
-
-    fn covers(&self, canonical: &str) -> bool {
-        let Some((organization, ledger)) = canonical.split_once('/') else {
-            return false;
-        };
-        self.organization
-            .as_deref()
-            .is_none_or(|scope| scope == organization)
-            && self.ledger.as_deref().is_none_or(|scope| scope == ledger)
-    }
 }
 
 impl Keys {
@@ -127,10 +92,7 @@ impl Keys {
         };
         let anybody = Arc::new(Caller {
             name: "anybody".to_owned(),
-            scopes: vec![Scope {
-                organization: None,
-                ledger: None,
-            }],
+            scopes: vec![Scope::ANY],
             permission: Permission::Write,
             limiter: limiter(options),
         });
@@ -248,21 +210,6 @@ fn caller(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn covers(scope: &str, ledger: &str) -> bool {
-        Scope::parse(scope).unwrap().covers(ledger)
-    }
-
-    #[test]
-    fn scopes_name_an_organization_and_a_ledger_or_any() {
-        assert!(covers("acme/main", "acme/main"));
-        assert!(covers("acme/*", "acme/other") && covers("*/main", "any/main"));
-        assert!(covers("*/*", "any/thing"));
-        assert!(!covers("acme/main", "acme/mainly") && !covers("acme/*", "acme2/main"));
-        for wrong in ["", "acme", "acme/", "/main", "ac*/main", "acme/main/x"] {
-            assert!(Scope::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 
     fn keys(permission: &str, rate: u32) -> Keys {
         let hash = hex::encode(blake3::hash(b"open sesame").as_bytes());

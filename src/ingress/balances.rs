@@ -1,33 +1,26 @@
-//! One balance: open it, change what bounds it, and read it.
+//! One balance: open it, and change what bounds it.
 
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header as names};
-use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use uuid::Uuid;
 
-use super::answer::{Form, answer, insert, json};
+use super::answer::{Form, answer};
 use super::auth::Caller;
 use super::context::Context;
-use super::error::{Class, Kind, Problem};
-use super::header::{self, Preference};
-use super::lookup::{money, unavailable};
+use super::error::Class;
+use super::header;
+use super::prefer::Preference;
+use super::problem::Problem;
 use super::submit::Manner;
-use crate::cold::read;
-use crate::hot::read::{HotAnswer, HotBalance};
-use crate::ledger::{BalanceId, Command, partition_of};
+use crate::ledger::{BalanceId, Command};
 use crate::wire::http::request::{client_reference, parse};
-use crate::wire::http::{
-    BalanceView, ConfigureRequest, OpenRequest, PastBalanceView, ProblemBody, TransactionView,
-};
-use crate::wire::scalar::{Str, Time};
-use crate::wire::{BalanceBody, Invalid, InvalidKind};
+use crate::wire::http::{ConfigureRequest, OpenRequest, ProblemBody, TransactionView};
+use crate::wire::{Invalid, InvalidKind};
 
 /// Open a balance
 ///
@@ -128,103 +121,6 @@ pub fn balance_id(text: &str) -> Result<BalanceId, Problem> {
     })
 }
 
-/// At what time a balance is wanted.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AtQuery {
-    at: Option<String>,
-}
-
-/// Read a balance
-///
-/// From hot, else from cold; `source` says which, and `as_of` up to when every change is in it.
-#[utoipa::path(
-    get, path = "/v1/balances/{id}", tag = "balances",
-    params(
-        ("id" = Uuid, Path),
-        ("at" = Option<String>, Query, description = "RFC 3339 time: the balance as it stood then (`PastBalance`)"),
-        ("If-None-Match" = Option<String>, Header, description = "a version that is known already"),
-    ),
-    responses(
-        (status = 200, description = "the balance", body = BalanceView, headers(("ETag" = String))),
-        (status = 304, description = "it has that version still"),
-        (status = 404, description = "there is none, or its ledger is one that the API key does not see", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-)]
-pub async fn get(
-    State(context): State<Arc<Context>>,
-    Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
-    query: Result<Query<AtQuery>, QueryRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let id = balance_id(&id)?;
-    let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
-    if let Some(at) = &query.at {
-        let at = DateTime::parse_from_rfc3339(at)
-            .map_err(|_| Problem::malformed("at", "is not an RFC 3339 time"))?;
-        let view = context.past(id, at.with_timezone(&Utc)).await?;
-        let view = view
-            .filter(|view| caller.reads(&view.ledger))
-            .ok_or_else(unknown)?;
-        return Ok(json(
-            Class::Ok,
-            serde_json::to_vec(&view).unwrap_or_default(),
-        ));
-    }
-    let (hot, trusted) = context.hot(id).await;
-    if let Some(hot) = hot.as_ref().filter(|hot| hot.current)
-        && let Ok(body) = BalanceBody::parse(hot.json.as_bytes())
-    {
-        let view = BalanceView::of(body, "hot", Some(Time(hot.as_of)));
-        return context.found(&caller, &headers, &view);
-    }
-    let cold = read::balance(&context.pool, id.uuid()).await;
-    let stale = hot.as_ref().and_then(|hot| {
-        let body = BalanceBody::parse(hot.json.as_bytes()).ok()?;
-        Some(BalanceView::of(body, "hot", Some(Time(hot.as_of))))
-    });
-    match (stale, cold) {
-        (Some(hot), Ok(Some((row, _)))) if row.version <= hot.version => {
-            context.found(&caller, &headers, &hot)
-        }
-        (_, Ok(Some((row, as_of)))) => context.found(&caller, &headers, &cold_view(row, as_of.at)),
-        (Some(hot), Ok(None) | Err(_)) => context.found(&caller, &headers, &hot),
-        (None, Ok(None)) if trusted => Err(unknown()),
-        (None, Ok(None)) => {
-            let detail = "it is not in cold, and what is newer cannot be looked up just now";
-            Err(Problem::new(Kind::StorageUnavailable, detail))
-        }
-        (None, Err(error)) => Err(unavailable(&error)),
-    }
-}
-
-pub fn unknown() -> Problem {
-    Problem::new(Kind::BalanceNotFound, "there is no balance of this id here")
-}
-
-/// A row of cold as a client reads it.
-pub fn cold_view(row: read::BalanceRow, as_of: DateTime<Utc>) -> BalanceView<'static> {
-    let body = BalanceBody {
-        posted: money(row.posted, &row.asset),
-        held: money(row.held, &row.asset),
-        incoming: money(row.incoming, &row.asset),
-        floor: row.floor.map(|floor| money(floor, &row.asset)),
-        ceiling: row.ceiling.map(|ceiling| money(ceiling, &row.asset)),
-        id: row.id,
-        ledger: Str(row.ledger.into()),
-        account: Str(row.account.into()),
-        key: Str(row.key.into()),
-        asset: Str(row.asset.into()),
-        status: Str(row.status.into()),
-        version: row.version,
-        command_offset: row.command_offset,
-        partition: row.partition,
-        epoch: row.epoch,
-    };
-    BalanceView::of(body, "cold", Some(Time(as_of.timestamp_millis())))
-}
-
 impl Context {
     async fn carry_out(
         &self,
@@ -242,83 +138,5 @@ impl Context {
         };
         let settled = self.submit(command, manner).await?;
         Ok(answer(command, settled, form))
-    }
-
-    /// What hot has of a balance, and whether its not being there means that cold has it.
-    async fn hot(&self, id: BalanceId) -> (Option<HotBalance>, bool) {
-        match self
-            .hot
-            .balance(partition_of(id, self.partitions), id)
-            .await
-        {
-            Ok(HotAnswer::Found(hot)) => (Some(hot), true),
-            Ok(HotAnswer::Absent) => (None, true),
-            Ok(HotAnswer::Untrusted) => (None, false),
-            Err(error) => {
-                tracing::debug!(%error, balance.id = %id, "hot does not answer");
-                (None, false)
-            }
-        }
-    }
-
-    fn found(
-        &self,
-        caller: &Caller,
-        headers: &HeaderMap,
-        view: &BalanceView<'_>,
-    ) -> Result<Response, Problem> {
-        if !caller.reads(&view.ledger) {
-            return Err(unknown());
-        }
-        self.metrics
-            .balance_reads
-            .with_label_values(&[view.source])
-            .inc();
-        let mut response = match header::none_match(headers, view.version) {
-            true => Class::NotModified.status().into_response(),
-            false => json(Class::Ok, serde_json::to_vec(view).unwrap_or_default()),
-        };
-        insert(
-            response.headers_mut(),
-            names::ETAG,
-            &format!("\"{}\"", view.version),
-        );
-        Ok(response)
-    }
-
-    /// A balance at log time `at`, from its entries in cold.
-    async fn past(
-        &self,
-        id: BalanceId,
-        at: DateTime<Utc>,
-    ) -> Result<Option<PastBalanceView<'static>>, Problem> {
-        let cold = |error: sqlx::Error| unavailable(&error);
-        let Some((row, _)) = read::balance(&self.pool, id.uuid()).await.map_err(cold)? else {
-            return Ok(None);
-        };
-        // The journal's position is read first: the entries are at least as new.
-        let as_of = read::journaled(&self.pool, row.partition)
-            .await
-            .map_err(cold)?;
-        let Some(entry) = read::balance_at(&self.pool, id.uuid(), at)
-            .await
-            .map_err(cold)?
-        else {
-            return Ok(None);
-        };
-        Ok(Some(PastBalanceView {
-            id: row.id,
-            ledger: Str(row.ledger.into()),
-            account: Str(row.account.into()),
-            key: Str(row.key.into()),
-            posted: money(entry.posted, &row.asset),
-            held: money(entry.held, &row.asset),
-            incoming: money(entry.incoming, &row.asset),
-            asset: Str(row.asset.into()),
-            version: entry.version,
-            at: Time(at.timestamp_millis()),
-            source: "cold",
-            as_of: as_of.map(|as_of| Time(as_of.at.timestamp_millis())),
-        }))
     }
 }

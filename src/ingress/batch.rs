@@ -18,15 +18,18 @@ use super::auth::Caller;
 use super::body::{Format, format};
 use super::context::Context;
 use super::edge::RequestId;
-use super::error::{Class, Kind, Problem};
-use super::header::{self, Preference};
+use super::error::{Class, Kind};
+use super::header;
 use super::items;
-use super::publish::encode;
+use super::prefer::Preference;
+use super::problem::Problem;
+use super::record::encode;
 use super::submit::{Manner, Settled, Underway, claimed};
 use crate::ledger::Command;
 use crate::wire::Decoder;
-use crate::wire::http::view::BatchView;
-use crate::wire::http::{BatchResultView, ProblemBody, TransactionRequest, TransactionView};
+use crate::wire::http::{
+    BatchResultView, BatchView, ProblemBody, TransactionRequest, TransactionView,
+};
 
 /// Outcomes that are looked at at once; the rest waits its turn, already published.
 const SETTLE_AT_ONCE: usize = 256;
@@ -71,7 +74,7 @@ pub async fn post(
     context
         .keys
         .charge(&caller, items.len().saturating_sub(1))?;
-    context.ready()?;
+    context.ready().await?;
     let _caller = context.callers.take(1)?;
     let _pending = context.pending.take(items.len())?;
     let traceparent = header::traceparent(&headers);
@@ -86,6 +89,9 @@ pub async fn post(
         .map(|step| context.settle_item(step, manner))
         .buffered(SETTLE_AT_ONCE);
     let results: Vec<Settlement> = results.collect().await;
+    for settlement in &results {
+        context.count(&settlement.result);
+    }
     let mut response = render(&results, format, &id.0);
     if let Some(applied) = preference.applied(false) {
         response

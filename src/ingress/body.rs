@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
 use super::context::Context;
-use super::error::{Kind, Problem};
+use super::error::Kind;
+use super::problem::Problem;
 use crate::wire::{Invalid, InvalidKind};
 
 /// What a body is written in.

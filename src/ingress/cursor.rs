@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::error::Problem;
+use super::problem::Problem;
 use crate::cold::read::{BalanceCursor, EntryCursor};
 
 /// Items of a page that names no limit.

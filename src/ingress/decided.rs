@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::error::Problem;
+use super::problem::Problem;
 use super::waiters::Reply;
 use crate::ledger::{PartitionId, Rejection};
 use crate::wire::http::TransactionView;

@@ -8,10 +8,12 @@ use axum::http::HeaderValue;
 use axum::http::header as names;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use super::context::Context;
-use super::error::{Kind, Problem};
+use super::error::Kind;
 use super::header::{REQUEST_ID, request_id};
+use super::problem::Problem;
 
 /// The id of a request, in its answer, its problem and the logs.
 #[derive(Clone, Debug)]
@@ -28,7 +30,10 @@ pub async fn pass(
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
     let response = match admit(&context, &mut request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let span = tracing::debug_span!("request", request.id = &*id);
+            next.run(request).instrument(span).await
+        }
         Err(problem) => problem.into_response(),
     };
     let response = finish(response, &id);
@@ -60,11 +65,8 @@ fn admit(context: &Context, request: &mut Request) -> Result<(), Problem> {
 fn finish(mut response: Response, id: &str) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if problem.kind.status().is_server_error() {
-            tracing::debug!(
-                request.id = id,
-                slug = problem.kind.slug(),
-                detail = problem.detail
-            );
+            let reason = problem.kind.slug();
+            tracing::debug!(request.id = id, reason, "{}", problem.detail);
         }
         let mut rendered = problem.render(id);
         for (name, value) in response.headers() {
@@ -100,7 +102,7 @@ pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = text
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no text");
-    tracing::error!(panic = text, "a request failed unexpectedly");
+    tracing::error!(error = text, "a request failed unexpectedly");
     Problem::new(
         Kind::Internal,
         "nothing more is known; the log has the rest",

@@ -1,4 +1,4 @@
-//! The one table of HTTP statuses, and of problems (RFC 9457).
+//! The one table of HTTP statuses, and of the kinds of problems.
 //!
 //! | status | slugs |
 //! |---|---|
@@ -9,16 +9,12 @@
 //! | 412, 422 | a business "no": the slugs of [`Rejection`]; 412 if the request had an `If-Match` |
 //! | 429, 503 | `rate-limited`; `backpressure`, `outcome-unknown`, `storage-unavailable` |
 //!
-//! Every body says whether the same request may be sent again. The inside never leaks: an
-//! unexpected failure is a bare 500 and one log line.
+//! Every kind says whether the same request may be sent again.
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde_json::value::RawValue;
+use axum::http::StatusCode;
 
 use crate::ledger::{Rejection, rejection};
-use crate::wire::http::ProblemBody;
-use crate::wire::{Invalid, InvalidKind};
+use crate::wire::InvalidKind;
 
 /// What kind of problem it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +66,6 @@ pub enum Class {
     NotModified,
     /// Alive but not ready.
     NotReady,
-}
-
-/// Why a request has no 2xx.
-#[derive(Clone, Debug)]
-pub struct Problem {
-    pub kind: Kind,
-    pub field: String,
-    pub detail: String,
-    pub retry_after_seconds: Option<u64>,
-    /// The JSON of the transaction, if it was decided.
-    pub transaction: Option<Box<RawValue>>,
 }
 
 impl Class {
@@ -200,7 +185,7 @@ impl Kind {
     }
 
     /// Whether the answer says when to try again.
-    fn retries_soon(self) -> bool {
+    pub fn retries_soon(self) -> bool {
         matches!(
             self,
             Self::RateLimited
@@ -208,97 +193,6 @@ impl Kind {
                 | Self::OutcomeUnknown
                 | Self::StorageUnavailable
         )
-    }
-}
-
-impl Problem {
-    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            field: String::new(),
-            detail: detail.into(),
-            retry_after_seconds: kind.retries_soon().then_some(1),
-            transaction: None,
-        }
-    }
-
-    /// A header or parameter that cannot be understood.
-    pub fn malformed(field: &str, detail: impl Into<String>) -> Self {
-        Invalid::new(InvalidKind::MalformedRequest, field, detail).into()
-    }
-
-    #[must_use]
-    pub fn with_retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_seconds = Some(seconds);
-        self
-    }
-
-    #[must_use]
-    pub fn with_transaction(mut self, transaction: Option<Box<RawValue>>) -> Self {
-        self.transaction = transaction;
-        self
-    }
-
-    /// The body, for the request of id `instance`.
-    pub fn body<'a>(&'a self, instance: &'a str) -> ProblemBody<'a> {
-        ProblemBody {
-            kind: format!("/problems/{}", self.kind.slug()),
-            title: self.kind.title(),
-            status: self.kind.status().as_u16(),
-            detail: match self.field.is_empty() {
-                true => self.detail.clone(),
-                false => format!("{} {}", self.field, self.detail),
-            },
-            instance,
-            field: &self.field,
-            retry: self.kind.retry(),
-            transaction: self.transaction.as_deref(),
-        }
-    }
-
-    /// The whole answer, for the request of id `instance`.
-    pub fn render(&self, instance: &str) -> Response {
-        let body = serde_json::to_vec(&self.body(instance)).unwrap_or_default();
-        let content = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.kind.status(), content, body).into_response();
-        let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after_seconds {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if self.kind == Kind::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
-    }
-}
-
-impl From<Invalid> for Problem {
-    fn from(invalid: Invalid) -> Self {
-        let mut problem = Self::new(Kind::Invalid(invalid.kind), invalid.detail);
-        problem.field = invalid.field;
-        problem
-    }
-}
-
-impl From<Rejection> for Problem {
-    fn from(rejection: Rejection) -> Self {
-        let detail = match rejection.retry_may_succeed() {
-            true => "refused, and final for this reference: a new one may succeed later",
-            false => "refused, and final",
-        };
-        Self::new(
-            Kind::Rejected(rejection),
-            format!("{}: {detail}", rejection.slug()),
-        )
-    }
-}
-
-/// Leaves the body to the edge, which knows the request's id.
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut response = self.kind.status().into_response();
-        response.extensions_mut().insert(self);
-        response
     }
 }
 
@@ -325,17 +219,5 @@ mod tests {
             ["balance-not-found"],
             "404 when read, 422 when posted to"
         );
-    }
-
-    #[test]
-    fn our_own_pressure_says_when_to_come_back() {
-        for kind in Kind::all() {
-            let soon = matches!(kind.status().as_u16(), 429 | 503);
-            assert_eq!(
-                Problem::new(kind, "").retry_after_seconds.is_some(),
-                soon,
-                "{kind:?}"
-            );
-        }
     }
 }

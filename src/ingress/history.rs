@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{escaped, insert, json};
 use super::auth::Caller;
-use super::balances::{balance_id, cold_view, unknown};
+use super::balance::{cold_view, unknown};
+use super::balances::balance_id;
 use super::context::Context;
 use super::cursor;
-use super::error::{Class, Problem};
+use super::error::Class;
 use super::lookup::{entry, unavailable};
+use super::problem::Problem;
 use crate::cold::read::{self, BalanceCursor, EntryCursor, Order, Page};
 use crate::wire::command::account_name;
 use crate::wire::http::{BalanceView, DEFAULT_LEDGER, EntryView, PageView, ProblemBody};

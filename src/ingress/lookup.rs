@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::context::Context;
 use super::decided::Decided;
-use super::error::{Kind, Problem};
+use super::error::Kind;
+use super::problem::Problem;
 use crate::cold::read::EntryRow;
 use crate::cold::transaction::{self, TransactionView as ColdView};
 use crate::hot::claims::Known;
@@ -88,7 +89,7 @@ impl Context {
 
 /// Cold did not answer; the inside stays inside.
 pub fn unavailable(error: &sqlx::Error) -> Problem {
-    tracing::warn!(%error, "cold does not answer");
+    tracing::debug!(%error, "cold does not answer");
     Problem::new(Kind::StorageUnavailable, "cold does not answer just now")
 }
 

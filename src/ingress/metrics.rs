@@ -9,7 +9,7 @@ crate::metrics! {
         pub requests: prometheus::IntCounterVec = "steelyard_ingress_requests_total", ["route", "status"];
         /// Time from a request's head to its answer.
         pub request_seconds: prometheus::HistogramVec = "steelyard_ingress_request_seconds", ["route"], buckets LATENCY_BUCKETS;
-        /// Commands by what became of them here: applied, rejected, replayed, pending, refused, unknown or dead-letter.
+        /// Commands by what became of them here: applied, rejected, replayed, pending, unknown or refused.
         pub commands: prometheus::IntCounterVec = "steelyard_ingress_commands_total", ["outcome"];
         /// Time until Kafka acknowledged a command.
         pub publish_seconds: prometheus::Histogram = "steelyard_ingress_publish_seconds", buckets LATENCY_BUCKETS;

@@ -5,11 +5,14 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`options`], [`auth`], [`metrics`] | how it listens, whom it lets in, what it counts |
-//! | [`server`], [`edge`], [`error`] | connections; what every request passes; the one table of statuses |
-//! | [`header`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
-//! | [`transactions`], [`batch`], [`balances`], [`history`], [`health`], [`openapi`] | the routes |
-//! | [`submit`], [`publish`], [`replies`], [`waiters`] | claim, publish, wait |
+//! | [`options`], [`auth`], [`scope`], [`metrics`] | how it listens, whom it lets in, what it counts |
+//! | [`server`], [`edge`] | connections; what every request passes |
+//! | [`error`], [`problem`] | the one table of statuses; why there is no 2xx |
+//! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
+//! | [`transactions`], [`batch`] | the routes of transactions |
+//! | [`balances`], [`balance`], [`history`] | the routes of balances |
+//! | [`health`], [`openapi`] | ready or not; what there is |
+//! | [`submit`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
 //! | [`decided`], [`lookup`], [`answer`] | what became of it |
 //!
 //! Bounded by connections, waiting callers, awaited commands, bytes and items; each refuses by
@@ -17,6 +20,7 @@
 
 pub mod answer;
 pub mod auth;
+pub mod balance;
 pub mod balances;
 pub mod batch;
 pub mod body;
@@ -33,8 +37,13 @@ pub mod lookup;
 pub mod metrics;
 pub mod openapi;
 pub mod options;
+pub mod prefer;
+pub mod problem;
 pub mod publish;
+pub mod record;
 pub mod replies;
+pub mod room;
+pub mod scope;
 pub mod server;
 pub mod submit;
 pub mod transactions;
@@ -57,7 +66,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use metrics::IngressMetrics;
 pub use options::Options;
 
-use crate::hot::claims::{self, Claims, Writer};
+use crate::hot::claims::{self, Claims};
+use crate::hot::claims_writer::Writer;
 use crate::hot::key::Keys;
 use crate::hot::read::Reader;
 use crate::ledger::PartitionId;
@@ -66,7 +76,8 @@ use crate::{hot, log};
 use context::Context;
 use decided::Decided;
 use replies::{Assigned, Replies};
-use waiters::{Reply, Room, Waiters};
+use room::Room;
+use waiters::{Reply, Waiters};
 
 /// How long claims are skipped after Redis did not answer.
 const CLAIMS_PAUSE: Duration = Duration::from_secs(1);
@@ -221,7 +232,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/balances", post(balances::open).get(history::balances))
         .route(
             "/v1/balances/{id}",
-            get(balances::get).patch(balances::configure),
+            get(balance::get).patch(balances::configure),
         )
         .route("/v1/balances/{id}/entries", get(history::entries))
         .route("/openapi.json", get(describe))

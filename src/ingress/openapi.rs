@@ -6,7 +6,7 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::error::Kind;
-use super::{balances, batch, health, history, transactions};
+use super::{balance, balances, batch, health, history, transactions};
 use crate::wire::http::ProblemBody;
 
 #[derive(OpenApi)]
@@ -21,7 +21,7 @@ use crate::wire::http::ProblemBody;
     ),
     paths(
         transactions::post, batch::post, transactions::get,
-        balances::open, balances::configure, balances::get,
+        balances::open, balances::configure, balance::get,
         history::entries, history::balances,
         health::live, health::ready,
     ),

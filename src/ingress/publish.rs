@@ -9,17 +9,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 
 use super::options::Options;
+use super::record::{Envelope, headers};
 use crate::ledger::{Command, PartitionId, partition_of};
 use crate::log;
-use crate::wire::record::{
-    COMMAND_BYTES_MAX, CORRELATION_HEADER, REPLY_PARTITION_HEADER, REPLY_TOPIC_HEADER, TRACE_HEADER,
-};
-use crate::wire::{CommandBody, Invalid, InvalidKind};
 
 /// Why a command is not on the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,14 +111,6 @@ impl std::fmt::Debug for Publisher {
             .field("topics", &self.topics)
             .finish_non_exhaustive()
     }
-}
-
-/// What rides along with a command.
-#[derive(Clone, Copy, Debug)]
-pub struct Envelope<'a> {
-    pub correlation: &'a [u8],
-    pub reply_partition: i32,
-    pub traceparent: &'a str,
 }
 
 impl Publisher {
@@ -227,20 +216,6 @@ impl Publisher {
     }
 }
 
-/// The value of a command's record.
-pub fn encode(command: &Command) -> Result<Vec<u8>, Invalid> {
-    let value = serde_json::to_vec(&CommandBody::of(command))
-        .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))?;
-    if value.len() > COMMAND_BYTES_MAX {
-        let detail = format!(
-            "the command has {} bytes, the limit is {COMMAND_BYTES_MAX}",
-            value.len()
-        );
-        return Err(Invalid::new(InvalidKind::PayloadTooLarge, "", detail));
-    }
-    Ok(value)
-}
-
 fn create(
     settings: &rdkafka::ClientConfig,
     seconds: &prometheus::Histogram,
@@ -248,17 +223,4 @@ fn create(
     Ok(settings.create_with_context(Acknowledger {
         seconds: seconds.clone(),
     })?)
-}
-
-fn headers(reply_topic: &str, envelope: Envelope<'_>) -> OwnedHeaders {
-    let header = |key, value| Header {
-        key,
-        value: Some(value),
-    };
-    let partition = envelope.reply_partition.to_be_bytes();
-    OwnedHeaders::new_with_capacity(4)
-        .insert(header(CORRELATION_HEADER, envelope.correlation))
-        .insert(header(REPLY_TOPIC_HEADER, reply_topic.as_bytes()))
-        .insert(header(REPLY_PARTITION_HEADER, &partition[..]))
-        .insert(header(TRACE_HEADER, envelope.traceparent.as_bytes()))
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,16 +30,42 @@ const UNASSIGNED: i32 = -1;
 
 /// The partition that replies are read from, once they are.
 #[derive(Debug)]
-pub struct Assigned(AtomicI32);
+pub struct Assigned {
+    partition: AtomicI32,
+    changed: Notify,
+}
 
 impl Assigned {
     pub fn nowhere() -> Self {
-        Self(AtomicI32::new(UNASSIGNED))
+        Self {
+            partition: AtomicI32::new(UNASSIGNED),
+            changed: Notify::new(),
+        }
     }
 
     pub fn partition(&self) -> Option<i32> {
-        let partition = self.0.load(Ordering::Acquire);
+        let partition = self.partition.load(Ordering::Acquire);
         (partition != UNASSIGNED).then_some(partition)
+    }
+
+    /// The partition, waited for at most `limit`.
+    pub async fn within(&self, limit: Duration) -> Option<i32> {
+        if let Some(partition) = self.partition() {
+            return Some(partition);
+        }
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if self.partition().is_none() {
+            // Whether it came in time is read off the partition.
+            let _ = tokio::time::timeout(limit, changed).await;
+        }
+        self.partition()
+    }
+
+    fn set(&self, partition: i32) {
+        self.partition.store(partition, Ordering::Release);
+        self.changed.notify_waiters();
     }
 }
 
@@ -114,7 +141,7 @@ impl Replies {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&topic, partition, Offset::Offset(end))?;
         consumer.assign(&list)?;
-        self.assigned.0.store(partition, Ordering::Release);
+        self.assigned.set(partition);
         tracing::info!(partition, offset = end, "reading replies");
         Ok(())
     }

@@ -53,7 +53,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         .await
         .is_err()
     {
-        tracing::warn!(open = tasks.len(), "connections are cut off");
+        tracing::warn!(count = tasks.len(), "connections are cut off");
     }
 }
 

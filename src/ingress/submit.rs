@@ -13,14 +13,18 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot::error::RecvError;
+use tracing::Instrument;
 
 use super::context::Context;
 use super::decided::Decided;
-use super::error::{Kind, Problem};
-use super::publish::{Acknowledgement, Envelope, Failure, Place, encode};
+use super::error::Kind;
+use super::problem::Problem;
+use super::publish::{Acknowledgement, Failure, Place};
+use super::record::{Envelope, encode};
 use super::waiters::{Reply, Waiter};
 use crate::hot::claims::{Claim, Claimed};
 use crate::ledger::Command;
+use crate::wire::http::view::{APPLIED, PENDING, REJECTED};
 
 /// After the instance was told to stop, callers wait only this much longer.
 const STOP_GRACE: Duration = Duration::from_millis(500);
@@ -63,8 +67,24 @@ pub fn claimed(command: &Command) -> Claimed<'_> {
 impl Context {
     /// Submits one command.
     pub async fn submit(&self, command: &Command, manner: Manner<'_>) -> Result<Settled, Problem> {
+        let span = tracing::debug_span!(
+            "submit",
+            ledger = &*command.ledger,
+            reference = &*command.reference,
+            balance.id = %command.decider(),
+        );
+        let result = self.claim_and_send(command, manner).instrument(span).await;
+        self.count(&result);
+        result
+    }
+
+    async fn claim_and_send(
+        &self,
+        command: &Command,
+        manner: Manner<'_>,
+    ) -> Result<Settled, Problem> {
         let value = encode(command)?;
-        self.ready()?;
+        self.ready().await?;
         let _caller = self.callers.take(1)?;
         let _pending = self.pending.take(1)?;
         let claim = self.claims.begin(claimed(command)).await;
@@ -184,11 +204,9 @@ impl Context {
         };
         self.remember(claimed(command), &decided);
         tracing::debug!(
-            reference = &*command.reference,
-            balance.id = %command.decider(),
             partition = decided.partition,
             offset = decided.offset,
-            applied = decided.applied,
+            status = if decided.applied { APPLIED } else { REJECTED },
             "decided"
         );
         Ok(decided)
@@ -202,6 +220,19 @@ impl Context {
             false => self.claims.finish(claimed, &decided.json),
         };
         self.note(noted);
+    }
+
+    /// Counts what became of a command.
+    pub fn count(&self, result: &Result<Settled, Problem>) {
+        let outcome = match result {
+            Ok(Settled::Decided(decided)) if decided.replayed => "replayed",
+            Ok(Settled::Decided(decided)) if decided.applied => APPLIED,
+            Ok(Settled::Decided(_)) => REJECTED,
+            Ok(Settled::Pending) => PENDING,
+            Err(problem) if problem.kind == Kind::OutcomeUnknown => "unknown",
+            Err(_) => "refused",
+        };
+        self.metrics.commands.with_label_values(&[outcome]).inc();
     }
 
     fn note(&self, noted: bool) {
@@ -218,12 +249,8 @@ impl Context {
     ) -> Result<(), Problem> {
         match acknowledged {
             Ok(Ok(place)) => {
-                tracing::trace!(
-                    reference = &*command.reference,
-                    partition = place.partition,
-                    offset = place.offset,
-                    "acknowledged"
-                );
+                let Place { partition, offset } = place;
+                tracing::debug!(partition, offset, "acknowledged");
                 Ok(())
             }
             Ok(Err(failure)) => {

@@ -118,7 +118,9 @@ impl Options {
             .set("partitioner", "murmur2_random")
             .set("compression.codec", "lz4")
             .set("linger.ms", "2")
-            .set("queue.buffering.max.messages", "500000");
+            .set("queue.buffering.max.messages", "500000")
+            // As much as the topics take: an outcome holds the legs it sends.
+            .set("message.max.bytes", "2097152");
         for (name, value) in &self.kafka_properties {
             config.set(name, value);
         }

@@ -28,6 +28,8 @@ pub enum ReadError {
         end: u64,
         seconds: u64,
     },
+    #[error("there is no topic {topic}")]
+    Absent { topic: String },
     #[error(transparent)]
     Kafka(#[from] KafkaError),
 }
@@ -43,59 +45,12 @@ pub fn read(
     partition: PartitionId,
     from: u64,
     end: u64,
-    mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+    each: impl FnMut(&BorrowedMessage<'_>) -> bool,
 ) -> Result<(), ReadError> {
-    if from >= end {
-        return Ok(());
+    match from >= end {
+        true => Ok(()),
+        false => Reader::open(options)?.read(topic, partition, from, end, each),
     }
-    let consumer = open(options)?;
-    let (low, _) = watermarks(&consumer, topic, partition)?;
-    if from < low {
-        return Err(ReadError::Trimmed {
-            topic: topic.to_owned(),
-            partition,
-            from,
-            low,
-        });
-    }
-    let mut list = TopicPartitionList::new();
-    let offset = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
-    list.add_partition_offset(topic, i32::from(partition), offset)?;
-    consumer.assign(&list)?;
-    let mut next = from;
-    let mut heard = Instant::now();
-    while next < end {
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                next = u64::try_from(message.offset()).unwrap_or(0) + 1;
-                if next > end || !each(&message) {
-                    break;
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                let position = consumer.position()?;
-                let at = position.find_partition(topic, i32::from(partition));
-                if let Some(Offset::Offset(at)) = at.map(|element| element.offset()) {
-                    next = next.max(u64::try_from(at).unwrap_or(0));
-                }
-            }
-            Some(Err(error)) if super::consumer::is_transient(&error) => {}
-            Some(Err(error)) => return Err(error.into()),
-            None => {}
-        }
-        if heard.elapsed() > STALL {
-            let (topic, seconds) = (topic.to_owned(), STALL.as_secs());
-            return Err(ReadError::Stalled {
-                topic,
-                partition,
-                at: next,
-                end,
-                seconds,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// The first and the next offset of a partition. Blocks.
@@ -104,33 +59,143 @@ pub fn bounds(
     topic: &str,
     partition: PartitionId,
 ) -> Result<(u64, u64), ReadError> {
-    Ok(watermarks(&open(options)?, topic, partition)?)
+    Reader::open(options)?.bounds(topic, partition)
 }
 
-fn open(options: &super::Options) -> Result<BaseConsumer, KafkaError> {
-    let mut config = options.client();
-    config
-        .set("group.id", options.group("reader"))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "error")
-        .set("fetch.queue.backoff.ms", "2")
-        .set("queued.max.messages.kbytes", "65536");
-    for (name, value) in &options.kafka_properties {
-        config.set(name, value);
+/// Reads one stretch after the other. Opening is cheap, closing takes a tenth of a second: who
+/// reads several stretches keeps it.
+pub struct Reader {
+    consumer: BaseConsumer,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reader")
     }
-    config.create()
 }
 
-fn watermarks(
-    consumer: &BaseConsumer,
-    topic: &str,
-    partition: PartitionId,
-) -> Result<(u64, u64), KafkaError> {
-    let (low, high) =
-        consumer.fetch_watermarks(topic, i32::from(partition), Duration::from_secs(10))?;
-    Ok((
-        u64::try_from(low).unwrap_or(0),
-        u64::try_from(high).unwrap_or(0),
-    ))
+impl Reader {
+    /// # Errors
+    /// If librdkafka refuses the settings.
+    pub fn open(options: &super::Options) -> Result<Self, ReadError> {
+        let mut config = options.client();
+        config
+            .set("group.id", options.group("reader"))
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("fetch.queue.backoff.ms", "2")
+            .set("queued.max.messages.kbytes", "65536");
+        for (name, value) in &options.kafka_properties {
+            config.set(name, value);
+        }
+        Ok(Self {
+            consumer: config.create()?,
+        })
+    }
+
+    /// The first and the next offset of a partition. Blocks.
+    pub fn bounds(&self, topic: &str, partition: PartitionId) -> Result<(u64, u64), ReadError> {
+        let wait = Duration::from_secs(10);
+        let partition = i32::from(partition);
+        let (low, high) = self.consumer.fetch_watermarks(topic, partition, wait)?;
+        Ok((
+            u64::try_from(low).unwrap_or(0),
+            u64::try_from(high).unwrap_or(0),
+        ))
+    }
+
+    /// The first and the next offset of every partition of a topic, in order. Blocks.
+    pub fn all_bounds(&self, topic: &str) -> Result<Vec<(u64, u64)>, ReadError> {
+        let wait = Duration::from_secs(10);
+        let metadata = self.consumer.fetch_metadata(Some(topic), wait)?;
+        let mut topics = metadata.topics().iter();
+        let found = topics.find(|found| found.name() == topic);
+        let count = found.map_or(0, |found| found.partitions().len());
+        let count = PartitionId::try_from(count).unwrap_or(PartitionId::MAX);
+        match count {
+            0 => Err(ReadError::Absent {
+                topic: topic.to_owned(),
+            }),
+            _ => (0..count)
+                .map(|partition| self.bounds(topic, partition))
+                .collect(),
+        }
+    }
+
+    /// As the function [`read`].
+    pub fn read(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: u64,
+        end: u64,
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+    ) -> Result<(), ReadError> {
+        if from >= end {
+            return Ok(());
+        }
+        let (low, _) = self.bounds(topic, partition)?;
+        if from < low {
+            return Err(ReadError::Trimmed {
+                topic: topic.to_owned(),
+                partition,
+                from,
+                low,
+            });
+        }
+        let mut list = TopicPartitionList::new();
+        let offset = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
+        list.add_partition_offset(topic, i32::from(partition), offset)?;
+        self.consumer.assign(&list)?;
+        let read = self.follow(topic, partition, (from, end), &mut each);
+        self.consumer.unassign()?;
+        read
+    }
+
+    fn follow(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        (from, end): (u64, u64),
+        each: &mut impl FnMut(&BorrowedMessage<'_>) -> bool,
+    ) -> Result<(), ReadError> {
+        let mut next = from;
+        let mut heard = Instant::now();
+        while next < end {
+            match self.consumer.poll(Duration::from_millis(100)) {
+                // What an earlier stretch left behind.
+                Some(Ok(other))
+                    if other.topic() != topic || other.partition() != i32::from(partition) => {}
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    next = u64::try_from(message.offset()).unwrap_or(0) + 1;
+                    if next > end || !each(&message) {
+                        break;
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    let position = self.consumer.position()?;
+                    let at = position.find_partition(topic, i32::from(partition));
+                    if let Some(Offset::Offset(at)) = at.map(|element| element.offset()) {
+                        next = next.max(u64::try_from(at).unwrap_or(0));
+                    }
+                }
+                Some(Err(error)) if super::consumer::is_transient(&error) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => {}
+            }
+            if heard.elapsed() > STALL {
+                let (topic, seconds) = (topic.to_owned(), STALL.as_secs());
+                return Err(ReadError::Stalled {
+                    topic,
+                    partition,
+                    at: next,
+                    end,
+                    seconds,
+                });
+            }
+        }
+        Ok(())
+    }
 }

@@ -4,7 +4,7 @@
 //! as a macro takes no constants; this list is the dictionary.
 
 /// Every field a span or a log may have.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 23] = [
     ADDRESS,
     BALANCE_ID,
     CHECK,
@@ -22,6 +22,7 @@ pub const NAMES: [&str; 22] = [
     PARTITION,
     REASON,
     REFERENCE,
+    REQUEST_ID,
     ROLE,
     STATUS,
     TOPIC,
@@ -58,6 +59,8 @@ pub const PARTITION: &str = "partition";
 pub const REASON: &str = "reason";
 /// The client's id of a transaction.
 pub const REFERENCE: &str = "reference";
+/// Of an HTTP request.
+pub const REQUEST_ID: &str = "request.id";
 pub const ROLE: &str = "role";
 pub const STATUS: &str = "status";
 pub const TOPIC: &str = "topic";

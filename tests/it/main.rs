@@ -4,12 +4,16 @@
 //! schema of its own, and ends with the audit.
 #![allow(
     clippy::unwrap_used,
-    reason = "a helper of a test fails it like the test itself"
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "a helper of a test fails it like the test itself, and is nobody's interface"
 )]
 
+mod audit;
 mod ingress;
 mod kafka_road;
 mod lag;
+mod poison;
 mod sink;
 mod start;
 mod support;

@@ -6,14 +6,26 @@ use anyhow::{Context, Result};
 
 use crate::target::Target;
 
-/// Prints the audit's table and verdict; true if it found nothing.
-pub fn audit(target: &Target) -> Result<bool> {
+/// How long hot and cold may take to catch up with the log, in seconds.
+const WAIT: &str = "60";
+
+/// What the audit's exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    Clean,
+    Broken,
+    /// It could not be told.
+    Untold,
+}
+
+/// Lets the audit print its table and verdict.
+pub fn audit(target: &Target) -> Result<Finding> {
     let program = target.steelyard();
     let name = program.display().to_string();
     let log = &target.log;
     let mut command = Command::new(program);
     command
-        .arg("audit")
+        .args(["audit", "--wait", WAIT])
         .stdin(Stdio::null())
         .env("STEELYARD_KAFKA_BROKERS", &log.kafka_brokers)
         .env("STEELYARD_TOPIC_PREFIX", &log.topic_prefix);
@@ -35,5 +47,9 @@ pub fn audit(target: &Target) -> Result<bool> {
     }
     let ended = command.status();
     let ended = ended.with_context(|| format!("cannot run {name} audit"))?;
-    Ok(ended.success())
+    Ok(match ended.code() {
+        Some(0) => Finding::Clean,
+        Some(1) => Finding::Broken,
+        Some(_) | None => Finding::Untold,
+    })
 }

@@ -5,7 +5,7 @@
 //! | [`cast`], [`day`] | who is there, and the plan: a seed decides it |
 //! | [`opening`] | accounts, the morning's money, a few frozen cards |
 //! | [`by_http`], [`by_kafka`] | one half of the payments each, at the same time |
-//! | [`sinks`] | how soon the sinks have caught up, and with how many rows |
+//! | [`rows`] | how many rows it took the sinks |
 //! | [`audit`], [`summary`] | what it came to |
 
 mod audit;
@@ -16,7 +16,7 @@ mod day;
 mod half;
 mod opening;
 mod progress;
-mod sinks;
+mod rows;
 mod summary;
 
 use std::sync::Arc;
@@ -26,17 +26,18 @@ use anyhow::Result;
 use uuid::Uuid;
 
 use crate::account::Ledger;
-use crate::kafka::Road;
+use crate::kafka::{Road, Sinks};
 use crate::reference::Tag;
 use crate::stop::Stop;
 use crate::table::grouped;
 use crate::target::Target;
+use audit::Finding;
 use by_http::Clients;
 use cast::{BALANCES_MIN, Cast};
 use day::Payment;
 use half::Half;
 use progress::Progress;
-use sinks::Rows;
+use rows::Rows;
 use summary::Summary;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -63,8 +64,11 @@ pub struct Options {
     target: Target,
 }
 
-/// Plays the day; true if every payment has its one answer and the audit finds nothing.
-pub async fn run(options: Options, stop: Stop) -> Result<bool> {
+/// How long the sinks may take after the last answer.
+const DRAINS: Duration = Duration::from_secs(120);
+
+/// Plays the day and audits it; the exit code is 0 if nothing is wrong.
+pub async fn run(options: Options, stop: Stop) -> Result<u8> {
     let patience = Duration::from_secs(options.patience);
     let road = Road::find(&options.target.log, stop.clone(), patience)?;
     let endpoint = options.target.http()?;
@@ -93,7 +97,7 @@ pub async fn run(options: Options, stop: Stop) -> Result<bool> {
     };
     watch(played, [&http, &kafka]).await?;
     let (took, ended) = (began.elapsed(), Instant::now());
-    let drained = sinks::drain(&road, ended).await?;
+    let drained = Sinks::watch(&road)?.drain(&road, ended, DRAINS).await?;
     let after = Rows::read(&options.target).await;
     answers.finish()?;
     let complete = Summary {
@@ -105,14 +109,23 @@ pub async fn run(options: Options, stop: Stop) -> Result<bool> {
         rows: before.zip(after).map(|(before, after)| after.since(before)),
     }
     .print();
-    let clean = audit::audit(&options.target)?;
-    let verdict = match (clean, complete) {
-        (true, true) => "the audit is clean, and every payment has its one answer",
-        (true, false) => "the audit is clean, but NOT every payment has one answer",
-        (false, _) => "the audit is NOT CLEAN",
+    let drained = drained.iter().all(|sink| sink.after.is_some());
+    conclude(audit::audit(&options.target)?, complete && drained)
+}
+
+/// The last word, and the exit code that goes with it: the audit's, unless something else is wrong.
+fn conclude(finding: Finding, complete: bool) -> Result<u8> {
+    let (verdict, code) = match (finding, complete) {
+        (Finding::Clean, true) => (
+            "the audit is clean, and every payment has its one answer",
+            0,
+        ),
+        (Finding::Clean, false) => ("the audit is clean, but see CAPITALS above", 1),
+        (Finding::Broken, _) => ("the audit is NOT CLEAN", 1),
+        (Finding::Untold, _) => ("the audit COULD NOT BE TOLD", 2),
     };
     println!("{verdict}");
-    Ok(clean && complete && drained.iter().all(|sink| sink.after.is_some()))
+    Ok(code)
 }
 
 fn introduce(cast: &Cast, plan: &[Payment], seed: u64) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::by_http::Clients;
 use super::half::Half;
-use super::sinks::{Drained, Rows};
+use super::rows::Rows;
+use crate::kafka::Drained;
 use crate::table::{Table, grouped, millis, rate};
 
 /// What a day came to.
@@ -49,7 +50,11 @@ impl Summary<'_> {
         let unanswered = both(|a| a.sent) - both(|a| a.settled);
         let reasons = merged(&http.refusals, &kafka.refusals);
         if unanswered > 0 {
-            line("unanswered", grouped(unanswered), format!("{reasons:?}"));
+            line("UNANSWERED", grouped(unanswered), format!("{reasons:?}"));
+        }
+        let doubled = both(|a| a.doubled);
+        if doubled > 0 {
+            line("ANSWERED TWICE", grouped(doubled), String::new());
         }
         let settled = both(|a| a.settled);
         let per_second = settled as f64 / self.took.as_secs_f64().max(0.001);
@@ -58,7 +63,7 @@ impl Summary<'_> {
         self.times(&mut line);
         self.sinks(&mut line);
         println!("\n{}", table.text());
-        unanswered == 0 && both(|a| a.doubled) == 0
+        unanswered == 0 && doubled == 0
     }
 
     fn times(&self, line: &mut impl FnMut(&str, String, String)) {

@@ -5,11 +5,12 @@ pub mod group;
 pub mod producer;
 pub mod road;
 pub mod scratch;
+pub mod sinks;
 pub mod tail;
 
-pub use group::Group;
 pub use producer::Route;
 pub use road::Road;
+pub use sinks::{Drained, Sinks};
 pub use tail::Tail;
 
 use std::time::Duration;

@@ -73,9 +73,12 @@ impl Sender {
         for (name, value) in &options.kafka_properties {
             config.set(name, value);
         }
-        let producer = config
+        let producer: ThreadedProducer<Reports> = config
             .create_with_context(Reports(track.clone()))
             .context("cannot create a Kafka producer")?;
+        // Connects, so that the producer gets its id before the first record waits for it.
+        let metadata = producer.client().fetch_metadata(Some(topic), super::ASK);
+        metadata.with_context(|| format!("no broker answered about {topic}"))?;
         Ok(Self {
             track,
             topic: topic.to_owned(),

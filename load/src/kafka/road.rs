@@ -12,6 +12,9 @@ use crate::measure::Track;
 use crate::stop::Stop;
 use crate::wire::{Final, Outcome};
 
+/// A new idempotent producer sends nothing before it has an id, which takes it half a second.
+const PRODUCER_ID: Duration = Duration::from_millis(600);
+
 #[derive(Clone, Debug)]
 pub struct Road {
     pub options: Options,
@@ -80,6 +83,7 @@ impl Road {
     ) -> Result<()> {
         let sender = Sender::new(&self.options, topic, track.clone())?;
         let (stop, patience) = (self.stop.clone(), self.patience);
+        tokio::time::sleep(PRODUCER_ID).await;
         track.start();
         let played = tokio::task::spawn_blocking(move || sender.run(&stop, patience, write));
         played.await.context("the sender panicked")?

@@ -1,7 +1,10 @@
 //! When each command is due: decided before the first one is sent.
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
+
+use crate::table::grouped;
 
 /// How commands are paced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +13,15 @@ pub enum Pacing {
     Open { rate: u64 },
     /// Closed loop: as many as keep this number unanswered. For the highest rate, not for latency.
     Closed { window: usize },
+}
+
+impl fmt::Display for Pacing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { rate } => write!(f, "open {}/s", grouped(*rate)),
+            Self::Closed { window } => write!(f, "closed {}", grouped(*window as u64)),
+        }
+    }
 }
 
 /// One phase's timetable, in nanoseconds from its start.

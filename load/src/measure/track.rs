@@ -76,6 +76,10 @@ impl Track {
         *self.began.get_or_init(Instant::now)
     }
 
+    pub fn has_started(&self) -> bool {
+        self.began.get().is_some()
+    }
+
     /// Nanoseconds since the start.
     pub fn now(&self) -> u64 {
         self.began

@@ -43,6 +43,9 @@ impl Snapshot {
             *cores.entry(name.clone()).or_insert(0.0) += used;
         }
         cores.retain(|_, used| *used >= NAMED_FROM);
+        for used in cores.values_mut() {
+            *used = (*used * 100.0).round() / 100.0;
+        }
         cores
     }
 }

@@ -8,12 +8,12 @@ mod http;
 mod mix;
 mod options;
 mod phase;
+mod publish;
 mod report;
 mod stage;
+mod tables;
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 pub use options::Options;
 use options::Step;
@@ -23,8 +23,8 @@ use stage::Stage;
 use crate::measure::Pacing;
 use crate::stop::Stop;
 
-/// Runs everything that was asked for; true if nothing is wrong with what was found.
-pub async fn run(options: Options, stop: Stop) -> Result<bool> {
+/// Runs everything that was asked for; the exit code is 0 if nothing is wrong with what was found.
+pub async fn run(options: Options, stop: Stop) -> Result<u8> {
     options.check()?;
     let mut stage = Stage::set(options.clone(), stop).await?;
     let steps = options.steps();
@@ -43,6 +43,11 @@ pub async fn run(options: Options, stop: Stop) -> Result<bool> {
         ledger: stage.book.ledger.name.clone(),
         partitions: stage.book.ledger.partitions,
         processors: std::thread::available_parallelism().map_or(0, Into::into),
+        build: if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        },
         seconds: options.seconds,
         conservation: stage.conservation.check()?,
         rows: measured
@@ -52,13 +57,13 @@ pub async fn run(options: Options, stop: Stop) -> Result<bool> {
             .collect(),
         floors,
     };
-    publish(&report, &options)?;
-    Ok(report.passes())
+    publish::publish(&report, &options)?;
+    Ok(u8::from(!report.passes()))
 }
 
 fn announce(step: Step) {
     let (scenario, heat) = (step.scenario.name(), step.heat.name());
-    eprintln!("measuring {scenario} {heat}, {:?}", step.pacing);
+    eprintln!("measuring {scenario} {heat}, {}", step.pacing);
 }
 
 /// One baseline for each heat, and the share of it that the measured rows reached.
@@ -95,64 +100,4 @@ async fn baselines(
         baselines.extend(rows);
     }
     Ok(baselines)
-}
-
-fn publish(report: &Report, options: &Options) -> Result<()> {
-    let mut text = format!("\n{}\n{}\n", report.rates().text(), report.counts().text());
-    text += &format!("{}\n", report.cores().text());
-    for line in report.refusals() {
-        text += &format!("refused or unknown, {line}\n");
-    }
-    text += &format!("{}\n", report.money());
-    if !report.floors.is_empty() {
-        text += &format!("\n{}", report.floors().text());
-    }
-    match (&options.markdown, options.json) {
-        (None, false) => print!("{text}"),
-        (Some(_), _) | (None, true) => eprint!("{text}"),
-    }
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    }
-    match options.markdown.as_deref() {
-        None => Ok(()),
-        Some(path) if path == Path::new("-") => {
-            print!("{}", markdown(report));
-            Ok(())
-        }
-        Some(path) => insert(path, &markdown(report)),
-    }
-}
-
-fn markdown(report: &Report) -> String {
-    let Report {
-        partitions,
-        processors,
-        seconds,
-        ..
-    } = report;
-    let mut out = format!(
-        "{processors} processors with everything on them, {partitions} partitions, {seconds} s a \
-         measurement.\n\n{}\n{}\n",
-        report.rates().markdown(),
-        report.counts().markdown()
-    );
-    if !report.floors.is_empty() {
-        out += &format!("{}\n", report.floors().markdown());
-    }
-    out + &report.money() + "\n"
-}
-
-const BEGIN: &str = "<!-- measured: begin -->\n";
-const END: &str = "<!-- measured: end -->\n";
-
-/// Replaces what stands between a file's marks.
-fn insert(path: &Path, markdown: &str) -> Result<()> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    let parts = text.split_once(BEGIN);
-    let parts = parts.and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, tail) = parts.with_context(|| format!("{name} has no {BEGIN} and {END}"))?;
-    let text = format!("{head}{BEGIN}{markdown}{END}{tail}");
-    std::fs::write(path, text).with_context(|| format!("cannot write {name}"))
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::cpu::Snapshot;
 use super::mix::{Heat, Mix};
@@ -16,6 +16,11 @@ use crate::kafka::scratch::Scratch;
 use crate::kafka::{Route, Tail};
 use crate::measure::{Pacing, Schedule, Track, Verdict};
 use crate::wire;
+
+/// Between two looks whether a phase has started.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long the sinks may take to catch up after a measurement.
+const CATCH_UP: Duration = Duration::from_secs(300);
 
 impl Stage {
     /// Measures one scenario.
@@ -37,9 +42,25 @@ impl Stage {
         };
         played?;
         self.road.await_complete(&track).await?;
+        let (lag, ended) = (self.sinks.lag()?, Instant::now());
         tail.finish()?;
         let name = format!("{} {}", step.scenario.name(), step.heat.name());
-        Ok(Row::new(name, &track, cores))
+        let mut row = Row::new(name, &track, cores);
+        row.sink_lag = lag;
+        row.drained_seconds = self.catch_up(lag, ended).await?;
+        Ok(row)
+    }
+
+    /// Lets the sinks catch up before anything else is measured. Where none runs there is nothing
+    /// to wait for.
+    async fn catch_up(&self, lag: Option<u64>, since: Instant) -> Result<Option<f64>> {
+        if lag.is_none() {
+            return Ok(None);
+        }
+        let drained = self.sinks.drain(&self.road, since, CATCH_UP).await?;
+        let after = drained.iter().map(|sink| sink.after);
+        let slowest = after.collect::<Option<Vec<_>>>();
+        Ok(slowest.and_then(|after| Some(after.into_iter().max()?.as_secs_f64())))
     }
 
     /// Measures what the same client does on the same broker without Steelyard: it writes the very
@@ -103,6 +124,9 @@ fn schedule(pacing: Pacing, burst: usize, (warmup, span): (u64, u64)) -> Schedul
 /// The cores that each program used over the measured span.
 async fn cores(track: &Track) -> BTreeMap<String, f64> {
     let measured = track.schedule.measured.clone();
+    while !track.has_started() {
+        sleep(LOOK).await;
+    }
     sleep_until(track.moment(measured.start).into()).await;
     let before = Snapshot::take();
     sleep_until(track.moment(measured.end).into()).await;

@@ -1,4 +1,4 @@
-//! What a run found out, as values, as tables and as JSON.
+//! What a run found out.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use super::conservation::Findings;
 use super::floors::Floor;
-use crate::measure::{Pacing, Quantiles, Track};
-use crate::table::{Table, grouped, millis, rate};
+use crate::measure::{Quantiles, Track};
 
 /// One measurement.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +24,10 @@ pub struct Row {
     pub sent_after_due: Quantiles,
     #[serde(flatten)]
     pub counts: Counts,
+    /// Records the sinks had to write yet when the last outcome was there.
+    pub sink_lag: Option<u64>,
+    /// How long that took them; nothing if it took too long, or none runs.
+    pub drained_seconds: Option<f64>,
     /// Cores used by program.
     pub cores: BTreeMap<String, f64>,
 }
@@ -53,6 +56,8 @@ pub struct Report {
     pub ledger: String,
     pub partitions: u16,
     pub processors: usize,
+    /// How this program was built; a debug build measures itself.
+    pub build: &'static str,
     pub seconds: u64,
     pub rows: Vec<Row>,
     pub conservation: Findings,
@@ -61,14 +66,10 @@ pub struct Report {
 
 impl Row {
     pub fn new(name: String, track: &Track, cores: BTreeMap<String, f64>) -> Self {
-        let pacing = match track.schedule.pacing {
-            Pacing::Open { rate } => format!("open {}/s", grouped(rate)),
-            Pacing::Closed { window } => format!("closed {}", grouped(window as u64)),
-        };
         let account = track.account();
         Self {
             name,
-            pacing,
+            pacing: track.schedule.pacing.to_string(),
             accepted_per_second: track.accepted_per_second(),
             settled_per_second: track.settled_per_second(),
             of_baseline: None,
@@ -90,6 +91,8 @@ impl Row {
                 double: account.doubled,
                 refusals: account.refusals,
             },
+            sink_lag: None,
+            drained_seconds: None,
             cores,
         }
     }
@@ -116,139 +119,4 @@ impl Report {
             && self.conservation.holds()
             && self.floors.iter().all(|floor| floor.met)
     }
-
-    pub fn rates(&self) -> Table {
-        let mut table = Table::new(&[
-            "scenario",
-            "loop",
-            "accepted/s",
-            "p50 ms",
-            "p99",
-            "p99.9",
-            "settled/s",
-            "p50 ms",
-            "p99",
-            "p99.9",
-            "of baseline",
-        ]);
-        for row in &self.rows {
-            let mut cells = vec![row.name.clone(), row.pacing.clone()];
-            cells.push(rate(row.accepted_per_second));
-            cells.extend(quantiles(&row.accepted));
-            cells.push(rate(row.settled_per_second));
-            cells.extend(quantiles(&row.settled));
-            cells.push(
-                row.of_baseline
-                    .map_or(String::new(), |share| format!("{share:.2}")),
-            );
-            table.row(cells);
-        }
-        table
-    }
-
-    pub fn counts(&self) -> Table {
-        let mut table = Table::new(&[
-            "scenario",
-            "loop",
-            "sent",
-            "applied",
-            "rejected",
-            "lost",
-            "double",
-            "replayed",
-            "refused",
-            "unknown",
-            "dropped",
-            "late",
-            "queue full",
-        ]);
-        for row in &self.rows {
-            let counts = &row.counts;
-            let rejected = counts.rejected.values().sum();
-            let numbers = [
-                counts.sent,
-                counts.applied,
-                rejected,
-                counts.lost,
-                counts.double,
-                counts.replayed,
-                counts.refused,
-                counts.unknown,
-                counts.dropped,
-                counts.late,
-                counts.queue_full,
-            ];
-            let mut cells = vec![row.name.clone(), row.pacing.clone()];
-            cells.extend(numbers.map(grouped));
-            table.row(cells);
-        }
-        table
-    }
-
-    pub fn cores(&self) -> Table {
-        let mut table = Table::new(&["scenario", "loop", "send lag p99 ms", "cores used by"]);
-        for row in &self.rows {
-            let mut used: Vec<_> = row.cores.iter().collect();
-            used.sort_by(|a, b| b.1.total_cmp(a.1));
-            let used = used.into_iter().take(8);
-            let used: Vec<_> = used.map(|(name, c)| format!("{name} {c:.2}")).collect();
-            let lag = millis(row.sent_after_due.p99_ms);
-            table.row(vec![
-                row.name.clone(),
-                row.pacing.clone(),
-                lag,
-                used.join(", "),
-            ]);
-        }
-        table
-    }
-
-    pub fn floors(&self) -> Table {
-        let mut table = Table::new(&["floor", "needed", "got", ""]);
-        for floor in &self.floors {
-            let verdict = if floor.met { "met" } else { "MISSED" };
-            let number = |number: f64| match floor.share {
-                true => format!("{number:.2}"),
-                false => rate(number),
-            };
-            let cells = [number(floor.needed), number(floor.got), verdict.to_owned()];
-            table.row([vec![floor.name.clone()], cells.to_vec()].concat());
-        }
-        table
-    }
-
-    /// The sentence on money.
-    pub fn money(&self) -> String {
-        let Findings {
-            outcomes,
-            copies,
-            entries,
-            gaps,
-            sum,
-            balances,
-            versions,
-        } = self.conservation;
-        let verdict = match self.conservation.holds() {
-            true => "conserved",
-            false => "NOT CONSERVED",
-        };
-        format!(
-            "money: {verdict}: {balances} balances at {versions} versions sum to {sum}, {gaps} \
-             gaps, over {entries} entries in {outcomes} outcomes ({copies} copies)"
-        )
-    }
-
-    /// What was refused, by reason, if anything was.
-    pub fn refusals(&self) -> Vec<String> {
-        let rows = self
-            .rows
-            .iter()
-            .filter(|row| !row.counts.refusals.is_empty());
-        rows.map(|row| format!("{} {}: {:?}", row.name, row.pacing, row.counts.refusals))
-            .collect()
-    }
-}
-
-fn quantiles(quantiles: &Quantiles) -> [String; 3] {
-    [quantiles.p50_ms, quantiles.p99_ms, quantiles.p999_ms].map(millis)
 }

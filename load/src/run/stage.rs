@@ -10,7 +10,7 @@ use super::book::Book;
 use super::conservation::Conservation;
 use super::options::Options;
 use crate::account::Ledger;
-use crate::kafka::{Road, Route};
+use crate::kafka::{Road, Route, Sinks};
 use crate::measure::{Schedule, Track};
 use crate::reference::Tag;
 use crate::stop::Stop;
@@ -20,6 +20,7 @@ use crate::wire::Writer;
 pub struct Stage {
     pub options: Options,
     pub road: Road,
+    pub sinks: Sinks,
     pub book: Arc<Book>,
     pub conservation: Conservation,
     phases: u32,
@@ -42,6 +43,7 @@ impl Stage {
         let mut stage = Self {
             conservation: Conservation::start(&road.options, &book)?,
             options,
+            sinks: Sinks::watch(&road)?,
             road,
             book,
             phases: 0,

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::super::tests::cluster::Cluster;
-use super::super::tests::message::Message;
-use super::super::tests::names::{Book, asset};
-use super::super::{BalanceId, Decision, PartitionId, partition_of};
 use super::plan::{ASSETS, Expect, Intent, Move, STATUSES, Submit, WORLD};
+use crate::ledger::tests::cluster::Cluster;
+use crate::ledger::tests::message::Message;
+use crate::ledger::tests::names::{Book, asset};
+use crate::ledger::{BalanceId, Decision, PartitionId, partition_of};
 
 /// A cluster, and everything that was asked of it.
 pub(super) struct Desk {

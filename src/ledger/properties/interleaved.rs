@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::tests::names::asset;
-use super::super::{Asset, BalanceId, Decision, Direction, PartitionId, Rejection, Step};
 use super::desk::Desk;
 use super::plan::{ASSETS, Submit, openings, submit};
+use crate::ledger::tests::names::asset;
+use crate::ledger::{Asset, BalanceId, Decision, Direction, PartitionId, Rejection, Step};
 use crate::wire::{Decoder, OutcomeBody};
 
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::tests::message::SETTING;
-use super::super::{Decision, PartitionId};
 use super::desk::Desk;
 use super::oracle::Oracle;
 use super::plan::{ASSETS, Submit, WORLD, openings, submit};
+use crate::ledger::tests::message::SETTING;
+use crate::ledger::{Decision, PartitionId};
 
 #[derive(Clone, Debug)]
 enum Action {

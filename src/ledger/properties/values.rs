@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::super::amount::{self, AmountError, MAX, SCALE_MAX};
-use super::super::asset::{Asset, AssetError};
-use super::super::route::{murmur2, partition_of_key};
-use super::super::{Amount, BalanceId, TransactionId, partition_of};
+use crate::ledger::amount::{self, AmountError, MAX, SCALE_MAX};
+use crate::ledger::asset::{Asset, AssetError};
+use crate::ledger::route::{murmur2, partition_of_key};
+use crate::ledger::{Amount, BalanceId, TransactionId, partition_of};
 
 /// `text` in minor units at `scale`, digit by digit; `None` where it must be refused.
 fn minor_by_hand(text: &str, scale: u8) -> Option<i128> {

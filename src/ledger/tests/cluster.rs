@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::super::{Balance, BalanceId, Outcome, PartitionId};
 use super::message::Message;
 use super::node::Node;
+use crate::ledger::{Balance, BalanceId, Outcome, PartitionId};
 
 /// Partitions and what lies between them.
 pub(crate) struct Cluster {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::super::{BalanceId, PartitionId, Record, Setting};
+use crate::ledger::{BalanceId, PartitionId, Record, Setting};
 use crate::wire::leg::{HEADER, SEAL_HEADER, VERSION};
 use crate::wire::outcome::GenesisBody;
 use crate::wire::record::{

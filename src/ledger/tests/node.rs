@@ -8,12 +8,12 @@
 
 use std::collections::HashMap;
 
-use super::super::{
+use super::message::{Message, recognizer};
+use crate::ledger::SeenMap;
+use crate::ledger::{
     Balance, BalanceId, Cut, Decision, Leg, Outcome, Partition, PartitionId, Seen, SeenKey,
     TransactionId,
 };
-use super::message::{Message, recognizer};
-use crate::ledger::SeenMap;
 use crate::wire::outcome::{self, OutcomeBody};
 use crate::wire::record::Recognizer;
 use crate::wire::{BalanceBody, Decoder, Hex, MarkerBody};

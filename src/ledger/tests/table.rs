@@ -20,11 +20,11 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::super::amount::{decimal_of, parse};
-use super::super::{Asset, BalanceId, Outcome, PartitionId, partition_of};
 use super::cluster::Cluster;
 use super::message::Message;
 use super::names::{Book, asset, options};
+use crate::ledger::amount::{decimal_of, parse};
+use crate::ledger::{Asset, BalanceId, Outcome, PartitionId, partition_of};
 
 /// Runs `table` in a cluster of `partitions`.
 #[track_caller]
@@ -245,5 +245,5 @@ fn number(text: &str) -> PartitionId {
 }
 
 fn minor(text: &str, asset: &Asset) -> i128 {
-    super::super::amount::minor_of(parse(text).unwrap(), asset.scale()).unwrap()
+    crate::ledger::amount::minor_of(parse(text).unwrap(), asset.scale()).unwrap()
 }

@@ -1,8 +1,8 @@
 //! Transfers inside one partition.
 
-use super::super::{BalanceId, partition_of};
 use super::names::asset;
 use super::table::check;
+use crate::ledger::{BalanceId, partition_of};
 
 #[test]
 fn money_moves_from_source_to_destination() {

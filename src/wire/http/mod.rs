@@ -7,17 +7,25 @@
 //!
 //! Knows nothing of HTTP statuses or headers.
 
-pub mod object;
+pub mod balance;
+pub mod balance_view;
+pub mod list;
 pub mod party;
 pub mod problem;
 pub mod request;
+pub mod transaction;
 pub mod view;
 
+#[cfg(test)]
+mod tests;
+
+pub use balance::{ConfigureRequest, OpenRequest};
+pub use balance_view::{BalanceView, PastBalanceView};
+pub use list::{BatchResultView, BatchView, PageView};
 pub use party::PartyBody;
 pub use problem::ProblemBody;
-pub use request::{ConfigureRequest, OpenRequest, TransactionRequest};
-pub use view::{BalanceView, BatchResultView, EntryView, PageView, PastBalanceView};
-pub use view::{BatchView, TransactionView};
+pub use transaction::TransactionRequest;
+pub use view::{EntryView, TransactionView};
 
 /// The ledger of a request that names none, in the default organization.
 pub const DEFAULT_LEDGER: &str = "main";

@@ -1,4 +1,4 @@
-//! Answers: transactions, entries and balances as a client reads them.
+//! Answers: transactions and their entries as a client reads them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -6,9 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::RETRY_MARK;
-use super::problem::ProblemBody;
 use crate::ledger::{Asset, BalanceId, PartitionId, TransactionId};
-use crate::wire::balance::BalanceBody;
 use crate::wire::outcome::{EntryBody, OutcomeBody, TermsBody};
 use crate::wire::scalar::{Money, Str, Time};
 
@@ -143,120 +141,6 @@ pub struct TermsView<'a> {
     pub status: Str<'a>,
 }
 
-/// A balance, and how fresh this view of it is.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = Balance)]
-pub struct BalanceView<'a> {
-    pub id: Uuid,
-    #[schema(value_type = String)]
-    pub ledger: Str<'a>,
-    #[schema(value_type = String)]
-    pub account: Str<'a>,
-    #[schema(value_type = String)]
-    pub key: Str<'a>,
-    #[schema(value_type = String)]
-    pub asset: Str<'a>,
-    /// The settled sum.
-    #[schema(value_type = String)]
-    pub posted: Money,
-    /// Reserved debits.
-    #[schema(value_type = String)]
-    pub held: Money,
-    /// Reserved credits.
-    #[schema(value_type = String)]
-    pub incoming: Money,
-    /// `null` is unlimited.
-    #[schema(value_type = Option<String>)]
-    pub floor: Option<Money>,
-    #[schema(value_type = Option<String>)]
-    pub ceiling: Option<Money>,
-    /// `posted − held − floor`; `null` is unlimited.
-    #[schema(value_type = Option<String>)]
-    pub available: Option<Money>,
-    /// `open`, `debits-frozen`, `credits-frozen`, `frozen` or `closed`.
-    #[schema(value_type = String)]
-    pub status: Str<'a>,
-    /// The number of its entries; also the `ETag`.
-    pub version: u64,
-    /// `hot` or `cold`.
-    #[schema(value_type = String)]
-    pub source: &'static str,
-    /// Every change up to this moment is in it.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub as_of: Option<Time>,
-}
-
-/// A balance as it stood at a time.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = PastBalance)]
-pub struct PastBalanceView<'a> {
-    pub id: Uuid,
-    #[schema(value_type = String)]
-    pub ledger: Str<'a>,
-    #[schema(value_type = String)]
-    pub account: Str<'a>,
-    #[schema(value_type = String)]
-    pub key: Str<'a>,
-    #[schema(value_type = String)]
-    pub asset: Str<'a>,
-    #[schema(value_type = String)]
-    pub posted: Money,
-    #[schema(value_type = String)]
-    pub held: Money,
-    #[schema(value_type = String)]
-    pub incoming: Money,
-    pub version: u64,
-    /// The time asked for.
-    #[schema(value_type = String, format = DateTime)]
-    pub at: Time,
-    /// Always `cold`.
-    #[schema(value_type = String)]
-    pub source: &'static str,
-    /// Every change up to this moment is in it; if that is before `at`, later ones may follow.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub as_of: Option<Time>,
-}
-
-/// One page of a list.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = Page)]
-pub struct PageView<T> {
-    pub data: Vec<T>,
-    pub has_more: bool,
-    /// The cursor of the next page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// Every change up to this moment is in it.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub as_of: Option<Time>,
-}
-
-/// The results of a batch, in the order of its items.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = Batch)]
-pub struct BatchView<'a> {
-    pub results: Vec<BatchResultView<'a>>,
-}
-
-/// What became of one item of a batch.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = BatchResult)]
-pub struct BatchResultView<'a> {
-    /// What the status would have been, had it been posted by itself.
-    pub status: u16,
-    /// Absent if it cannot be read.
-    #[schema(value_type = Option<String>)]
-    pub reference: Option<&'a str>,
-    /// It was decided before.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub replayed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<TransactionView>)]
-    pub transaction: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<ProblemBody<'a>>,
-}
-
 impl<'a> TransactionView<'a> {
     /// A transaction that is on its way.
     pub fn pending(reference: &'a str, ledger: &'a str) -> Self {
@@ -388,37 +272,6 @@ impl<'a> TermsView<'a> {
             floor: terms.floor,
             ceiling: terms.ceiling,
             status: terms.status,
-        }
-    }
-}
-
-impl<'a> BalanceView<'a> {
-    /// The view of a snapshot read from `source`.
-    pub fn of(balance: BalanceBody<'a>, source: &'static str, as_of: Option<Time>) -> Self {
-        let available = balance.floor.and_then(|floor| {
-            balance
-                .posted
-                .0
-                .checked_sub(balance.held.0)?
-                .checked_sub(floor.0)
-                .map(Money)
-        });
-        Self {
-            id: balance.id,
-            ledger: balance.ledger,
-            account: balance.account,
-            key: balance.key,
-            asset: balance.asset,
-            posted: balance.posted,
-            held: balance.held,
-            incoming: balance.incoming,
-            floor: balance.floor,
-            ceiling: balance.ceiling,
-            available,
-            status: balance.status,
-            version: balance.version,
-            source,
-            as_of,
         }
     }
 }

@@ -25,24 +25,24 @@ struct Args {
 }
 
 /// A running ingress.
-pub struct Api {
-    pub base: String,
-    pub client: Client,
-    pub registry: prometheus::Registry,
-    pub stop: CancellationToken,
+pub(super) struct Api {
+    pub(super) base: String,
+    pub(super) client: Client,
+    pub(super) registry: prometheus::Registry,
+    pub(super) stop: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
 }
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 impl Answer {
-    pub async fn of(response: Response) -> Self {
+    pub(super) async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("a body");
         Self {
@@ -52,18 +52,18 @@ impl Answer {
         }
     }
 
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().expect("plain text"))
     }
 
     /// The slug of a problem; asserts that it is one.
-    pub fn slug(&self) -> String {
+    pub(super) fn slug(&self) -> String {
         assert_eq!(
             self.header("content-type"),
             "application/problem+json",
@@ -78,14 +78,14 @@ impl Answer {
             .to_owned()
     }
 
-    pub fn replayed(&self) -> bool {
+    pub(super) fn replayed(&self) -> bool {
         self.header("idempotent-replayed") == "true"
     }
 }
 
 impl Api {
     /// Starts an ingress of `world` with more flags, and waits until it is ready.
-    pub async fn start(world: &World, flags: &[&str]) -> Self {
+    pub(super) async fn start(world: &World, flags: &[&str]) -> Self {
         let prefix = &world.name;
         let redis = std::env::var("STEELYARD_REDIS_URL").expect("a redis");
         let own = [
@@ -106,7 +106,12 @@ impl Api {
     }
 
     /// Starts an ingress with all its flags, without waiting.
-    pub async fn launch(args: &[&str], pool: sqlx::PgPool, partitions: u16, prefix: &str) -> Self {
+    pub(super) async fn launch(
+        args: &[&str],
+        pool: sqlx::PgPool,
+        partitions: u16,
+        prefix: &str,
+    ) -> Self {
         let mut all = vec![
             "ingress",
             "--http-listen",
@@ -123,7 +128,7 @@ impl Api {
         let stop = CancellationToken::new();
         let (bound, address) = oneshot::channel::<SocketAddr>();
         let mut running = JoinSet::new();
-        let tell = |address| drop(bound.send(address));
+        let tell = |address| bound.send(address).expect("it is waited for");
         let Args { ingress, log, hot } = args;
         let run = ingress::run(
             ingress,
@@ -150,7 +155,7 @@ impl Api {
         }
     }
 
-    pub async fn ready(&self) {
+    pub(super) async fn ready(&self) {
         until("the ingress to be ready", async || {
             (self.get("/readyz").await.status == 200).then_some(())
         })
@@ -158,7 +163,7 @@ impl Api {
     }
 
     /// Stops it and waits; it must end well.
-    pub async fn ended(mut self) {
+    pub(super) async fn ended(mut self) {
         self.stop.cancel();
         let result = self
             .running
@@ -169,23 +174,28 @@ impl Api {
         result.expect("it ends well");
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
-    pub async fn send(&self, request: RequestBuilder) -> Answer {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Answer {
         Answer::of(request.send().await.expect("an answer")).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
-    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+    pub(super) async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
         let mut request = self.request(Method::POST, path).json(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -194,14 +204,20 @@ impl Api {
     }
 
     /// Posts a raw body as JSON.
-    pub async fn raw(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub(super) async fn raw(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let request = self
             .request(Method::POST, path)
             .header("content-type", "application/json");
         self.send(request.body(body)).await
     }
 
-    pub async fn transfer(&self, reference: &str, from: &str, to: &str, amount: &str) -> Answer {
+    pub(super) async fn transfer(
+        &self,
+        reference: &str,
+        from: &str,
+        to: &str,
+        amount: &str,
+    ) -> Answer {
         self.post(
             "/v1/transactions",
             &crate::support::transfer(reference, from, to, amount),
@@ -210,7 +226,7 @@ impl Api {
     }
 
     /// Opens a USD balance, which must succeed; its id.
-    pub async fn open(&self, account: &str) -> String {
+    pub(super) async fn open(&self, account: &str) -> String {
         let opened = self
             .post("/v1/balances", &json!({"account": account, "asset": "USD"}))
             .await;
@@ -222,7 +238,7 @@ impl Api {
     }
 
     /// Waits until the transaction is final; its view.
-    pub async fn decided(&self, reference: &str) -> Value {
+    pub(super) async fn decided(&self, reference: &str) -> Value {
         let path = format!("/v1/transactions/{reference}");
         until(&format!("the outcome of {reference}"), async || {
             let answer = self.get(&path).await;
@@ -233,7 +249,7 @@ impl Api {
     }
 
     /// The value of a counter or gauge with one label value, or without labels.
-    pub fn metric(&self, name: &str, label: &str) -> f64 {
+    pub(super) fn metric(&self, name: &str, label: &str) -> f64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name);
         let metrics = family.map(|family| family.get_metric()).unwrap_or_default();

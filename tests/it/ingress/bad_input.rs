@@ -6,210 +6,237 @@ use serde_json::{Value, json};
 use super::api::Api;
 use crate::support::{World, account_in, balance_id, transfer};
 
+/// Whole bodies. `BAD` is a reference of the row's own.
+const BODIES: [(&str, &str, u16, &str); 10] = [
+    ("nothing", "", 400, "malformed-request"),
+    ("no JSON", r#"{"reference":"#, 400, "malformed-request"),
+    ("another type", "[]", 400, "malformed-request"),
+    (
+        "by position",
+        r#"["BAD","transfer"]"#,
+        400,
+        "malformed-request",
+    ),
+    (
+        "postings by position",
+        r#"{"reference":"BAD","postings":[["alice","bob","1","USD"]]}"#,
+        400,
+        "malformed-request",
+    ),
+    ("a text", r#""BAD""#, 400, "malformed-request"),
+    ("trailing bytes", "GOOD x", 400, "malformed-request"),
+    ("two of them", "GOOD GOOD", 400, "malformed-request"),
+    (
+        "no posting",
+        r#"{"reference":"BAD","postings":[]}"#,
+        400,
+        "invalid-postings",
+    ),
+    (
+        "nothing to do",
+        r#"{"reference":"BAD"}"#,
+        400,
+        "malformed-request",
+    ),
+];
+
+/// A member added to a good transfer.
+const MEMBERS: [(&str, &str, u16, &str); 12] = [
+    ("depth", r#""metadata":DEEP"#, 400, "malformed-request"),
+    (
+        "duplicate key",
+        r#""reference":"BAD""#,
+        400,
+        "malformed-request",
+    ),
+    (
+        "duplicate metadata",
+        r#""metadata":{"a":"1","a":"2"}"#,
+        400,
+        "malformed-request",
+    ),
+    ("unknown field", r#""version":7"#, 400, "malformed-request"),
+    ("unknown type", r#""type":"gift""#, 400, "malformed-request"),
+    (
+        "two intents",
+        r#""open":{"account":"x","asset":"USD"}"#,
+        400,
+        "malformed-request",
+    ),
+    ("bad ledger", r#""ledger":"A/B/C""#, 400, "invalid-ledger"),
+    (
+        "expecting a stranger",
+        r#""expect":{"6ba7b810-9dad-11d1-80b4-00c04fd430c8":1}"#,
+        400,
+        "invalid-expect",
+    ),
+    (
+        "too many retries",
+        r#""expect_retries":6"#,
+        400,
+        "invalid-expect",
+    ),
+    (
+        "long description",
+        r#""description":"LONG""#,
+        400,
+        "invalid-note",
+    ),
+    (
+        "no time",
+        r#""effective_at":"yesterday""#,
+        400,
+        "malformed-request",
+    ),
+    (
+        "metadata of numbers",
+        r#""metadata":{"a":1}"#,
+        400,
+        "malformed-request",
+    ),
+];
+
+/// A value of a good transfer's posting replaced.
+const VALUES: [(&str, &str, &str, u16, &str); 20] = [
+    ("a float", "amount", "1.5", 400, "invalid-amount"),
+    ("an integer", "amount", "1", 400, "invalid-amount"),
+    ("infinity", "amount", "1e400", 400, "invalid-amount"),
+    ("an exponent", "amount", r#""1e2""#, 400, "invalid-amount"),
+    ("not a number", "amount", r#""NaN""#, 400, "invalid-amount"),
+    (
+        "forty digits",
+        "amount",
+        r#""NINES""#,
+        400,
+        "invalid-amount",
+    ),
+    (
+        "forty digits bare",
+        "amount",
+        "NINES",
+        400,
+        "invalid-amount",
+    ),
+    ("too fine", "amount", r#""1.001""#, 400, "invalid-amount"),
+    ("zero", "amount", r#""0.00""#, 400, "invalid-amount"),
+    ("negative", "amount", r#""-1""#, 400, "invalid-amount"),
+    ("unknown asset", "asset", r#""GOLD""#, 400, "invalid-asset"),
+    (
+        "asset in small letters",
+        "asset",
+        r#""usd""#,
+        400,
+        "invalid-asset",
+    ),
+    (
+        "a balance by number",
+        "source",
+        "7",
+        400,
+        "malformed-request",
+    ),
+    (
+        "a bad account",
+        "source",
+        r#""a b""#,
+        400,
+        "invalid-balance",
+    ),
+    (
+        "a system account",
+        "source",
+        r#""@transit""#,
+        400,
+        "reserved-account",
+    ),
+    (
+        "an unknown part",
+        "source",
+        r#"{"account":"alice","x":1}"#,
+        400,
+        "malformed-request",
+    ),
+    (
+        "no account",
+        "source",
+        r#"{"key":"x"}"#,
+        400,
+        "malformed-request",
+    ),
+    (
+        "to itself",
+        "destination",
+        r#""alice""#,
+        400,
+        "same-balance",
+    ),
+    (
+        "unknown balance",
+        "destination",
+        r#""nobody""#,
+        422,
+        "balance-not-found",
+    ),
+    (
+        "wrong asset",
+        "destination",
+        r#""EUROS""#,
+        422,
+        "asset-mismatch",
+    ),
+];
+
+struct Case {
+    name: &'static str,
+    body: String,
+    status: u16,
+    slug: &'static str,
+}
+
 /// A transfer with one value replaced by raw JSON.
 fn with(field: &str, raw: &str) -> String {
-    let mut posting = String::new();
-    for (name, usual) in [
-        ("source", "\"alice\""),
-        ("destination", "\"bob\""),
-        ("amount", "\"1\""),
-        ("asset", "\"USD\""),
-    ] {
+    let usual = [
+        ("source", r#""alice""#),
+        ("destination", r#""bob""#),
+        ("amount", r#""1""#),
+        ("asset", r#""USD""#),
+    ];
+    let members = usual.map(|(name, usual)| {
         let value = if name == field { raw } else { usual };
-        posting.push_str(&format!(",\"{name}\":{value}"));
-    }
+        format!("\"{name}\":{value}")
+    });
     format!(
-        "{{\"reference\":\"bad\",\"postings\":[{{{}}}]}}",
-        &posting[1..]
+        r#"{{"reference":"BAD","postings":[{{{}}}]}}"#,
+        members.join(",")
     )
 }
 
-/// A transfer with one more member.
-fn and(member: &str) -> String {
-    let usual = with("", "");
-    format!("{},{member}}}", &usual[..usual.len() - 1])
-}
-
-fn table() -> Vec<(&'static str, String, u16, &'static str)> {
-    let long = "9".repeat(40);
-    let nines = format!("\"{long}\"");
+fn cases(euros: &str) -> Vec<Case> {
+    let good = with("", "");
+    let open = good.strip_suffix('}').expect("an object");
+    let whole = BODIES.map(|(name, body, status, slug)| (name, body.to_owned(), status, slug));
+    let more = MEMBERS
+        .map(|(name, member, status, slug)| (name, format!("{open},{member}}}"), status, slug));
+    let changed =
+        VALUES.map(|(name, field, raw, status, slug)| (name, with(field, raw), status, slug));
+    let all = whole.into_iter().chain(more).chain(changed).enumerate();
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
-    let malformed = "malformed-request";
-    vec![
-        ("nothing", String::new(), 400, malformed),
-        ("no JSON", "{\"reference\":".to_owned(), 400, malformed),
-        ("another type", "[]".to_owned(), 400, malformed),
-        (
-            "fields by position",
-            "[\"bad\",\"transfer\"]".to_owned(),
-            400,
-            malformed,
-        ),
-        (
-            "postings by position",
-            "{\"reference\":\"bad\",\"postings\":[[\"alice\",\"bob\",\"1\",\"USD\"]]}".to_owned(),
-            400,
-            malformed,
-        ),
-        (
-            "trailing bytes",
-            format!("{} x", with("", "")),
-            400,
-            malformed,
-        ),
-        (
-            "depth",
-            and(&format!("\"metadata\":{deep}")),
-            400,
-            malformed,
-        ),
-        (
-            "duplicate key",
-            and("\"reference\":\"bad\""),
-            400,
-            malformed,
-        ),
-        (
-            "duplicate metadata",
-            and("\"metadata\":{\"a\":\"1\",\"a\":\"2\"}"),
-            400,
-            malformed,
-        ),
-        ("unknown field", and("\"version\":7"), 400, malformed),
-        ("unknown type", and("\"type\":\"gift\""), 400, malformed),
-        ("a float", with("amount", "1.5"), 400, "invalid-amount"),
-        ("an integer", with("amount", "1"), 400, "invalid-amount"),
-        ("infinity", with("amount", "1e400"), 400, "invalid-amount"),
-        (
-            "an exponent",
-            with("amount", "\"1e2\""),
-            400,
-            "invalid-amount",
-        ),
-        (
-            "not a number",
-            with("amount", "\"NaN\""),
-            400,
-            "invalid-amount",
-        ),
-        (
-            "forty digits",
-            with("amount", &nines),
-            400,
-            "invalid-amount",
-        ),
-        (
-            "forty digits bare",
-            with("amount", &long),
-            400,
-            "invalid-amount",
-        ),
-        (
-            "too fine",
-            with("amount", "\"1.001\""),
-            400,
-            "invalid-amount",
-        ),
-        ("zero", with("amount", "\"0.00\""), 400, "invalid-amount"),
-        ("negative", with("amount", "\"-1\""), 400, "invalid-amount"),
-        (
-            "unknown asset",
-            with("asset", "\"GOLD\""),
-            400,
-            "invalid-asset",
-        ),
-        (
-            "asset in small letters",
-            with("asset", "\"usd\""),
-            400,
-            "invalid-asset",
-        ),
-        ("a balance by number", with("source", "7"), 400, malformed),
-        (
-            "a bad account",
-            with("source", "\"a b\""),
-            400,
-            "invalid-balance",
-        ),
-        (
-            "a system account",
-            with("source", "\"@transit\""),
-            400,
-            "reserved-account",
-        ),
-        (
-            "an unknown part",
-            with("source", "{\"account\":\"alice\",\"x\":1}"),
-            400,
-            malformed,
-        ),
-        (
-            "no account",
-            with("source", "{\"key\":\"x\"}"),
-            400,
-            malformed,
-        ),
-        (
-            "to itself",
-            with("destination", "\"alice\""),
-            400,
-            "same-balance",
-        ),
-        (
-            "no posting",
-            "{\"reference\":\"bad\",\"postings\":[]}".to_owned(),
-            400,
-            "invalid-postings",
-        ),
-        (
-            "nothing to do",
-            "{\"reference\":\"bad\"}".to_owned(),
-            400,
-            malformed,
-        ),
-        (
-            "bad ledger",
-            and("\"ledger\":\"A/B/C\""),
-            400,
-            "invalid-ledger",
-        ),
-        (
-            "expecting a stranger",
-            and("\"expect\":{\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\":1}"),
-            400,
-            "invalid-expect",
-        ),
-        (
-            "too many retries",
-            and("\"expect_retries\":6"),
-            400,
-            "invalid-expect",
-        ),
-        (
-            "long description",
-            and(&format!("\"description\":\"{}\"", "x".repeat(257))),
-            400,
-            "invalid-note",
-        ),
-        (
-            "no time",
-            and("\"effective_at\":\"yesterday\""),
-            400,
-            malformed,
-        ),
-        (
-            "unknown balance",
-            with("destination", "\"nobody\""),
-            422,
-            "balance-not-found",
-        ),
-        (
-            "wrong asset",
-            with("destination", "\"EUROS\""),
-            422,
-            "asset-mismatch",
-        ),
-    ]
+    let fill = |(at, (name, body, status, slug)): (usize, (_, String, _, _))| {
+        let body = body
+            .replace("GOOD", &good)
+            .replace("BAD", &format!("bad-{at}"))
+            .replace("NINES", &"9".repeat(40))
+            .replace("LONG", &"x".repeat(257))
+            .replace("DEEP", &deep)
+            .replace("EUROS", euros);
+        Case {
+            name,
+            body,
+            status,
+            slug,
+        }
+    };
+    all.map(fill).collect()
 }
 
 #[tokio::test]
@@ -228,10 +255,13 @@ async fn every_bad_body_is_refused_by_name() {
     let fund = api.transfer("fund", "@world", "alice", "10").await;
     assert_eq!(fund.status, 201, "{fund:?}");
     let before = versions(&api).await;
-    for (at, (name, body, status, slug)) in table().into_iter().enumerate() {
-        let body = body
-            .replace("\"bad\"", &format!("\"bad-{at}\""))
-            .replace("EUROS", &euros);
+    for Case {
+        name,
+        body,
+        status,
+        slug,
+    } in cases(&euros)
+    {
         let answer = api.raw("/v1/transactions", body.clone()).await;
         assert_eq!(
             (answer.status, answer.slug().as_str()),
@@ -254,6 +284,7 @@ async fn every_bad_body_is_refused_by_name() {
     assert_eq!(versions(&api).await, before, "nothing changed");
     named(&api).await;
     requests(&api).await;
+    routes(&api).await;
     api.ended().await;
 }
 
@@ -367,7 +398,10 @@ async fn requests(api: &Api) {
             "{wrong}"
         );
     }
+}
 
+/// Routes and parameters.
+async fn routes(api: &Api) {
     assert_eq!(api.get("/v1/nothing").await.slug(), "route-not-found");
     let deleted = api.send(api.request(Method::DELETE, "/v1/balances")).await;
     assert_eq!(

@@ -208,3 +208,18 @@ async fn slow_requests_do_not_hold_a_place() {
     );
     api.ended().await;
 }
+
+#[tokio::test]
+async fn a_stopping_instance_says_so_before_it_closes() {
+    let mock = Mock::new();
+    let api = mock.api(&["--drain-wait", "2s"]).await;
+    api.stop.cancel();
+    let ready = api.get("/readyz?verbose").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text.contains("[-]not-stopping"), "{ready:?}");
+    let sent = api.transfer("late", "@world", "alice", "1").await;
+    assert_eq!(sent.status, 202, "taken in, and not waited for: {sent:?}");
+    let address = api.base.strip_prefix("http://").unwrap().to_owned();
+    api.ended().await;
+    assert!(TcpStream::connect(&address).await.is_err(), "closed");
+}

@@ -2,6 +2,7 @@
 
 mod api;
 mod bad_input;
+mod cold;
 mod faults;
 mod keys;
 mod road;

@@ -4,7 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::api::Api;
+use crate::support::node::Node;
 use crate::support::{World, account_in, balance_id, transfer, until};
+
+const EAGER: [(&str, &str); 1] = [("Prefer", "respond-async")];
 
 async fn funded(api: &Api, account: &str, amount: &str) -> String {
     let id = api.open(account).await;
@@ -282,11 +285,10 @@ async fn an_impatient_caller_asks_later() {
     funded(&api, &near, "100").await;
     let far_id = api.open(&far).await;
 
-    let eager = [("Prefer", "respond-async")];
     let sent = api
         .post_with(
             "/v1/transactions",
-            &eager,
+            &EAGER,
             &transfer("a-1", &near, &far, "5"),
         )
         .await;
@@ -315,14 +317,19 @@ async fn an_impatient_caller_asks_later() {
     let again = api.transfer("a-1", &near, &far, "5").await;
     assert_eq!((again.status, again.replayed()), (201, true), "{again:?}");
 
-    // With nobody to decide, the wait runs out; the outcome is found later.
+    unattended(&node, &api, (&near, &far)).await;
+    api.ended().await;
+}
+
+/// With nobody to decide, the wait runs out; the outcome is found later.
+async fn unattended(node: &Node, api: &Api, (near, far): (&str, &str)) {
     node.signal("STOP");
     let waiting = [("Prefer", "wait=1")];
     let sent = api
         .post_with(
             "/v1/transactions",
             &waiting,
-            &transfer("a-2", &near, &far, "5"),
+            &transfer("a-2", near, far, "5"),
         )
         .await;
     assert_eq!(
@@ -335,20 +342,15 @@ async fn an_impatient_caller_asks_later() {
         "pending"
     );
     let repeat = api
-        .post_with(
-            "/v1/transactions",
-            &eager,
-            &transfer("a-2", &near, &far, "5"),
-        )
+        .post_with("/v1/transactions", &EAGER, &transfer("a-2", near, far, "5"))
         .await;
     assert_eq!(repeat.status, 202, "{repeat:?}");
     node.signal("CONT");
     assert_eq!(api.decided("a-2").await["status"], "applied");
-    let spent = api.transfer("a-3", &near, &far, "90.01").await;
+    let spent = api.transfer("a-3", near, far, "90.01").await;
     assert_eq!(
         spent.slug(),
         "insufficient-funds",
         "the repeat was not applied again"
     );
-    api.ended().await;
 }

@@ -1,51 +1,7 @@
-//! What the sinks do with a day: how soon they have caught up, and how many rows it took them.
-
-use std::time::{Duration, Instant};
-
-use anyhow::Result;
+//! How many rows a day took the sinks, by their own count.
 
 use crate::http::Connection;
-use crate::kafka::{Group, Road};
 use crate::target::Target;
-
-/// A sink's consumer group and when it had nothing left to do.
-#[derive(Debug)]
-pub struct Drained {
-    pub sink: &'static str,
-    /// Nothing if it was not in time.
-    pub after: Option<Duration>,
-}
-
-/// Between two looks at the lag, and how long it may take.
-const LOOK: Duration = Duration::from_millis(50);
-const DRAINS: Duration = Duration::from_secs(120);
-
-/// Waits until both sinks' groups have committed everything there is.
-pub async fn drain(road: &Road, since: Instant) -> Result<Vec<Drained>> {
-    let mut waiting = Vec::new();
-    let sinks = [
-        ("journal-sink", &road.topics.outcomes),
-        ("balance-sink", &road.topics.snapshots),
-    ];
-    for (sink, topic) in sinks {
-        let name = road.options.group(sink);
-        let group = Group::watch(&road.options, &name, topic, road.partitions)?;
-        waiting.push((sink, group, None));
-    }
-    while since.elapsed() < DRAINS && waiting.iter().any(|(.., after)| after.is_none()) {
-        road.stop.check()?;
-        for (_, group, after) in &mut waiting {
-            if after.is_none() && group.lag()? == Some(0) {
-                *after = Some(since.elapsed());
-            }
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    let drained = waiting.into_iter();
-    Ok(drained
-        .map(|(sink, _, after)| Drained { sink, after })
-        .collect())
-}
 
 /// What the sinks have counted since they started.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,0 +1,91 @@
+//! Where a turn starts: with the log, or with what cold accepted if the log was trimmed.
+
+use super::books::Books;
+use super::compare::body_of;
+use super::scan::Scan;
+use super::turn::Place;
+use super::visit::Cold;
+use crate::ledger::{Balance, BalanceId, PartitionId};
+use crate::wire::outcome::shared_ledger;
+use crate::wire::{Decoder, MarkerBody};
+
+/// The start of a turn.
+#[derive(Debug)]
+pub(super) struct Base {
+    /// The command whose state is taken from cold, if any.
+    pub(super) command: Option<u64>,
+    /// The first position to read.
+    pub(super) position: u64,
+    pub(super) scan: Scan,
+}
+
+impl Base {
+    pub(super) fn start(place: &Place, count: PartitionId) -> Self {
+        Self {
+            command: None,
+            position: 0,
+            scan: Scan::new(place.number, count, place.cut),
+        }
+    }
+}
+
+/// The base of a log that begins at `low`. What it lacks ends the fold before it begins.
+pub(super) async fn from_cold(
+    place: &Place,
+    count: PartitionId,
+    low: u64,
+    cold: &mut Result<Cold, sqlx::Error>,
+) -> Base {
+    match accepted(place.number, low, cold).await {
+        Ok((marker, books)) => Base {
+            command: Some(marker.command_offset),
+            position: marker.position,
+            scan: Scan::from_base(place.number, &marker, books, place.cut),
+        },
+        Err(why) => {
+            let mut base = Base::start(place, count);
+            let what = format!("outcomes are trimmed to {low}, and {why}");
+            base.scan.books.stop(what);
+            base.position = low;
+            base
+        }
+    }
+}
+
+async fn accepted(
+    number: PartitionId,
+    low: u64,
+    cold: &mut Result<Cold, sqlx::Error>,
+) -> Result<(MarkerBody, Books), String> {
+    let cold = cold
+        .as_mut()
+        .map_err(|error| format!("postgres says {error}"))?;
+    let marker = cold.marker().ok_or("cold has accepted no marker")?;
+    let marker = MarkerBody::parse(marker.as_bytes()).map_err(|error| error.to_string())?;
+    if marker.position < low {
+        return Err(format!("cold needs them from {}", marker.position));
+    }
+    let cut = marker.to_cut().map_err(|error| error.to_string())?;
+    let (mut decoder, mut balances) = (Decoder::new(), Ok(Vec::new()));
+    let read = cold.pinned.balances(|row| {
+        let read = body_of(&row, number).and_then(|body| {
+            let ledger = shared_ledger(&mut decoder, &body.ledger);
+            body.to_ledger(ledger).map_err(|error| error.to_string())
+        });
+        push(&mut balances, read);
+    });
+    read.await
+        .map_err(|error| format!("postgres says {error}"))?;
+    Ok((marker, Books::from_cut(number, &cut, balances?)))
+}
+
+type Rows = Result<Vec<(BalanceId, Balance)>, String>;
+
+/// Keeps the first error.
+fn push(rows: &mut Rows, row: Result<(BalanceId, Balance), String>) {
+    match (rows.as_mut(), row) {
+        (Ok(rows), Ok(row)) => rows.push(row),
+        (Ok(_), Err(error)) => *rows = Err(error),
+        (Err(_), _) => {}
+    }
+}

@@ -1,0 +1,89 @@
+//! Once: no reference of a ledger has two home decisions, in one partition or in two (S4).
+//!
+//! In one partition a reference may be used again beyond the dedupe horizon (L4); in two it is
+//! never right. Takes 32 bytes for each reference.
+
+use super::report::{Check, Finding};
+use crate::ledger::{Outcome, PartitionId, TransactionId};
+use uuid::Uuid;
+
+/// The first decision on a reference, at its home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Home {
+    /// Half of the hash of ledger and reference.
+    key: [u8; 16],
+    partition: PartitionId,
+    offset: u64,
+    at_seconds: u32,
+}
+
+/// Every home decision of the partitions read so far.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    homes: Vec<Home>,
+}
+
+/// Two transactions under one reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Twice {
+    pub(super) first: TransactionId,
+    pub(super) second: TransactionId,
+}
+
+impl Once {
+    /// Takes note of `outcome`, if it is the one with which a transaction began.
+    pub(super) fn add(&mut self, partition: PartitionId, outcome: &Outcome) {
+        let (Some(mark), Some(transaction)) = (outcome.effects.mark, outcome.transaction) else {
+            return;
+        };
+        if transaction.home() != partition || transaction.offset() != outcome.offset {
+            return;
+        }
+        let seconds = outcome.at_ms.div_euclid(1000).max(0);
+        self.homes.push(Home {
+            key: mark.key.0,
+            partition,
+            offset: outcome.offset,
+            at_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
+        });
+    }
+
+    /// Adds the decisions of another partition.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        self.homes.append(&mut other.homes);
+    }
+
+    /// How many references were decided, and those that were decided twice.
+    pub(super) fn finish(mut self, horizon_seconds: u64, generation: Uuid) -> (u64, Vec<Twice>) {
+        self.homes.sort_unstable();
+        let pairs = self.homes.iter().zip(self.homes.iter().skip(1));
+        let twice = pairs.filter(|(one, next)| {
+            let until = u64::from(one.at_seconds).saturating_add(horizon_seconds);
+            let elsewhere = one.partition != next.partition;
+            one.key == next.key && (elsewhere || u64::from(next.at_seconds) <= until)
+        });
+        let id = |home: &Home| TransactionId::new(home.partition, home.offset, generation);
+        let twice = twice.map(|(one, next)| Twice {
+            first: id(one),
+            second: id(next),
+        });
+        (self.homes.len() as u64, twice.collect())
+    }
+}
+
+/// Writes down what [`Once::finish`] found.
+pub(super) fn check((references, twice): (u64, &[Twice])) -> Check {
+    let mut check = Check::new("once", "references");
+    check.examined = references;
+    for Twice { first, second } in twice {
+        let what = format!(
+            "one reference has two transactions: {first} of partition {} and {second} of \
+             partition {}",
+            first.home(),
+            second.home()
+        );
+        let finding = Finding::new(second.home(), what).at(Some(second.offset()));
+        check.miss(finding);
+    }
+    check
+}

@@ -1,0 +1,22 @@
+//! `steelyard audit`: reads every store and proves that they agree.
+
+use std::process::ExitCode;
+
+use crate::audit;
+use crate::config::Config;
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    #[command(flatten, next_help_heading = "Audit")]
+    pub audit: audit::Options,
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// Exits with 0 if all is clean, 1 if something differs, 2 if it could not be told.
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = &args.config;
+    let pool = config.cold.connect()?;
+    Ok(audit::command(&args.audit, &config.log, &config.hot, &pool).await)
+}

@@ -1,0 +1,193 @@
+//! The form of a command, and the way back to it from a [`Command`].
+
+use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
+
+use crate::ledger::Limit;
+use crate::ledger::command::{Body, Command, Configure, Open, Posting};
+use crate::wire::object::{object, objects};
+use crate::wire::scalar::{Money, Pairs, Str, Time};
+
+/// A command as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandBody<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Str<'a>>,
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    #[serde(borrow)]
+    pub ledger: Str<'a>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "objects",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub postings: Option<Vec<PostingBody<'a>>>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub open: Option<OpenBody<'a>>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub configure: Option<ConfigureBody<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Pairs<Uuid, u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Time>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Str<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Pairs<Str<'a>, Str<'a>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Open,
+    Configure,
+    Transfer,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostingBody<'a> {
+    pub source: Uuid,
+    pub destination: Uuid,
+    pub amount: Money,
+    #[serde(borrow)]
+    pub asset: Str<'a>,
+}
+
+/// `floor` left out is zero; `null` is unlimited. `ceiling` left out or `null` is unlimited.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenBody<'a> {
+    #[serde(borrow)]
+    pub account: Str<'a>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Str<'a>>,
+    #[serde(borrow)]
+    pub asset: Str<'a>,
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub floor: Option<Option<Money>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Money>,
+}
+
+/// What is left out stays; a limit of `null` is unlimited. A limit needs the `asset` it is in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigureBody<'a> {
+    pub balance: Uuid,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<Str<'a>>,
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub floor: Option<Option<Money>>,
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ceiling: Option<Option<Money>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Str<'a>>,
+}
+
+/// Tells a field that is `null` from one that is left out.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl<'a> CommandBody<'a> {
+    /// A command as JSON again: parsing it gives an equal command.
+    pub fn of(command: &'a Command) -> Self {
+        let mut body = Self {
+            reference: Some((*command.reference).into()),
+            kind: Kind::Transfer,
+            ledger: (*command.ledger).into(),
+            postings: None,
+            open: None,
+            configure: None,
+            expect: None,
+            effective_at: command.note.effective_at.map(Time),
+            description: command.note.description.as_deref().map(Into::into),
+            metadata: command
+                .note
+                .metadata
+                .as_deref()
+                .and_then(|m| serde_json::from_str(m).ok()),
+        };
+        if !command.expect.is_empty() {
+            let pairs = command
+                .expect
+                .iter()
+                .map(|(id, version)| (id.uuid(), *version));
+            body.expect = Some(Pairs(pairs.collect()));
+        }
+        match &command.body {
+            Body::Transfer(postings) => {
+                body.postings = Some(postings.iter().map(posting_body).collect());
+            }
+            Body::Open(open) => {
+                body.kind = Kind::Open;
+                body.open = Some(open_body(open));
+            }
+            Body::Configure(configure) => {
+                body.kind = Kind::Configure;
+                body.configure = Some(configure_body(configure));
+            }
+        }
+        body
+    }
+}
+
+fn posting_body(posting: &Posting) -> PostingBody<'static> {
+    PostingBody {
+        source: posting.source.id.uuid(),
+        destination: posting.destination.id.uuid(),
+        amount: Money::of(posting.amount.minor(), posting.asset.scale()),
+        asset: Str(posting.asset.to_string().into()),
+    }
+}
+
+fn open_body(open: &Open) -> OpenBody<'_> {
+    let money = |minor| Money::of(minor, open.asset.scale());
+    OpenBody {
+        account: (*open.account).into(),
+        key: Some((*open.key).into()),
+        asset: Str(open.asset.to_string().into()),
+        floor: Some(open.floor.map(money)),
+        ceiling: open.ceiling.map(money),
+    }
+}
+
+fn configure_body(configure: &Configure) -> ConfigureBody<'static> {
+    let scale = configure.asset.map_or(0, |asset| asset.scale());
+    let money = |limit: Limit| limit.map(|minor| Money::of(minor, scale));
+    ConfigureBody {
+        balance: configure.balance.uuid(),
+        asset: configure.asset.map(|asset| Str(asset.to_string().into())),
+        floor: configure.floor.map(money),
+        ceiling: configure.ceiling.map(money),
+        status: configure.status.map(|status| status.slug().into()),
+    }
+}

@@ -1,0 +1,199 @@
+//! What each field of a command may be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::body::{CommandBody, ConfigureBody, OpenBody};
+use super::{
+    DESCRIPTION_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX, NAME_MAX, REFERENCE_MAX,
+};
+use crate::ledger::amount;
+use crate::ledger::command::{Body, Configure, Open};
+use crate::ledger::{Asset, BalanceId, Limit, Status};
+use crate::wire::invalid::{Invalid, InvalidKind};
+use crate::wire::scalar::{Money, Pairs, Str};
+
+pub(super) fn reference(text: Option<&str>) -> Result<&str, Invalid> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        let detail = "is missing or empty; name every transaction with a reference of your own";
+        return Err(Invalid::new(
+            InvalidKind::ReferenceMissing,
+            "reference",
+            detail,
+        ));
+    };
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@/+=,~#-".contains(&byte);
+    if text.len() > REFERENCE_MAX || !text.bytes().all(fits) {
+        let detail = "must be 1 to 128 of A-Z a-z 0-9 . _ : @ / + = , ~ -";
+        return Err(Invalid::new(
+            InvalidKind::InvalidReference,
+            "reference",
+            detail,
+        ));
+    }
+    Ok(text)
+}
+
+pub(super) fn plain_name(text: &str) -> bool {
+    let fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    !text.is_empty() && text.len() <= NAME_MAX && text.bytes().all(fits)
+}
+
+/// Checks the name of an account or key.
+pub fn account_name<'a>(text: &'a str, field: &str) -> Result<&'a str, Invalid> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@+-".contains(&byte);
+    if text.is_empty() || text.len() > NAME_MAX || !text.bytes().all(fits) {
+        let detail = "must be 1 to 64 of A-Z a-z 0-9 . _ : @ + -";
+        return Err(Invalid::new(InvalidKind::InvalidBalance, field, detail));
+    }
+    Ok(text)
+}
+
+/// Reads an asset; `field` names it in the refusal.
+pub fn asset(text: &str, field: impl FnOnce() -> String) -> Result<Asset, Invalid> {
+    Asset::parse(text)
+        .map_err(|error| Invalid::new(InvalidKind::InvalidAsset, field(), error.to_string()))
+}
+
+fn limit(money: Option<Money>, asset: Asset, field: &str) -> Result<Limit, Invalid> {
+    let minor = money
+        .map(|money| amount::minor_of(money.0, asset.scale()))
+        .transpose();
+    minor.map_err(|error| Invalid::new(InvalidKind::InvalidAmount, field, error.to_string()))
+}
+
+pub(super) fn accept_open(open: &OpenBody<'_>, ledger: &Arc<str>) -> Result<Open, Invalid> {
+    let account = account_name(&open.account, "open.account")?;
+    if account.starts_with('@') {
+        let detail = "starts with @, which is kept for the system's own accounts";
+        return Err(Invalid::new(
+            InvalidKind::ReservedAccount,
+            "open.account",
+            detail,
+        ));
+    }
+    let key = open
+        .key
+        .as_deref()
+        .unwrap_or(crate::ledger::id::DEFAULT_KEY);
+    let key = account_name(key, "open.key")?;
+    let asset = asset(&open.asset, || "open.asset".to_owned())?;
+    let floor = match open.floor {
+        None => Some(0),
+        Some(floor) => limit(floor, asset, "open.floor")?,
+    };
+    Ok(Open {
+        balance: BalanceId::of(ledger, account, &asset, key),
+        account: account.into(),
+        key: key.into(),
+        asset,
+        floor,
+        ceiling: limit(open.ceiling, asset, "open.ceiling")?,
+    })
+}
+
+pub(super) fn accept_configure(configure: &ConfigureBody<'_>) -> Result<Configure, Invalid> {
+    let asset = match configure.asset.as_deref() {
+        Some(text) => Some(asset(text, || "configure.asset".to_owned())?),
+        None => None,
+    };
+    let change = |given: Option<Option<Money>>, field: &str| match (given, asset) {
+        (None, _) => Ok(None),
+        (Some(money), Some(asset)) => limit(money, asset, field).map(Some),
+        (Some(None), None) => Ok(Some(None)),
+        (Some(Some(_)), None) => {
+            let detail = "needs the asset it is written in";
+            Err(Invalid::new(InvalidKind::InvalidAsset, field, detail))
+        }
+    };
+    let floor = change(configure.floor, "configure.floor")?;
+    let ceiling = change(configure.ceiling, "configure.ceiling")?;
+    let status = match configure.status.as_deref() {
+        None => None,
+        Some(text) => Some(Status::from_slug(text).ok_or_else(|| {
+            let detail = "must be open, debits-frozen, credits-frozen, frozen or closed";
+            Invalid::new(InvalidKind::MalformedRequest, "configure.status", detail)
+        })?),
+    };
+    if floor.is_none() && ceiling.is_none() && status.is_none() {
+        let detail = "changes nothing: give floor, ceiling or status";
+        return Err(Invalid::new(
+            InvalidKind::MalformedRequest,
+            "configure",
+            detail,
+        ));
+    }
+    let balance = BalanceId::new(configure.balance);
+    Ok(Configure {
+        balance,
+        asset,
+        floor,
+        ceiling,
+        status,
+    })
+}
+
+pub(super) fn expect(
+    body: &CommandBody<'_>,
+    intent: &Body,
+) -> Result<Vec<(BalanceId, u64)>, Invalid> {
+    let Some(Pairs(pairs)) = &body.expect else {
+        return Ok(Vec::new());
+    };
+    let mut expect: Vec<_> = pairs
+        .iter()
+        .map(|(uuid, version)| (BalanceId::new(*uuid), *version))
+        .collect();
+    expect.sort_unstable();
+    let concerns = |id: BalanceId| match intent {
+        Body::Open(_) => false,
+        Body::Configure(configure) => configure.balance == id,
+        Body::Transfer(postings) => postings
+            .iter()
+            .any(|p| p.source.id == id || p.destination.id == id),
+    };
+    match expect.iter().find(|(id, _)| !concerns(*id)) {
+        None => Ok(expect),
+        Some((id, _)) => {
+            let detail = format!("names {id}, which is no balance of this command");
+            Err(Invalid::new(InvalidKind::InvalidExpect, "expect", detail))
+        }
+    }
+}
+
+pub(super) fn description(text: Option<&str>) -> Result<Option<Box<str>>, Invalid> {
+    match text {
+        Some(text) if text.len() > DESCRIPTION_MAX => {
+            let detail = format!("has {} bytes, the limit is {DESCRIPTION_MAX}", text.len());
+            Err(Invalid::new(
+                InvalidKind::InvalidNote,
+                "description",
+                detail,
+            ))
+        }
+        text => Ok(text.map(Into::into)),
+    }
+}
+
+pub(super) fn metadata(
+    pairs: Option<&Pairs<Str<'_>, Str<'_>>>,
+) -> Result<Option<Box<str>>, Invalid> {
+    let Some(Pairs(pairs)) = pairs else {
+        return Ok(None);
+    };
+    let fits = |(key, value): &(Str<'_>, Str<'_>)| {
+        !key.is_empty() && key.len() <= METADATA_KEY_MAX && value.len() <= METADATA_VALUE_MAX
+    };
+    if pairs.len() > METADATA_MAX || !pairs.iter().all(fits) {
+        let detail = "may have 32 members, keys of 1 to 64 bytes, values of up to 512 bytes";
+        return Err(Invalid::new(InvalidKind::InvalidNote, "metadata", detail));
+    }
+    let sorted: BTreeMap<&str, &str> = pairs
+        .iter()
+        .map(|(key, value)| (&**key, &**value))
+        .collect();
+    let canonical = serde_json::to_string(&sorted)
+        .map_err(|error| Invalid::new(InvalidKind::InvalidNote, "metadata", error.to_string()))?;
+    Ok(Some(canonical.into_boxed_str()))
+}

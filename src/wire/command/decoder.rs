@@ -1,0 +1,194 @@
+//! Bytes in, command out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::DEFAULT_ORGANIZATION;
+use super::body::{CommandBody, Kind, PostingBody};
+use super::check::{
+    accept_configure, accept_open, asset, description, expect, metadata, plain_name, reference,
+};
+use crate::ledger::amount::Amount;
+use crate::ledger::command::{Body, Command, Note, POSTINGS_MAX, Party, Posting};
+use crate::ledger::{Asset, BalanceId, ReplyTo};
+use crate::wire::fingerprint;
+use crate::wire::invalid::{Invalid, InvalidKind};
+use crate::wire::object::Object;
+
+/// Parses commands; remembers ledgers and world balances between them.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    ledgers: HashMap<Box<str>, Arc<str>>,
+    worlds: HashMap<(Arc<str>, Asset), BalanceId>,
+}
+
+/// Names remembered before the memory starts anew.
+const REMEMBERED_MAX: usize = 4096;
+
+impl Decoder {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Parses the value of a record.
+    pub fn parse(
+        &mut self,
+        json: &[u8],
+        reply: Option<ReplyTo>,
+        trace: Option<Box<str>>,
+    ) -> Result<Command, Invalid> {
+        let body: Object<CommandBody<'_>> = serde_json::from_slice(json)
+            .map_err(|error| malformed::<Object<CommandBody<'_>>>(json, &error))?;
+        self.accept(&body.0, reply, trace)
+    }
+
+    /// Checks a parsed body and makes it a command.
+    pub fn accept(
+        &mut self,
+        body: &CommandBody<'_>,
+        reply: Option<ReplyTo>,
+        trace: Option<Box<str>>,
+    ) -> Result<Command, Invalid> {
+        let reference = reference(body.reference.as_deref())?;
+        let ledger = self.ledger(&body.ledger)?;
+        let intent = self.body(body, &ledger)?;
+        let expect = expect(body, &intent)?;
+        let note = Note {
+            effective_at: body.effective_at.map(|time| time.0),
+            description: description(body.description.as_deref())?,
+            metadata: metadata(body.metadata.as_ref())?,
+            reply,
+            trace,
+        };
+        Ok(Command {
+            seen_key: fingerprint::seen_key(&ledger, reference),
+            fingerprint: fingerprint::fingerprint(&ledger, &intent, &expect, &note),
+            reference: reference.into(),
+            ledger,
+            body: intent,
+            expect,
+            note,
+        })
+    }
+
+    /// The canonical `organization/ledger` of what a client wrote.
+    pub fn ledger(&mut self, text: &str) -> Result<Arc<str>, Invalid> {
+        if let Some(known) = self.ledgers.get(text) {
+            return Ok(known.clone());
+        }
+        let (organization, ledger) = text.split_once('/').unwrap_or((DEFAULT_ORGANIZATION, text));
+        if !plain_name(organization) || !plain_name(ledger) {
+            return Err(Invalid::new(
+                InvalidKind::InvalidLedger,
+                "ledger",
+                "must be LEDGER or ORGANIZATION/LEDGER, each 1 to 64 of a-z 0-9 . _ -",
+            ));
+        }
+        let canonical: Arc<str> = format!("{organization}/{ledger}").into();
+        if self.ledgers.len() >= REMEMBERED_MAX {
+            self.ledgers.clear();
+        }
+        self.ledgers.insert(text.into(), canonical.clone());
+        Ok(canonical)
+    }
+
+    fn world(&mut self, ledger: &Arc<str>, asset: Asset) -> BalanceId {
+        if self.worlds.len() >= REMEMBERED_MAX {
+            self.worlds.clear();
+        }
+        let entry = self.worlds.entry((ledger.clone(), asset));
+        *entry.or_insert_with(|| BalanceId::world(ledger, &asset))
+    }
+
+    fn body(&mut self, body: &CommandBody<'_>, ledger: &Arc<str>) -> Result<Body, Invalid> {
+        let parts = (
+            body.postings.is_some(),
+            body.open.is_some(),
+            body.configure.is_some(),
+        );
+        let (part, fits) = match body.kind {
+            Kind::Transfer => ("postings", parts == (true, false, false)),
+            Kind::Open => ("open", parts == (false, true, false)),
+            Kind::Configure => ("configure", parts == (false, false, true)),
+        };
+        if !fits {
+            let detail =
+                format!("this type takes exactly one of postings, open, configure: {part}");
+            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+        }
+        if let Some(open) = &body.open {
+            return accept_open(open, ledger).map(Body::Open);
+        }
+        if let Some(configure) = &body.configure {
+            return accept_configure(configure).map(Body::Configure);
+        }
+        let postings = body.postings.as_deref().unwrap_or_default();
+        if postings.is_empty() || postings.len() > POSTINGS_MAX {
+            let detail = format!(
+                "must have 1 to {POSTINGS_MAX} items, has {}",
+                postings.len()
+            );
+            return Err(Invalid::new(
+                InvalidKind::InvalidPostings,
+                "postings",
+                detail,
+            ));
+        }
+        let accepted = postings
+            .iter()
+            .enumerate()
+            .map(|(at, item)| self.posting(at, item, ledger));
+        accepted.collect::<Result<_, _>>().map(Body::Transfer)
+    }
+
+    fn posting(
+        &mut self,
+        at: usize,
+        body: &PostingBody<'_>,
+        ledger: &Arc<str>,
+    ) -> Result<Posting, Invalid> {
+        let asset = asset(&body.asset, || format!("postings[{at}].asset"))?;
+        let amount = Amount::from_decimal(body.amount.0, asset.scale()).map_err(|error| {
+            let field = format!("postings[{at}].amount");
+            Invalid::new(InvalidKind::InvalidAmount, field, error.to_string())
+        })?;
+        if body.source == body.destination {
+            let detail = "is the source itself; source and destination must differ";
+            let field = format!("postings[{at}].destination");
+            return Err(Invalid::new(InvalidKind::SameBalance, field, detail));
+        }
+        let world = self.world(ledger, asset);
+        let party = |uuid| {
+            let id = BalanceId::new(uuid);
+            Party {
+                id,
+                world: id == world,
+            }
+        };
+        let (source, destination) = (party(body.source), party(body.destination));
+        Ok(Posting {
+            source,
+            destination,
+            amount,
+            asset,
+        })
+    }
+}
+
+/// Tells which field of `json` does not fit `T`; `error` is what the plain parser said.
+pub fn malformed<'a, T: Deserialize<'a>>(json: &'a [u8], error: &serde_json::Error) -> Invalid {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let traced: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
+    let path = traced.err().map(|traced| traced.path().to_string());
+    // A place without a name is written `?`, and the whole `.`.
+    let field = path.unwrap_or_default();
+    let field = field.trim_end_matches(['?', '.']).to_owned();
+    let kind =
+        match field.ends_with("amount") || field.ends_with("floor") || field.ends_with("ceiling") {
+            true => InvalidKind::InvalidAmount,
+            false => InvalidKind::MalformedRequest,
+        };
+    Invalid::new(kind, field, error.to_string())
+}

@@ -1,0 +1,29 @@
+//! Commands: the JSON of the `commands` topic, checked and made a [`crate::ledger::Command`], or
+//! refused by name.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`body`] | the form, and the way back to it |
+//! | [`decoder`] | bytes in, command out |
+//! | [`check`] | what each field may be |
+
+mod body;
+mod check;
+mod decoder;
+
+pub use body::{CommandBody, ConfigureBody, Kind, OpenBody, PostingBody, given};
+pub use check::{account_name, asset};
+pub use decoder::{Decoder, malformed};
+
+/// The organization of a ledger that names none.
+pub const DEFAULT_ORGANIZATION: &str = "default";
+/// Longest reference, in bytes.
+pub const REFERENCE_MAX: usize = 128;
+/// Longest organization, ledger, account or key, in bytes.
+pub const NAME_MAX: usize = 64;
+/// Longest description, in bytes.
+pub const DESCRIPTION_MAX: usize = 256;
+/// Most members of `metadata`, and their longest key and value, in bytes.
+pub const METADATA_MAX: usize = 32;
+pub const METADATA_KEY_MAX: usize = 64;
+pub const METADATA_VALUE_MAX: usize = 512;

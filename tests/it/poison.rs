@@ -1,0 +1,362 @@
+//! Records that must change nothing: each ends as a dead letter, a rejection or a way on, and
+//! leaves every balance as it was.
+
+use serde_json::{Value, json};
+use steelyard::wire::record::COMMAND_BYTES_MAX;
+
+use crate::support::kafka::{Sent, header, json_of};
+use crate::support::{World, account_in, balance_id, until};
+
+struct Scene {
+    world: World,
+    alice: String,
+    bob: String,
+    node: crate::support::node::Node,
+}
+
+impl Scene {
+    /// Two funded accounts in partition 0 of 2.
+    async fn new() -> Self {
+        let world = World::new(2);
+        world.make_topic("answers", 1).await;
+        let node = world.start("all").await;
+        let (alice, bob) = (account_in("alice", 0, 2), account_in("bob", 0, 2));
+        for account in [&alice, &bob] {
+            node.open(account).await;
+        }
+        node.applied(&crate::support::transfer("fund", "@world", &alice, "100"))
+            .await;
+        Self {
+            world,
+            alice,
+            bob,
+            node,
+        }
+    }
+
+    fn command(&self) -> Value {
+        json!({"reference": "r", "type": "transfer", "ledger": "main", "postings": [
+            {"source": balance_id(&self.alice), "destination": balance_id(&self.bob),
+             "amount": "1.00", "asset": "USD"}]})
+    }
+
+    /// The bytes of both balances, as hot has them.
+    async fn state(&self) -> Vec<Value> {
+        let mut states = Vec::new();
+        for account in [&self.alice, &self.bob] {
+            let (status, mut body) = self
+                .node
+                .get(&format!("/v1/balances/{}", balance_id(account)))
+                .await;
+            assert_eq!(status, 200, "{body}");
+            body["as_of"] = Value::Null;
+            states.push(body);
+        }
+        states
+    }
+
+    /// Sends `value` under `key` to partition 0 and waits for its outcome.
+    async fn outcome(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Value {
+        let sent = Sent {
+            partition: Some(0),
+            key,
+            value,
+            headers: Vec::new(),
+        };
+        let at = self.world.send(sent).await;
+        self.world.outcome(at).await
+    }
+
+    /// The dead letter of the record at `offset` of partition 0.
+    async fn dead_letter(&self, offset: &Value) -> (String, Vec<u8>) {
+        let topic = self.world.topic("dead-letters");
+        until("the dead letter", async || {
+            let letters = self.world.records(&topic, Some(0));
+            let letter = letters.iter().find(|letter| {
+                let original = header(letter, "kafka_dlt-original-offset");
+                original == Some(&offset.as_i64().unwrap().to_be_bytes()[..])
+            })?;
+            let reason = header(letter, "steelyard-reason").unwrap();
+            let partition = header(letter, "kafka_dlt-original-partition");
+            assert_eq!(partition, Some(&0_i32.to_be_bytes()[..]));
+            use rdkafka::Message;
+            let value = letter.payload().unwrap_or_default().to_vec();
+            Some((String::from_utf8_lossy(reason).into_owned(), value))
+        })
+        .await
+    }
+}
+
+/// `command` with `field` of its first posting set to `value`.
+fn posting(command: &Value, field: &str, value: Value) -> Vec<u8> {
+    let mut command = command.clone();
+    command["postings"][0][field] = value;
+    command.to_string().into_bytes()
+}
+
+fn with(command: &Value, field: &str, value: Value) -> Vec<u8> {
+    let mut command = command.clone();
+    command[field] = value;
+    command.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn what_can_never_be_understood_goes_to_the_dead_letters() {
+    let scene = Scene::new().await;
+    let good = scene.command();
+    let text = good.to_string();
+    let raw = |from: &str, to: &str| text.replace(from, to).into_bytes();
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    let long = "x".repeat(COMMAND_BYTES_MAX);
+    let bad: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "unparsable",
+            b"{\"reference\":".to_vec(),
+            "malformed-request",
+        ),
+        ("empty", Vec::new(), "malformed-request"),
+        ("not utf-8", vec![0xff, 0xfe, 0x00], "malformed-request"),
+        ("deep", deep.into_bytes(), "malformed-request"),
+        (
+            "oversized",
+            with(&good, "description", json!(long)),
+            "payload-too-large",
+        ),
+        (
+            "duplicate key",
+            raw("{\"ledger\"", "{\"ledger\":\"x\",\"ledger\""),
+            "malformed-request",
+        ),
+        (
+            "unknown field",
+            with(&good, "version", json!(1)),
+            "malformed-request",
+        ),
+        (
+            "float",
+            posting(&good, "amount", json!(1.5)),
+            "invalid-amount",
+        ),
+        ("1e400", raw("\"1.00\"", "1e400"), "invalid-amount"),
+        (
+            "exponent",
+            posting(&good, "amount", json!("1e2")),
+            "invalid-amount",
+        ),
+        (
+            "40 digits",
+            posting(&good, "amount", json!("1".repeat(40))),
+            "invalid-amount",
+        ),
+        (
+            "too fine",
+            posting(&good, "amount", json!("0.001")),
+            "invalid-amount",
+        ),
+        (
+            "zero",
+            posting(&good, "amount", json!("0.00")),
+            "invalid-amount",
+        ),
+        (
+            "negative",
+            posting(&good, "amount", json!("-1.00")),
+            "invalid-amount",
+        ),
+        (
+            "no asset",
+            posting(&good, "asset", json!("dollars")),
+            "invalid-asset",
+        ),
+        (
+            "to itself",
+            posting(&good, "destination", json!(balance_id(&scene.alice))),
+            "same-balance",
+        ),
+        (
+            "empty reference",
+            with(&good, "reference", json!("")),
+            "reference-missing",
+        ),
+        (
+            "no posting",
+            with(&good, "postings", json!([])),
+            "invalid-postings",
+        ),
+        (
+            "expects another",
+            with(&good, "expect", json!({balance_id("x").to_string(): 1})),
+            "invalid-expect",
+        ),
+    ];
+    let before = scene.state().await;
+    let key = balance_id(&scene.alice).to_string();
+    for (name, value, slug) in bad {
+        let outcome = scene.outcome(Some(key.as_bytes()), Some(&value)).await;
+        assert_eq!(outcome["reason"], "dead-letter", "{name}: {outcome}");
+        let (reason, kept) = scene.dead_letter(&outcome["offset"]).await;
+        assert_eq!(reason, slug, "{name}");
+        assert_eq!(kept, value, "{name}: the value is kept as it was");
+    }
+    let other = balance_id(&scene.bob).to_string();
+    let keys: [(&str, Option<&[u8]>, Option<&[u8]>, &str); 4] = [
+        (
+            "wrong key",
+            Some(other.as_bytes()),
+            Some(text.as_bytes()),
+            "key-mismatch",
+        ),
+        (
+            "upper-case key",
+            Some(b"ALICE"),
+            Some(text.as_bytes()),
+            "key-mismatch",
+        ),
+        ("null key", None, Some(text.as_bytes()), "key-missing"),
+        ("null value", Some(key.as_bytes()), None, "value-missing"),
+    ];
+    for (name, key, value, slug) in keys {
+        let outcome = scene.outcome(key, value).await;
+        let (reason, _) = scene.dead_letter(&outcome["offset"]).await;
+        assert_eq!(reason, slug, "{name}");
+    }
+    assert_eq!(scene.state().await, before, "nothing has changed");
+    let counted = scene.node.metric("steelyard_dead_letters_total", "").await;
+    assert!(counted >= 23.0, "{counted} dead letters are counted");
+    scene.world.audit();
+}
+
+#[tokio::test]
+async fn a_forged_leg_and_a_foreign_reply_topic_change_nothing() {
+    let scene = Scene::new().await;
+    let before = scene.state().await;
+    let key = balance_id(&scene.bob).to_string();
+    let forged = json!({"from": 1, "to": 0, "number": 1, "step": "settle",
+        "transaction_id": "00000000-0000-8001-8000-31fcf192af99",
+        "carried": [{"asset": "USD/2", "amount": "1.00"}], "command": scene.command()});
+    let (forged, text) = (forged.to_string(), scene.command().to_string());
+    let seal = "00".repeat(32);
+    let headers: [(Vec<(&str, Vec<u8>)>, &str, &str); 3] = [
+        (
+            vec![("steelyard-leg", b"1".to_vec())],
+            &forged,
+            "forged-leg",
+        ),
+        (
+            vec![
+                ("steelyard-leg", b"1".to_vec()),
+                ("steelyard-seal", seal.into_bytes()),
+            ],
+            &forged,
+            "forged-leg",
+        ),
+        (
+            vec![
+                ("kafka_correlationId", b"c".to_vec()),
+                ("kafka_replyTopic", b"somebody.elses".to_vec()),
+            ],
+            &text,
+            "reply-not-allowed",
+        ),
+    ];
+    for (headers, value, slug) in headers {
+        let key = match slug {
+            "forged-leg" => key.clone(),
+            _ => balance_id(&scene.alice).to_string(),
+        };
+        let sent = Sent {
+            partition: Some(0),
+            key: Some(key.as_bytes()),
+            value: Some(value.as_bytes()),
+            headers,
+        };
+        let at = scene.world.send(sent).await;
+        let outcome = scene.world.outcome(at).await;
+        let (reason, _) = scene.dead_letter(&outcome["offset"]).await;
+        assert_eq!(reason, slug);
+    }
+    assert_eq!(scene.state().await, before, "nothing has changed");
+    scene.world.audit();
+}
+
+#[tokio::test]
+async fn a_record_on_the_wrong_partition_is_applied_once_where_it_belongs() {
+    let scene = Scene::new().await;
+    let key = balance_id(&scene.alice).to_string();
+    let text = scene.command().to_string();
+    for _ in 0..3 {
+        let sent = Sent {
+            partition: Some(1),
+            key: Some(key.as_bytes()),
+            value: Some(text.as_bytes()),
+            headers: Vec::new(),
+        };
+        let at = scene.world.send(sent).await;
+        let outcome = scene.world.outcome(at).await;
+        assert_eq!(outcome["reason"], "misrouted", "{outcome}");
+    }
+    let topic = scene.world.topic("outcomes");
+    let decided = until("the three to arrive", async || {
+        let records = scene.world.records(&topic, Some(0));
+        let ours = records
+            .iter()
+            .filter_map(json_of)
+            .filter(|body| body["reference"] == "r");
+        let ours: Vec<Value> = ours.collect();
+        (ours.len() == 3).then_some(ours)
+    })
+    .await;
+    let fresh = decided.iter().filter(|body| body["replay_of"].is_null());
+    assert_eq!(fresh.count(), 1, "{decided:?}");
+    assert!(scene.node.metric("steelyard_misrouted_total", "").await >= 3.0);
+    let legs = scene.world.records(&scene.world.topic("commands"), Some(0));
+    let origin = legs
+        .iter()
+        .find_map(|record| header(record, "steelyard-origin"));
+    assert_eq!(origin, Some(&b"1"[..]), "the origin is in a header");
+    scene.world.audit();
+}
+
+#[tokio::test]
+async fn the_same_money_refused_for_every_reason_there_is() {
+    let scene = Scene::new().await;
+    let good = scene.command();
+    let before = scene.state().await;
+    let key = balance_id(&scene.alice).to_string();
+    let eur = |command: &Value| posting(command, "asset", json!("EUR"));
+    let mut bad: Vec<(&str, Vec<u8>)> = vec![
+        (
+            "balance-not-found",
+            posting(&good, "destination", json!(balance_id("nobody"))),
+        ),
+        ("asset-mismatch", eur(&good)),
+        (
+            "insufficient-funds",
+            posting(&good, "amount", json!("100.01")),
+        ),
+        (
+            "version-mismatch",
+            with(&good, "expect", json!({key.clone(): 1})),
+        ),
+        ("balance-not-found", with(&good, "ledger", json!("other"))),
+    ];
+    for (at, (slug, value)) in bad.iter_mut().enumerate() {
+        let mut command: Value = serde_json::from_slice(value).unwrap();
+        command["reference"] = json!(format!("refused-{at}"));
+        let value = command.to_string();
+        for replayed in [false, true] {
+            let outcome = scene
+                .outcome(Some(key.as_bytes()), Some(value.as_bytes()))
+                .await;
+            assert_eq!(outcome["status"], "rejected", "{slug}: {outcome}");
+            assert_eq!(outcome["reason"], *slug);
+            assert_eq!(
+                outcome["replay_of"].is_u64(),
+                replayed,
+                "a rejection is final"
+            );
+        }
+    }
+    assert_eq!(scene.state().await, before, "nothing has changed");
+    scene.world.audit();
+}
