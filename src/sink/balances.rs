@@ -1,63 +1,39 @@
 //! The balance sink: snapshots into balances, as markers are accepted (S1, S2).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rdkafka::Message;
 use tokio::time::sleep;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::desk::{Desk, LOST, Pace, TICK};
 use super::journal::float;
-use super::watch::{Judged, Kind, Watch};
-use super::{Health, Options, SinkMetrics, Wiring};
+use super::watch::{Judged, Watch};
+use super::watches::{Ledgers, Watches};
+use super::{Options, Wiring};
 use crate::cold::balances::{self, Verdict};
 use crate::cold::write::{Move, Sink, Written};
 use crate::hot::synced::Synced;
 use crate::ledger::PartitionId;
 use crate::log::follower::{Change, Next};
 
-pub(super) struct Balances<H> {
-    desk: Desk<H>,
+pub(super) struct Balances {
+    desk: Desk,
     options: Options,
-    book: Book,
+    book: Watches,
     hot: Synced,
     hot_is_away: bool,
 }
 
-/// The watches of this member's partitions.
-struct Book {
-    watches: BTreeMap<PartitionId, Watch>,
-    ledgers: Ledgers,
-    generation: Uuid,
-    metrics: SinkMetrics,
-}
-
-/// Names of ledgers, shared between balances.
-#[derive(Debug, Default)]
-pub(super) struct Ledgers(HashSet<Arc<str>>);
-
-impl Ledgers {
-    pub(super) fn shared(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(name) {
-            return known.clone();
-        }
-        let name: Arc<str> = name.into();
-        self.0.insert(name.clone());
-        name
-    }
-}
-
-impl<H: Health> Balances<H> {
-    pub(super) fn join(options: &Options, wiring: Wiring<H>) -> anyhow::Result<Self> {
+impl Balances {
+    pub(super) fn join(options: &Options, wiring: Wiring) -> anyhow::Result<Self> {
         let time_to_live = Duration::from_secs(options.hot_ttl_seconds.into());
         let hot = Synced::new(&wiring.hot, wiring.generation, time_to_live)
             .context("the Redis URL cannot be read")?;
         let desk = Desk::join(Sink::Balances, options, wiring)?;
-        let book = Book {
+        let book = Watches {
             watches: BTreeMap::new(),
             ledgers: Ledgers::default(),
             generation: desk.generation,
@@ -303,51 +279,5 @@ impl<H: Health> Balances<H> {
             }
         }
         self.desk.say(trouble);
-    }
-}
-
-impl Book {
-    fn take(&mut self, message: &impl Message) {
-        let partition = PartitionId::try_from(message.partition()).ok();
-        let watch = partition.and_then(|partition| self.watches.get_mut(&partition));
-        let Some(watch) = watch else {
-            return;
-        };
-        match watch.take(message, self.generation, &mut self.ledgers) {
-            Ok(Kind::Marker { superseding: true }) => {
-                self.metrics
-                    .markers
-                    .with_label_values(&["superseded"])
-                    .inc();
-            }
-            Ok(Kind::Marker { superseding: false } | Kind::Snapshot | Kind::Nothing) => {}
-            Err(invalid) => {
-                self.metrics
-                    .malformed
-                    .with_label_values(&[Sink::Balances.name()])
-                    .inc();
-                let (partition, offset) = (watch.stored.partition, message.offset());
-                error!(partition, offset, %invalid, "a record of snapshots cannot be read");
-            }
-        }
-    }
-
-    fn full(&self, options: &Options) -> bool {
-        let balances: usize = self.watches.values().map(Watch::balances).sum();
-        balances >= options.sink_batch_balances as usize
-    }
-
-    fn reading(&self) -> BTreeMap<PartitionId, u64> {
-        self.watches
-            .iter()
-            .map(|(partition, watch)| (*partition, watch.next()))
-            .collect()
-    }
-
-    fn positions(&self) -> BTreeMap<PartitionId, u64> {
-        let watches = self.watches.iter();
-        watches
-            .map(|(partition, watch)| (*partition, watch.stored.position))
-            .collect()
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Health, Options, SinkMetrics, Wiring};
+use super::{Options, Report, SinkMetrics, Wiring};
 use crate::cold::write::{Checkpoint, Sink, checkpoints, foreign_generation};
 use crate::ledger::PartitionId;
 use crate::log::follower::{Follower, Membership};
@@ -23,14 +23,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often gauges move while nothing arrives.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
-pub(super) struct Desk<H> {
+pub(super) struct Desk {
     pub(super) sink: Sink,
     pub(super) follower: Follower,
     pub(super) pool: PgPool,
     pub(super) generation: Uuid,
     pub(super) metrics: SinkMetrics,
     pub(super) stop: CancellationToken,
-    health: H,
+    report: Report,
     /// What was said last.
     said: Option<String>,
     pause: Duration,
@@ -62,8 +62,8 @@ impl Pace {
     }
 }
 
-impl<H: Health> Desk<H> {
-    pub(super) fn join(sink: Sink, options: &Options, wiring: Wiring<H>) -> anyhow::Result<Self> {
+impl Desk {
+    pub(super) fn join(sink: Sink, options: &Options, wiring: Wiring) -> anyhow::Result<Self> {
         let topics = wiring.log.topics();
         let (topic, role) = match sink {
             Sink::Journal => (topics.outcomes, "journal-sink"),
@@ -83,7 +83,7 @@ impl<H: Health> Desk<H> {
             generation: wiring.generation,
             metrics: wiring.metrics,
             stop: wiring.stop,
-            health: wiring.health,
+            report: wiring.report,
             said: None,
             pause: PAUSE_MIN,
             reported: None,
@@ -103,7 +103,7 @@ impl<H: Health> Desk<H> {
         if self.said == trouble {
             return;
         }
-        (self.health)(self.role(), trouble.clone().map_or(Ok(()), Err));
+        (self.report)(self.role(), trouble.clone().map_or(Ok(()), Err));
         self.said = trouble;
     }
 

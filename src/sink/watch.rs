@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::batch::{Gathered, Snapshot};
 use super::check::{Mismatch, Sorted, check, sort};
+use super::watches::Ledgers;
 use crate::cold::balances::{Row, Stand, Sums};
 use crate::cold::write::{Checkpoint, Move};
 use crate::ledger::{BalanceId, Cut, PartitionId};
@@ -104,7 +105,7 @@ impl Watch {
         &mut self,
         message: &impl Message,
         generation: Uuid,
-        ledgers: &mut super::balances::Ledgers,
+        ledgers: &mut Ledgers,
     ) -> Result<Kind, Invalid> {
         let offset = u64::try_from(message.offset()).unwrap_or_default();
         if offset < self.next {
@@ -139,7 +140,7 @@ impl Watch {
         &self,
         key: &[u8],
         body: &BalanceBody<'_>,
-        ledgers: &mut super::balances::Ledgers,
+        ledgers: &mut Ledgers,
     ) -> Result<(BalanceId, Snapshot), Invalid> {
         let (id, balance) = body.to_ledger(ledgers.shared(&body.ledger))?;
         let fits = [body.version, body.command_offset, body.epoch]
