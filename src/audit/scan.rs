@@ -171,12 +171,9 @@ impl Scan {
         self.receive();
         let (decided, chain) = self.chain.finish();
         let (state, [fold, versions, zero]) = self.books.finish();
-        match (&self.shore, &state) {
-            (Some(shore), Some(state)) => shore.finish(state, &mut self.transit),
-            (None, _) | (_, None) => {
-                let why = format!("partition {}: the fold stopped", self.partition);
-                self.transit.cannot_tell(why);
-            }
+        if self.shore.is_none() || state.is_none() {
+            let why = format!("partition {}: the fold stopped", self.partition);
+            self.transit.cannot_tell(why);
         }
         Scanned {
             checks: vec![chain, fold, versions, zero, self.transit],

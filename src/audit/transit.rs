@@ -1,8 +1,12 @@
-//! Transit: for each pair of partitions the two mirrors show exactly the money on the wire.
+//! Transit: the mirrors of each pair of partitions show exactly the money that their legs carry.
 //!
-//! What a sender's mirror shows must be what its legs carry, and what a receiver's mirror shows
-//! must be what the legs up to the last one it received carry; the difference is on the wire. The
-//! receiver's side is taken earlier than every sender's, so no leg is received before it was sent.
+//! A leg takes money out of its sender and brings it to its receiver. One that goes out is shown by
+//! the mirrors of its own way, one that comes back undoes the mirrors of the way it had come, so
+//! the two ways between p and q are counted together: what p's mirrors of both show is what p has
+//! sent to q less what p has received from q.
+//!
+//! Each partition's mirrors are taken where its outcomes ended when the audit began, and legs are
+//! read beyond that: whatever a partition had received by then was sent by what is read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -18,10 +22,12 @@ const TAIL_MAX: usize = 1 << 20;
 
 type Sums = BTreeMap<Asset, i128>;
 
-/// The legs of one partition to another.
+/// The legs of one partition to another since the base.
 #[derive(Clone, Debug, Default)]
 struct Sent {
-    /// The last leg before the tail, and what the legs up to it carried.
+    /// The last leg of the base.
+    base: u64,
+    /// The last leg before the tail, and what the legs from the base up to it carried.
     before: u64,
     below: Sums,
     /// Later legs that carry money: number, asset, amount.
@@ -29,29 +35,40 @@ struct Sent {
     last: u64,
 }
 
+/// How a partition stands to the others: leg counters, and what its mirrors show.
+#[derive(Clone, Debug)]
+struct Stand {
+    sent: Vec<u64>,
+    received: Vec<u64>,
+    /// Per partition, both ways together.
+    shown: Vec<Sums>,
+}
+
 /// Money that left a partition, and money that came to it.
 #[derive(Clone, Debug)]
 pub(super) struct Shore {
     partition: PartitionId,
+    base: Stand,
     sent: Vec<Sent>,
-    /// The last leg received from each partition, and what the mirrors then showed.
-    received: Option<(Vec<u64>, Vec<Sums>)>,
+    /// Where the partition stood when the audit began.
+    taken: Option<Stand>,
 }
 
 impl Shore {
-    /// Starts with the legs that `base` has sent, all of them in its past.
+    /// Starts with the legs that `base` has sent and received, all of them in its past.
     pub(super) fn new(base: &Partition) -> Self {
-        let (mirrors, (numbers, _)) = (mirrors(base), counters(base));
-        let sent = (0..).zip(numbers).map(|(to, last)| Sent {
-            before: last,
-            below: shown(&mirrors, (base.id(), to)),
-            tail: VecDeque::new(),
-            last,
+        let stand = Stand::of(base);
+        let sent = stand.sent.iter().map(|last| Sent {
+            base: *last,
+            before: *last,
+            last: *last,
+            ..Sent::default()
         });
         Self {
             partition: base.id(),
             sent: sent.collect(),
-            received: None,
+            base: stand,
+            taken: None,
         }
     }
 
@@ -80,103 +97,107 @@ impl Shore {
         Ok(())
     }
 
-    /// Takes the receiver's side, once.
+    /// Takes where the partition stands, once.
     pub(super) fn receive(&mut self, state: &Partition) {
-        self.received.get_or_insert_with(|| {
-            let (mirrors, (_, numbers)) = (mirrors(state), counters(state));
-            let sums = (0..state.count()).map(|from| shown(&mirrors, (from, state.id())));
-            (numbers, sums.collect())
-        });
+        self.taken.get_or_insert_with(|| Stand::of(state));
     }
+}
 
-    /// Checks the sender's side against the partition's own mirrors.
-    pub(super) fn finish(&self, state: &Partition, check: &mut Check) {
-        let mirrors = mirrors(state);
-        for (to, sent) in (0..).zip(&self.sent) {
-            let shown = shown(&mirrors, (self.partition, to));
-            let carried = sent.up_to(sent.last).unwrap_or_default();
-            for asset in both(&shown, &carried) {
-                check.examined += 1;
-                let (shows, carries) = (sum(&shown, asset), sum(&carried, asset));
-                if shows != carries {
-                    let what = format!(
-                        "transit to {to} shows {}, its legs carry {}",
-                        money(shows, asset),
-                        money(carries, asset)
-                    );
-                    check.miss(Finding::new(self.partition, what).at(state.applied()));
+impl Stand {
+    fn of(state: &Partition) -> Self {
+        let none = || vec![0; usize::from(state.count())];
+        let cut = state.cut();
+        let (sent, received) = cut.map_or_else(|| (none(), none()), |cut| (cut.sent, cut.received));
+        let (mirrors, here) = (mirrors(state), state.id());
+        let shown = (0..state.count()).map(|other| {
+            let mut sums = Sums::new();
+            for way in [(here, other), (other, here)] {
+                for (asset, posted) in mirrors.get(&way).into_iter().flatten() {
+                    *sums.entry(*asset).or_default() += posted;
                 }
             }
+            sums
+        });
+        Self {
+            sent,
+            received,
+            shown: shown.collect(),
         }
     }
 }
 
 impl Sent {
-    /// What the legs up to `number` carried, if they can still be told apart.
-    fn up_to(&self, number: u64) -> Option<Sums> {
-        if number < self.before {
-            return None;
-        }
-        let mut sums = self.below.clone();
-        let tail = self.tail.iter().take_while(|(leg, _, _)| *leg <= number);
-        for (_, asset, amount) in tail {
-            *sums.entry(*asset).or_default() += amount;
+    /// What the legs after number `from` up to `to` carried, if they can still be told apart.
+    fn between(&self, from: u64, to: u64) -> Option<Sums> {
+        let mut sums = match from {
+            from if from == self.base && to >= self.before => self.below.clone(),
+            from if from >= self.before => Sums::new(),
+            _ => return None,
+        };
+        for (number, asset, amount) in &self.tail {
+            if (from + 1..=to).contains(number) {
+                *sums.entry(*asset).or_default() += amount;
+            }
         }
         Some(sums)
     }
 }
 
-/// Checks every pair of `shores`: what q has received of p's legs, and what is on the wire.
+/// Checks every pair of `shores`: what each has sent and received, and what is on the wire.
 pub(super) fn pairs(shores: &[Shore], check: &mut Check) {
-    for sender in shores {
-        for receiver in shores
-            .iter()
-            .filter(|other| other.partition != sender.partition)
-        {
-            pair(sender, receiver, check);
+    for one in shores {
+        let others = shores.iter().filter(|it| it.partition != one.partition);
+        for other in others {
+            pair(one, other, check);
         }
     }
 }
 
-fn pair(sender: &Shore, receiver: &Shore, check: &mut Check) {
-    let (from, to) = (sender.partition, receiver.partition);
-    let (Some(sent), Some((numbers, mirrors))) =
-        (sender.sent.get(usize::from(to)), &receiver.received)
-    else {
+/// Checks the mirrors of `one` for its ways to and from `other`.
+fn pair(one: &Shore, other: &Shore, check: &mut Check) {
+    let (here, there) = (one.partition, other.partition);
+    let (at, back) = (usize::from(there), usize::from(here));
+    let (Some(taken), Some(theirs)) = (&one.taken, &other.taken) else {
         return;
     };
-    let number = numbers.get(usize::from(from)).copied().unwrap_or(0);
-    if number > sent.last {
-        let what = format!(
-            "has received leg {number} from {from}, which has sent {}",
-            sent.last
-        );
-        return check.miss(Finding::new(to, what));
+    let received = taken.received[at];
+    if received > other.sent[back].last {
+        let last = other.sent[back].last;
+        let what = format!("has received leg {received} from {there}, which has sent {last}");
+        return check.miss(Finding::new(here, what));
     }
-    let (Some(carried), Some(all)) = (sent.up_to(number), sent.up_to(sent.last)) else {
-        let why = format!("legs from {from} to {to} have been on the wire since before the base");
+    let sent = one.sent[at].between(one.base.sent[at], taken.sent[at]);
+    let arrived = other.sent[back].between(one.base.received[at], received);
+    let (Some(sent), Some(arrived)) = (sent, arrived) else {
+        let why = format!("legs between {here} and {there} are from before the base");
         return check.cannot_tell(why);
     };
-    let arrived = mirrors.get(usize::from(from)).cloned().unwrap_or_default();
-    for asset in both(&arrived, &all) {
+    let (before, now) = (&one.base.shown[at], &taken.shown[at]);
+    let assets: BTreeSet<Asset> = [before, now, &sent, &arrived]
+        .into_iter()
+        .flat_map(|sums| sums.keys().copied())
+        .collect();
+    for asset in assets {
         check.examined += 1;
-        let (shows, carries) = (-sum(&arrived, asset), sum(&carried, asset));
+        let shows = sum(now, asset) - sum(before, asset);
+        let carries = sum(&sent, asset) - sum(&arrived, asset);
         if shows != carries {
             let what = format!(
-                "transit from {from} shows {} received, legs 1 to {number} carry {}",
+                "transit to and from {there} shows {}, its legs carry {}",
                 money(shows, asset),
                 money(carries, asset)
             );
-            check.miss(Finding::new(to, what));
+            check.miss(Finding::new(here, what));
         }
-        let wire = sum(&all, asset) - carries;
-        if wire != 0 {
-            let legs = sent.last - number;
-            check.note(format!(
-                "{from} to {to}: {} on the wire, {legs} legs",
-                money(wire, asset)
-            ));
-        }
+    }
+    let last = one.sent[at].last;
+    let waiting = theirs.received[back].min(last);
+    for (asset, amount) in one.sent[at].between(waiting, last).into_iter().flatten() {
+        let legs = last - waiting;
+        check.note(format!(
+            "{here} to {there}: {} on the wire, {legs} legs",
+            money(amount, asset)
+        ));
     }
 }
 
@@ -199,32 +220,155 @@ fn mirrors(state: &Partition) -> BTreeMap<(PartitionId, PartitionId), Sums> {
     mirrors
 }
 
-fn shown(
-    mirrors: &BTreeMap<(PartitionId, PartitionId), Sums>,
-    way: (PartitionId, PartitionId),
-) -> Sums {
-    mirrors.get(&way).cloned().unwrap_or_default()
-}
-
-/// The last legs sent to and received from each partition.
-fn counters(state: &Partition) -> (Vec<u64>, Vec<u64>) {
-    let none = || vec![0; usize::from(state.count())];
-    state
-        .cut()
-        .map_or_else(|| (none(), none()), |cut| (cut.sent, cut.received))
-}
-
 fn sum(sums: &Sums, asset: Asset) -> i128 {
     sums.get(&asset).copied().unwrap_or(0)
-}
-
-fn both(one: &Sums, other: &Sums) -> BTreeSet<Asset> {
-    one.keys().chain(other.keys()).copied().collect()
 }
 
 fn money(minor: i128, asset: Asset) -> String {
     match within(minor) {
         true => format!("{} {asset}", decimal_of(minor, asset.scale())),
         false => format!("{minor} minor units of {asset}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ledger::{BalanceId, Record, Setting, partition_of};
+    use crate::wire::leg;
+    use crate::wire::{Decoder, Secret};
+
+    /// Two partitions, what was gathered of them, and legs that have not arrived.
+    struct Town {
+        partitions: Vec<Partition>,
+        shores: Vec<Shore>,
+        offset: u64,
+        waiting: VecDeque<LegRecord>,
+    }
+
+    impl Town {
+        fn new() -> Self {
+            let mut partitions: Vec<_> = (0..2).map(|id| Partition::new(id, 2)).collect();
+            let setting = Setting {
+                generation: uuid::Uuid::nil(),
+                horizon_seconds: 600,
+            };
+            for partition in &mut partitions {
+                partition.apply(0, 0, &Record::Genesis(setting));
+            }
+            Self {
+                shores: partitions.iter().map(Shore::new).collect(),
+                partitions,
+                offset: 0,
+                waiting: VecDeque::new(),
+            }
+        }
+
+        fn decide(&mut self, at: PartitionId, record: &Record) {
+            self.offset += 1;
+            let at = usize::from(at);
+            let outcome = self.partitions[at].apply(self.offset, 0, record);
+            for leg in outcome.legs.iter().map(LegRecord::of) {
+                self.shores[at].send(&leg).unwrap();
+                self.waiting.push_back(leg);
+            }
+        }
+
+        fn command(&mut self, json: &str) {
+            let command = Decoder::new().parse(json.as_bytes(), None, None).unwrap();
+            let home = partition_of(command.decider(), 2);
+            self.decide(home, &Record::Command(Arc::new(command)));
+        }
+
+        fn arrive(&mut self) {
+            let leg = self.waiting.pop_front().unwrap();
+            let (secret, key) = (
+                Secret::new("a secret of the tests").unwrap(),
+                leg.key.to_string(),
+            );
+            let value = leg.value.get().as_bytes();
+            let seal = hex::encode(secret.seal(key.as_bytes(), value).0);
+            let (way, decoder) = ((leg.to, 2), &mut Decoder::new());
+            let opened = leg::open(
+                decoder,
+                &secret,
+                key.as_bytes(),
+                value,
+                seal.as_bytes(),
+                way,
+            );
+            self.decide(leg.to, &Record::Leg(opened.unwrap()));
+        }
+
+        fn check(&self) -> (u64, Vec<String>) {
+            let mut shores = self.shores.clone();
+            for (shore, partition) in shores.iter_mut().zip(&self.partitions) {
+                shore.receive(partition);
+            }
+            let mut check = Check::new("transit", "pairs");
+            pairs(&shores, &mut check);
+            (check.differences, check.notes)
+        }
+    }
+
+    fn account(partition: PartitionId) -> (String, BalanceId) {
+        let dollars = Asset::parse("USD").unwrap();
+        let ids = (0..).map(|at| {
+            let name = format!("account-{at}");
+            let id = BalanceId::of("default/main", &name, &dollars, "default");
+            (name, id)
+        });
+        let mut there = ids.filter(|(_, id)| partition_of(*id, 2) == partition);
+        there.next().unwrap()
+    }
+
+    fn transfer(reference: &str) -> String {
+        let (source, destination) = (account(0).1, account(1).1);
+        format!(
+            r#"{{"reference": "{reference}", "type": "transfer", "ledger": "main", "postings":
+            [{{"source": "{source}", "destination": "{destination}", "amount": "5", "asset": "USD"}}]}}"#
+        )
+    }
+
+    fn open(partition: PartitionId) -> String {
+        let name = account(partition).0;
+        format!(
+            r#"{{"reference": "{name}", "type": "open", "ledger": "main",
+            "open": {{"account": "{name}", "asset": "USD", "floor": null}}}}"#
+        )
+    }
+
+    fn wire(way: &str) -> (u64, Vec<String>) {
+        (0, vec![format!("{way}: 5.00 USD/2 on the wire, 1 legs")])
+    }
+
+    #[test]
+    fn the_mirrors_agree_with_the_legs_on_every_way_there_and_back() {
+        let mut town = Town::new();
+        town.command(&open(0));
+        town.command(&transfer("refused"));
+        assert_eq!(town.check(), wire("0 to 1"));
+        town.arrive();
+        assert_eq!(town.check(), wire("1 to 0"));
+        town.arrive();
+        assert_eq!(town.check(), (0, Vec::new()));
+        town.command(&open(1));
+        town.command(&transfer("accepted"));
+        town.arrive();
+        assert_eq!(town.check(), (0, Vec::new()));
+        let shores = town.partitions.iter().map(Shore::new).collect();
+        let from_base = Town { shores, ..town };
+        assert_eq!(from_base.check(), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_leg_that_is_not_shown_is_found() {
+        let mut town = Town::new();
+        town.command(&open(0));
+        town.command(&transfer("refused"));
+        town.shores[0].sent[1].tail.clear();
+        assert_eq!(town.check().0, 1);
     }
 }

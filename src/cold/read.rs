@@ -133,7 +133,8 @@ pub async fn balance(pool: &PgPool, id: Uuid) -> Result<Option<(BalanceRow, AsOf
     let found: Option<Stamped> = sqlx::query_as(
         "select b.*, p.partition as as_of_partition, p.command_offset as as_of_offset, \
                 p.at as as_of_at \
-         from balances b join sink_positions p on p.sink = 'balances' and p.partition = b.partition \
+         from balances b \
+         join sink_positions p on p.sink = 'balances' and p.partition = b.partition \
          where b.id = $1",
     )
     .bind(id)
@@ -153,7 +154,8 @@ pub async fn balances(
     let found: Vec<Stamped> = sqlx::query_as(
         "select b.*, p.partition as as_of_partition, p.command_offset as as_of_offset, \
                 p.at as as_of_at \
-         from balances b join sink_positions p on p.sink = 'balances' and p.partition = b.partition \
+         from balances b \
+         join sink_positions p on p.sink = 'balances' and p.partition = b.partition \
          where b.ledger = $1 and b.account = $2 and (b.asset, b.key) > ($3, $4) \
          order by b.asset, b.key limit $5",
     )

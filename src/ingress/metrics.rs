@@ -9,7 +9,8 @@ crate::metrics! {
         pub requests: prometheus::IntCounterVec = "steelyard_ingress_requests_total", ["route", "status"];
         /// Time from a request's head to its answer.
         pub request_seconds: prometheus::HistogramVec = "steelyard_ingress_request_seconds", ["route"], buckets LATENCY_BUCKETS;
-        /// Commands by what became of them here: applied, rejected, replayed, pending, unknown or refused.
+        /// Commands by what became of them here: applied, rejected, replayed, pending, unknown or
+        /// refused.
         pub commands: prometheus::IntCounterVec = "steelyard_ingress_commands_total", ["outcome"];
         /// Time until Kafka acknowledged a command.
         pub publish_seconds: prometheus::Histogram = "steelyard_ingress_publish_seconds", buckets LATENCY_BUCKETS;
@@ -21,7 +22,8 @@ crate::metrics! {
         pub claims: prometheus::IntCounterVec = "steelyard_ingress_claims_total", ["result"];
         /// Final answers that could not be noted in claims.
         pub claims_dropped: prometheus::IntCounter = "steelyard_ingress_claims_dropped_total";
-        /// Replies by whose they were: awaited, late (nobody waits any more), foreign (of another instance) or broken.
+        /// Replies by whose they were: awaited, late (nobody waits any more), foreign (of another
+        /// instance) or broken.
         pub replies: prometheus::IntCounterVec = "steelyard_ingress_replies_total", ["result"];
         /// Open connections.
         pub connections: prometheus::IntGauge = "steelyard_ingress_connections";

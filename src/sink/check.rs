@@ -108,10 +108,10 @@ fn zero(posted: &BTreeMap<Asset, i128>) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::batch::Snapshot;
-    use super::super::batch::tests::{balance, id};
     use super::*;
     use crate::ledger::Setting;
+    use crate::sink::batch::Snapshot;
+    use crate::sink::batch::tests::{balance, id};
 
     fn cut(command_offset: u64, sums: &Sums) -> Cut {
         Cut {

@@ -5,7 +5,8 @@ crate::metrics! {
     pub struct SinkMetrics {
         /// Outcomes written to cold.
         pub outcomes: prometheus::IntCounterVec = "steelyard_sink_outcomes_total", ["partition"];
-        /// Records of `outcomes` that were not written: copies by a second owner, records after a hole.
+        /// Records of `outcomes` that were not written: copies by a second owner, records after a
+        /// hole.
         pub skipped: prometheus::IntCounterVec = "steelyard_sink_skipped_outcomes_total", ["reason"];
         /// Rejections of a reference that was used with other content.
         pub reused: prometheus::IntCounter = "steelyard_sink_reused_references_total";

@@ -62,12 +62,16 @@ macro_rules! metrics {
         <$kind>::with_opts(prometheus::Opts::new($metric, $help).into())?
     };
     (@make $kind:ty, $metric:literal, $help:ident, buckets $buckets:expr) => {
-        <$kind>::with_opts(prometheus::HistogramOpts::new($metric, $help).buckets($buckets.to_vec()))?
+        <$kind>::with_opts(
+            prometheus::HistogramOpts::new($metric, $help).buckets($buckets.to_vec()),
+        )?
     };
     (@make $kind:ty, $metric:literal, $help:ident, [$($label:literal),+]) => {
         <$kind>::new(prometheus::Opts::new($metric, $help).into(), &[$($label),+])?
     };
-    (@make $kind:ty, $metric:literal, $help:ident, [$($label:literal),+], buckets $buckets:expr) => {
+    (
+        @make $kind:ty, $metric:literal, $help:ident, [$($label:literal),+], buckets $buckets:expr
+    ) => {
         <$kind>::new(
             prometheus::HistogramOpts::new($metric, $help).buckets($buckets.to_vec()),
             &[$($label),+],
