@@ -11,7 +11,8 @@ use crate::http::Endpoint;
 pub struct Target {
     #[command(flatten)]
     pub log: steelyard::log::Options,
-    /// Base address of the HTTP listener [also: STEELYARD_HTTP_URL] [default: http://127.0.0.1:8080]
+    /// Base address of the HTTP listener [also: STEELYARD_HTTP_URL] [default:
+    /// http://127.0.0.1:8080]
     #[arg(long, env = "STEELYARD_HTTP")]
     pub http: Option<String>,
     /// Base address of the listener with /metrics [also: STEELYARD_OPS_URL] [default:

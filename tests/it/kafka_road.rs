@@ -65,7 +65,7 @@ async fn money_moves_within_and_across_partitions() {
     assert_eq!(other["reason"], "reference-reused", "{other}");
     let poor = decided(&world, &home, &transfer("poor", &home, &near, "50.01")).await;
     assert_eq!(poor["reason"], "insufficient-funds", "{poor}");
-    //AUDIT world.audit();
+    world.audit();
 }
 
 #[tokio::test]

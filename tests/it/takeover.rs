@@ -111,7 +111,7 @@ async fn a_killed_processor_loses_nothing() {
         assert_eq!(outcome["status"], "applied", "{outcome}");
     }
     pays(&world, &accounts, 1).await;
-    //AUDIT world.audit();
+    world.audit();
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_planned_stop_hands_over_without_waiting_for_the_session() {
     first.stop().await;
     owns(&second, 2).await;
     pays(&world, &accounts, 1).await;
-    //AUDIT world.audit();
+    world.audit();
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn an_owner_that_wakes_up_after_its_session_does_no_harm() {
     })
     .await;
     pays(&world, &accounts, 3).await;
-    //AUDIT world.audit();
+    world.audit();
 }
 
 #[tokio::test]
@@ -200,5 +200,5 @@ async fn hot_is_installed_again_after_it_was_emptied() {
         })
         .await;
     }
-    //AUDIT world.audit();
+    world.audit();
 }

@@ -43,10 +43,18 @@ use summary::Summary;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// How many payments the day has.
-    #[arg(long, default_value = "50000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(
+        long,
+        default_value = "50000",
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000)
+    )]
     payments: u32,
     /// Among how many balances.
-    #[arg(long, default_value = "2000", value_parser = clap::value_parser!(u32).range(BALANCES_MIN as i64..=9_999_999))]
+    #[arg(
+        long,
+        default_value = "2000",
+        value_parser = clap::value_parser!(u32).range(BALANCES_MIN as i64..=9_999_999)
+    )]
     balances: u32,
     /// Decides who pays whom how much.
     #[arg(long, default_value = "1")]
@@ -55,7 +63,11 @@ pub struct Options {
     #[arg(long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
     /// Commands from Kafka unanswered at a time.
-    #[arg(long, default_value = "2000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        default_value = "2000",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     window: u32,
     /// Seconds without any answer before the rest counts as unanswered.
     #[arg(long, default_value = "60", value_parser = clap::value_parser!(u64).range(1..=3600))]

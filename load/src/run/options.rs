@@ -41,7 +41,11 @@ pub struct Options {
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u64).range(0..=600))]
     pub warmup: u64,
     /// How many balances the transfers are among.
-    #[arg(long, default_value = "10000", value_parser = clap::value_parser!(u32).range(2..=5_000_000))]
+    #[arg(
+        long,
+        default_value = "10000",
+        value_parser = clap::value_parser!(u32).range(2..=5_000_000)
+    )]
     pub balances: u32,
     /// Share of transfers that go to another partition, 0 to 1.
     #[arg(long, default_value = "0")]
@@ -53,7 +57,11 @@ pub struct Options {
     #[arg(long, default_value = "500", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
     /// Commands unanswered at a time, with --max over Kafka.
-    #[arg(long, default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        default_value = "10000",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     pub window: u32,
     /// Seconds that a command may be overdue before it counts as dropped, and that outcomes are
     /// waited for at the end before they count as lost.
@@ -73,7 +81,13 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
     /// Print the result as Markdown; with =FILE, write it between the file's `measured` marks.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "-"
+    )]
     pub markdown: Option<PathBuf>,
     #[command(flatten)]
     pub target: Target,

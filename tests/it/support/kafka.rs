@@ -122,7 +122,7 @@ impl World {
             &format!("the outcome of {partition}/{offset}"),
             async || {
                 let records = self.records(&topic, Some(partition));
-                let bodies = records.iter().filter_map(|record| json_of(record));
+                let bodies = records.iter().filter_map(json_of);
                 bodies
                     .filter(|body| body["status"].is_string())
                     .find(|body| body["offset"] == offset)

@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -81,17 +80,6 @@ impl Node {
         answer
     }
 
-    /// Waits until the transaction is decided; its view.
-    pub async fn decided(&self, reference: &str) -> Value {
-        let path = format!("/v1/transactions/{reference}");
-        let what = format!("the outcome of {reference}");
-        until(&what, async || {
-            let (status, answer) = self.get(&path).await;
-            (status == StatusCode::OK && answer["status"] != "pending").then_some(answer)
-        })
-        .await
-    }
-
     /// One of this node's metrics, summed over its labels that contain `label`.
     pub async fn metric(&self, name: &str, label: &str) -> f64 {
         let Ok(answer) = self
@@ -109,15 +97,6 @@ impl Node {
         lines
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
-    }
-
-    /// What the node has written to its log so far.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Sends a signal such as `STOP` or `TERM`.
@@ -174,6 +153,3 @@ fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
-
-/// How long a request of a test may take.
-pub const REQUEST: Duration = Duration::from_secs(30);
