@@ -18,6 +18,12 @@ pub(super) struct Reference {
     pub(super) at: Time,
 }
 
+impl Reference {
+    fn order(&self) -> (&str, &str, Time) {
+        (&self.ledger, &self.reference, self.at)
+    }
+}
+
 /// A reference that stands for two transactions.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Conflict {
@@ -30,8 +36,10 @@ pub struct Conflict {
 /// Gives every reference to the first transaction that comes with it.
 pub(super) async fn claim(
     db: &mut PgConnection,
-    references: Vec<&Reference>,
+    mut references: Vec<&Reference>,
 ) -> Result<Vec<Conflict>, sqlx::Error> {
+    // In one order for all writers, so that none waits for another that waits for it.
+    references.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
     if references.is_empty() {
         return Ok(Vec::new());
     }

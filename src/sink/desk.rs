@@ -33,6 +33,7 @@ pub(super) struct Desk {
     report: Report,
     /// What was said last.
     said: Option<String>,
+    waiting: bool,
     pause: Duration,
     reported: Option<Instant>,
 }
@@ -85,6 +86,7 @@ impl Desk {
             stop: wiring.stop,
             report: wiring.report,
             said: None,
+            waiting: false,
             pause: PAUSE_MIN,
             reported: None,
         })
@@ -98,8 +100,14 @@ impl Desk {
         }
     }
 
-    /// Says how the sink is, if that is news.
+    /// Says how the sink is, if that is news. While it waits for Postgres, that is what it says.
     pub(super) fn say(&mut self, trouble: Option<String>) {
+        if !self.waiting {
+            self.tell(trouble);
+        }
+    }
+
+    fn tell(&mut self, trouble: Option<String>) {
         if self.said == trouble {
             return;
         }
@@ -124,27 +132,29 @@ impl Desk {
         &mut self,
         result: Result<T, sqlx::Error>,
     ) -> anyhow::Result<Option<T>> {
-        let waiting = self.metrics.waiting.with_label_values(&[self.sink.name()]);
+        let gauge = self.metrics.waiting.with_label_values(&[self.sink.name()]);
         let error = match result {
             Ok(answer) => {
-                if waiting.get() != 0 {
-                    info!(sink = self.sink.name(), "cold takes writes again");
-                    self.say(None);
+                if self.waiting {
+                    info!(sink = self.sink.name(), "cold answers again");
+                    self.tell(None);
                 }
-                waiting.set(0);
+                self.waiting = false;
+                gauge.set(0);
                 self.pause = PAUSE_MIN;
                 return Ok(Some(answer));
             }
             Err(error) => error,
         };
-        if waiting.get() == 0 {
+        if !self.waiting {
             match refused(&error) {
-                true => error!(%error, sink = self.sink.name(), "cold refuses a write"),
+                true => error!(%error, sink = self.sink.name(), "cold refuses what it is given"),
                 false => warn!(%error, sink = self.sink.name(), "waiting for cold"),
             }
         }
-        waiting.set(1);
-        self.say(Some(format!("waiting for Postgres: {error}")));
+        self.waiting = true;
+        gauge.set(1);
+        self.tell(Some(format!("waiting for Postgres: {error}")));
         let pause = self.pause;
         self.pause = (pause * 2).min(PAUSE_MAX);
         let stop = self.stop.clone();
@@ -186,6 +196,19 @@ impl Desk {
         if !positions.is_empty() {
             self.follower.commit(positions, CommitMode::Async);
         }
+    }
+
+    /// One write: how many rows, how long.
+    pub(super) fn observe(&self, rows: f64, seconds: f64) {
+        let label = &[self.sink.name()];
+        self.metrics
+            .batch_rows
+            .with_label_values(label)
+            .observe(rows);
+        self.metrics
+            .write_seconds
+            .with_label_values(label)
+            .observe(seconds);
     }
 
     /// Moves the gauges of a partition.
@@ -240,4 +263,9 @@ fn refused(error: &sqlx::Error) -> bool {
 fn seconds_since(at: Time) -> f64 {
     let elapsed = clock::now_ms().saturating_sub(at.0);
     Duration::from_millis(u64::try_from(elapsed).unwrap_or(0)).as_secs_f64()
+}
+
+/// A count for a histogram.
+pub(super) fn float(count: u64) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::time::sleep;
 use tracing::{error, warn};
 
-use super::desk::{Desk, LOST, Pace, TICK};
+use super::desk::{Desk, LOST, Pace, TICK, float};
 use super::page::Page;
 use super::pages::Pages;
 use super::{Options, Wiring};
@@ -131,6 +131,7 @@ impl Journal {
                 None => {
                     let taken = self.desk.follower.taken();
                     self.close(&taken);
+                    self.report();
                 }
             }
         }
@@ -147,17 +148,10 @@ impl Journal {
     }
 
     fn written(&mut self, moves: Vec<Move>, conflicts: &[Conflict], begun: Instant) {
-        let metrics = &self.desk.metrics;
         let rows: usize = self.book.pages.values().map(|page| page.part.rows()).sum();
-        let labels = [Sink::Journal.name()];
-        metrics
-            .batch_rows
-            .with_label_values(&labels)
-            .observe(float(rows));
-        metrics
-            .write_seconds
-            .with_label_values(&labels)
-            .observe(begun.elapsed().as_secs_f64());
+        let (rows, seconds) = (float(rows as u64), begun.elapsed().as_secs_f64());
+        self.desk.observe(rows, seconds);
+        let metrics = &self.desk.metrics;
         metrics.conflicts.inc_by(conflicts.len() as u64);
         for Conflict {
             ledger,
@@ -214,9 +208,4 @@ impl Journal {
         }
         self.desk.say(trouble);
     }
-}
-
-/// A count for a histogram.
-pub(super) fn float(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

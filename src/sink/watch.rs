@@ -44,7 +44,7 @@ pub(super) struct Judged {
     step: Move,
 }
 
-/// What an accepted marker leaves to be told.
+/// What is to be told of a marker.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) accepted: Option<u64>,
@@ -231,14 +231,16 @@ impl Watch {
         } = judged;
         self.marker = None;
         let after = std::mem::take(&mut self.after);
-        if result.is_err() {
+        if let Err(mismatch) = result {
             for id in &sorted.known {
                 self.gathered.remove(*id);
             }
             self.gathered.append(after);
-            let named = |id: &BalanceId| sorted.known.contains(id);
+            if mismatch == Mismatch::Older && self.gathered.is_empty() {
+                self.waiting_since = None;
+            }
             return Told {
-                stale: sorted.stale.into_iter().filter(named).collect(),
+                stale: sorted.stale,
                 ..Told::default()
             };
         }
@@ -252,7 +254,7 @@ impl Watch {
             accepted: self.stored.command_offset,
             rows: sorted.newer.len() as u64,
             synced: synced.collect(),
-            stale: sorted.stale,
+            stale: [sorted.stale, sorted.overtaken].concat(),
         }
     }
 }
