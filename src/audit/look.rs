@@ -29,20 +29,23 @@ pub(super) async fn hot(
         let mut values = Values::new(place.number);
         let read = hot_once(sources, cursor, place, limit, &mut values).await?;
         cursor = read.0;
-        match read.1 {
-            Ok(true) => {}
-            Ok(false) if look < LOOKS => {
+        let told = match read.1 {
+            Ok(Seen::Moving) if look < LOOKS => {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            Ok(false) => {
-                values = Values::new(place.number);
-                let note = "hot is not installed; readers are told to look in cold";
-                values
-                    .check()
-                    .note(format!("partition {}: {note}", place.number));
+            Ok(Seen::Whole) => None,
+            Ok(Seen::Moving) => Some("hot is not installed; readers are sent to cold"),
+            Ok(Seen::Empty) => Some("hot is empty; readers are sent to cold"),
+            Err(error) => {
+                values.check().cannot_tell(error);
+                None
             }
-            Err(error) => values.check().cannot_tell(error),
+        };
+        if let Some(told) = told {
+            values = Values::new(place.number);
+            let note = format!("partition {}: {told}", place.number);
+            values.check().note(note);
         }
         cursor.scan.hot = Some(values);
         break;
@@ -50,9 +53,20 @@ pub(super) async fn hot(
     Ok(cursor)
 }
 
-type Look = (Cursor, Result<bool, String>);
+/// How hot was while it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Installed, by one owner all the time.
+    Whole,
+    /// Somebody claimed it, and has not installed it.
+    Moving,
+    /// Nobody has claimed it since it was emptied.
+    Empty,
+}
 
-/// One look at hot; false if it was not whole all the time.
+type Look = (Cursor, Result<Seen, String>);
+
+/// One look at hot.
 async fn hot_once(
     sources: &mut Sources<'_>,
     mut cursor: Cursor,
@@ -76,7 +90,8 @@ async fn hot_once(
         cursor = cursor.advance(Some(until)).await?;
     }
     if !before.installed || before.offset.is_none() {
-        return Ok((cursor, Ok(false)));
+        let seen = before.epoch.map_or(Seen::Empty, |_| Seen::Moving);
+        return Ok((cursor, Ok(seen)));
     }
     let Some(state) = cursor.scan.books.state() else {
         let why = format!("partition {number}: the fold stopped");
@@ -93,9 +108,9 @@ async fn hot_once(
     };
     let told = match whole {
         true => absent(sources, number, before.accepted, values).await,
-        false => Ok(()),
+        false => return Ok((cursor, Ok(Seen::Moving))),
     };
-    Ok((cursor, told.map(|()| whole)))
+    Ok((cursor, told.map(|()| Seen::Whole)))
 }
 
 /// Compares hot's position with the log.

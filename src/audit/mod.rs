@@ -72,7 +72,7 @@ pub struct Options {
         value_name = "PARTITION",
         value_delimiter = ','
     )]
-    pub partitions: Vec<PartitionId>,
+    pub only: Vec<PartitionId>,
     /// Waits up to this long until hot and cold have caught up, in seconds; a store that has not
     /// is a difference then.
     #[arg(
@@ -120,7 +120,7 @@ pub async fn run(
     let log_reader = Arc::new(LogReader::open(log)?);
     let bounds = outcomes(&log_reader, log).await?;
     let count = PartitionId::try_from(bounds.len()).context("more partitions than there can be")?;
-    let partitions = chosen(&options.partitions, count)?;
+    let partitions = chosen(&options.only, count)?;
     let reader = Reader::new(hot.connect()?, Keys::new(&hot.redis_prefix));
     let mut sources = Sources {
         reader: log_reader.clone(),

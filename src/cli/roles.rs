@@ -92,15 +92,13 @@ async fn processor(parts: &Parts, services: &Services, verified: Verified) -> an
 
 async fn sink(parts: &Parts, services: &Services, verified: Verified) -> anyhow::Result<()> {
     let config = &parts.config;
-    let report = reporter(&parts.health);
     let wiring = sink::Wiring {
         log: config.log.clone(),
         hot: config.hot.clone(),
         pool: config.cold.connect()?,
-        partitions: verified.partitions,
         generation: verified.generation,
         metrics: SinkMetrics::new(&parts.registry)?,
-        health: move |check: &str, state| report(check, state),
+        report: reporter(&parts.health),
         stop: parts.stop.clone(),
     };
     let options = config.sink.clone();

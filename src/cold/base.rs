@@ -128,9 +128,9 @@ async fn references(
     marker: &MarkerBody,
 ) -> Result<Vec<(SeenKey, Seen)>, sqlx::Error> {
     let mut rows = sqlx::query(
-        "select transaction_id, at, ledger, reference, status, reason, fingerprint \
-         from transactions where partition = $1 and command_offset <= $2 and at >= $3 \
-         order by command_offset",
+        "select transaction_id, at, ledger, reference, status, reason, fingerprint, \
+                command_offset \
+         from transactions where partition = $1 and command_offset <= $2 and at >= $3",
     )
     .bind(i32::from(partition))
     .bind(long(marker.command_offset))

@@ -3,6 +3,11 @@
 //! | file | what |
 //! |---|---|
 //! | [`read`], [`transaction`] | queries for the API |
+//! | [`base`] | the one consistent read that a takeover starts from |
+//! | [`write`] | positions: a fence, and moved with the rows (S3) |
+//! | [`journal`], `part`, `references` | outcomes as transactions and entries; S4 |
+//! | [`balances`] | balances as a marker is accepted (S1) |
+//! | `copy` | rows in Postgres's binary format |
 //! | [`audit`] | what an audit compares with the log |
 //!
 //! SQL lives only here and in `migrations/`.
@@ -12,7 +17,9 @@ pub mod balances;
 pub mod base;
 mod copy;
 pub mod journal;
+mod part;
 pub mod read;
+mod references;
 pub mod transaction;
 pub mod write;
 

@@ -117,12 +117,9 @@ impl Decided {
         };
         let mut problem = Problem::from(rejection);
         if let Some(balance) = self.balance {
-            problem
-                .detail
-                .push_str(&format!("; it speaks of balance {balance}"));
-            if let Some(version) = self.version {
-                problem.detail.push_str(&format!(" at version {version}"));
-            }
+            let version = self.version.map(|version| format!(" at version {version}"));
+            let version = version.unwrap_or_default();
+            problem.detail = format!("{} (balance {balance}{version})", problem.detail);
         }
         problem.with_transaction(self.raw())
     }

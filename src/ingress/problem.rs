@@ -93,14 +93,25 @@ impl From<Invalid> for Problem {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
-        let detail = match rejection.retry_may_succeed() {
-            true => "refused, and final for this reference: a new one may succeed later",
-            false => "refused, and final",
-        };
-        Self::new(
-            Kind::Rejected(rejection),
-            format!("{}: {detail}", rejection.slug()),
-        )
+        Self::new(Kind::Rejected(rejection), sentence(rejection))
+    }
+}
+
+fn sentence(rejection: Rejection) -> &'static str {
+    match rejection {
+        Rejection::ReferenceReused => "the reference stands for other content already",
+        Rejection::BalanceExists => "the balance was opened before",
+        Rejection::BalanceNotFound => "the balance was never opened in this ledger",
+        Rejection::SystemBalance => "the balance is the system's own",
+        Rejection::AssetMismatch => "the balance is in another asset",
+        Rejection::BalanceClosed => "the balance is closed",
+        Rejection::BalanceFrozen => "the balance is frozen in this direction",
+        Rejection::VersionMismatch => "the balance has another version than was expected",
+        Rejection::InsufficientFunds => "the debit would take available below zero",
+        Rejection::CeilingExceeded => "the credit would take the balance over its ceiling",
+        Rejection::AmountOverflow => "the balance would need more than 28 digits",
+        Rejection::LimitNotMet => "the new floor or ceiling is not met by what the balance holds",
+        Rejection::BalanceNotEmpty => "the balance is not at zero, or has reservations",
     }
 }
 

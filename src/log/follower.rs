@@ -6,22 +6,20 @@
 //! that the topic does not have any more is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, StreamConsumer};
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::Options;
+pub use super::shares::Change;
+use super::shares::{Shares, assign};
 use crate::ledger::PartitionId;
 
 /// What happened next.
@@ -29,15 +27,6 @@ use crate::ledger::PartitionId;
 pub enum Next<'a> {
     Record(BorrowedMessage<'a>),
     Change(Change),
-}
-
-/// A change of this member's share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// These partitions wait for [`Follower::start`].
-    Given(BTreeSet<PartitionId>),
-    /// These are somebody else's from now on; nothing of them arrives any more.
-    Taken(BTreeSet<PartitionId>),
 }
 
 /// Which part of the log to follow, and as whom.
@@ -82,7 +71,7 @@ impl Follower {
     /// If reading cannot go on. What passes by itself, a broker that is away, is only logged.
     pub async fn next(&self) -> KafkaResult<Next<'_>> {
         loop {
-            if let Some(change) = self.change() {
+            if let Some(change) = self.consumer.context().change() {
                 return Ok(Next::Change(change));
             }
             tokio::select! {
@@ -98,16 +87,7 @@ impl Follower {
 
     /// The partitions that were taken since the last call.
     pub fn taken(&self) -> BTreeSet<PartitionId> {
-        std::mem::take(&mut self.consumer.context().lock().taken)
-    }
-
-    fn change(&self) -> Option<Change> {
-        let taken = self.taken();
-        if !taken.is_empty() {
-            return Some(Change::Taken(taken));
-        }
-        let given = std::mem::take(&mut self.consumer.context().lock().given);
-        (!given.is_empty()).then_some(Change::Given(given))
+        self.consumer.context().taken()
     }
 
     /// Hands over what has arrived already, until `take` answers that it has enough.
@@ -136,14 +116,7 @@ impl Follower {
         &self,
         mut positions: BTreeMap<PartitionId, u64>,
     ) -> KafkaResult<BTreeSet<PartitionId>> {
-        {
-            let mut shares = self.consumer.context().lock();
-            positions.retain(|partition, _| shares.waiting.remove(partition));
-            shares
-                .given
-                .retain(|partition| !positions.contains_key(partition));
-            shares.started.extend(positions.keys());
-        }
+        self.consumer.context().start(&mut positions);
         let list = self.list(&positions)?;
         assign(&self.consumer, &list)?;
         if self.paused {
@@ -214,13 +187,16 @@ impl Follower {
     }
 
     fn started(&self) -> KafkaResult<TopicPartitionList> {
-        let started = self.consumer.context().lock().started.clone();
-        self.list(
-            &started
-                .into_iter()
-                .map(|partition| (partition, 0))
-                .collect(),
-        )
+        self.any(self.consumer.context().started())
+    }
+
+    /// Partitions by themselves, wherever they are read.
+    fn any(&self, partitions: BTreeSet<PartitionId>) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition_offset(&self.topic, partition.into(), Offset::End)?;
+        }
+        Ok(list)
     }
 
     fn list(&self, positions: &BTreeMap<PartitionId, u64>) -> KafkaResult<TopicPartitionList> {
@@ -236,18 +212,9 @@ impl Follower {
 impl Drop for Follower {
     /// A client cannot close while a share waits for its start.
     fn drop(&mut self) {
-        let waiting = std::mem::take(&mut self.consumer.context().lock().waiting);
-        let list = self.list(
-            &waiting
-                .into_iter()
-                .map(|partition| (partition, 0))
-                .collect(),
-        );
-        if let Err(error) = list.and_then(|list| {
-            let pause = self.consumer.pause(&list);
-            assign(&self.consumer, &list).and(pause)
-        }) {
-            debug!(%error, "a share was not taken up before leaving");
+        let list = self.any(self.consumer.context().abandon());
+        if let Err(error) = list.and_then(|list| assign(&self.consumer, &list)) {
+            debug!(%error, topic = self.topic, "a share was not taken up before leaving");
         }
     }
 }
@@ -291,101 +258,4 @@ fn lasting(error: &KafkaError) -> bool {
             code,
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
         )
-}
-
-fn assign(consumer: &impl Consumer<Shares>, list: &TopicPartitionList) -> KafkaResult<()> {
-    match list.count() {
-        0 => Ok(()),
-        _ => consumer.incremental_assign(list),
-    }
-}
-
-/// Takes part in rebalances: notes what is given, lets go of what is taken at once.
-#[derive(Default)]
-struct Shares {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    /// Given, and not told yet.
-    given: BTreeSet<PartitionId>,
-    /// Taken after its start, and not told yet.
-    taken: BTreeSet<PartitionId>,
-    /// Given, and not started yet: the group waits for that.
-    waiting: BTreeSet<PartitionId>,
-    started: BTreeSet<PartitionId>,
-}
-
-impl Shares {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn give(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        let partitions = partitions(list);
-        // An empty share has no start to wait for.
-        if partitions.is_empty() {
-            return consumer.incremental_assign(list);
-        }
-        let mut state = self.lock();
-        state.given.extend(&partitions);
-        state.waiting.extend(&partitions);
-        Ok(())
-    }
-
-    fn take(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        let mut unstarted = TopicPartitionList::new();
-        {
-            let mut state = self.lock();
-            for (partition, element) in partitions(list).into_iter().zip(list.elements()) {
-                state.given.remove(&partition);
-                if state.started.remove(&partition) {
-                    state.taken.insert(partition);
-                }
-                if state.waiting.remove(&partition) {
-                    let (topic, number) = (element.topic(), element.partition());
-                    unstarted.add_partition_offset(topic, number, Offset::Offset(0))?;
-                }
-            }
-        }
-        // What was never taken up cannot be given back.
-        assign(consumer, &unstarted)?;
-        consumer.incremental_unassign(list)
-    }
-}
-
-fn partitions(list: &TopicPartitionList) -> Vec<PartitionId> {
-    let elements = list.elements();
-    let numbers = elements
-        .iter()
-        .map(|element| PartitionId::try_from(element.partition()));
-    numbers.flatten().collect()
-}
-
-impl ClientContext for Shares {}
-
-impl ConsumerContext for Shares {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        event: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let result = match event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            true => self.give(consumer, list),
-            false => self.take(consumer, list),
-        };
-        if let Err(error) = result {
-            warn!(%error, "a change of this member's share went wrong");
-        }
-        self.changed.notify_one();
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            debug!(%error, "the group's offsets were not committed");
-        }
-    }
 }

@@ -17,6 +17,7 @@ pub mod owners;
 pub mod peek;
 pub mod producer;
 pub mod reader;
+mod shares;
 pub mod status;
 pub mod topics;
 

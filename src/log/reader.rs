@@ -85,6 +85,8 @@ impl Reader {
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error")
             .set("fetch.queue.backoff.ms", "2")
+            // A fetch that waits at the end would hold up the next stretch.
+            .set("fetch.wait.max.ms", "5")
             .set("queued.max.messages.kbytes", "65536");
         for (name, value) in &options.kafka_properties {
             config.set(name, value);

@@ -1,63 +1,39 @@
 //! The balance sink: snapshots into balances, as markers are accepted (S1, S2).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rdkafka::Message;
 use tokio::time::sleep;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::desk::{Desk, LOST, Pace, TICK};
-use super::journal::float;
-use super::watch::{Judged, Kind, Watch};
-use super::{Health, Options, SinkMetrics, Wiring};
+use super::check::Mismatch;
+use super::desk::{Desk, LOST, Pace, TICK, float};
+use super::watch::{Judged, Told, Watch};
+use super::watches::{Ledgers, Watches};
+use super::{Options, Wiring};
 use crate::cold::balances::{self, Verdict};
 use crate::cold::write::{Move, Sink, Written};
 use crate::hot::synced::Synced;
 use crate::ledger::PartitionId;
 use crate::log::follower::{Change, Next};
 
-pub(super) struct Balances<H> {
-    desk: Desk<H>,
+pub(super) struct Balances {
+    desk: Desk,
     options: Options,
-    book: Book,
+    book: Watches,
     hot: Synced,
     hot_is_away: bool,
 }
 
-/// The watches of this member's partitions.
-struct Book {
-    watches: BTreeMap<PartitionId, Watch>,
-    ledgers: Ledgers,
-    generation: Uuid,
-    metrics: SinkMetrics,
-}
-
-/// Names of ledgers, shared between balances.
-#[derive(Debug, Default)]
-pub(super) struct Ledgers(HashSet<Arc<str>>);
-
-impl Ledgers {
-    pub(super) fn shared(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(name) {
-            return known.clone();
-        }
-        let name: Arc<str> = name.into();
-        self.0.insert(name.clone());
-        name
-    }
-}
-
-impl<H: Health> Balances<H> {
-    pub(super) fn join(options: &Options, wiring: Wiring<H>) -> anyhow::Result<Self> {
+impl Balances {
+    pub(super) fn join(options: &Options, wiring: Wiring) -> anyhow::Result<Self> {
         let time_to_live = Duration::from_secs(options.hot_ttl_seconds.into());
         let hot = Synced::new(&wiring.hot, wiring.generation, time_to_live)
             .context("the Redis URL cannot be read")?;
         let desk = Desk::join(Sink::Balances, options, wiring)?;
-        let book = Book {
+        let book = Watches {
             watches: BTreeMap::new(),
             ledgers: Ledgers::default(),
             generation: desk.generation,
@@ -81,8 +57,9 @@ impl<H: Health> Balances<H> {
     async fn turns(&mut self) -> anyhow::Result<()> {
         while !self.desk.stop.is_cancelled() {
             self.gather().await?;
-            self.write().await?;
+            let moved = self.write().await?;
             self.leave_in_hot().await;
+            self.desk.commit(&moved);
             self.report();
         }
         Ok(())
@@ -142,6 +119,9 @@ impl<H: Health> Balances<H> {
                 }
             };
             positions.insert(stored.partition, stored.position);
+            if let Some(accepted) = stored.command_offset {
+                self.hot.note(stored.partition, accepted, []);
+            }
             self.book
                 .watches
                 .insert(stored.partition, Watch::new(stored, sums));
@@ -161,24 +141,23 @@ impl<H: Health> Balances<H> {
         }
     }
 
-    async fn write(&mut self) -> anyhow::Result<()> {
+    /// Writes what has a marker that matches; where the positions are then.
+    async fn write(&mut self) -> anyhow::Result<BTreeMap<PartitionId, u64>> {
         loop {
             let moves: Vec<Move> = self.book.watches.values().filter_map(Watch::step).collect();
             if moves.is_empty() {
-                return Ok(());
+                return Ok(BTreeMap::new());
             }
             let begun = Instant::now();
             let (result, judged) = self.attempt(&moves).await;
             match self.desk.answer(result).await? {
-                Some(Written::Done(())) => {
-                    self.written(judged, begun);
-                    return Ok(());
-                }
+                Some(Written::Done(())) => return Ok(self.written(judged, begun)),
                 Some(Written::Moved) => return self.read_again(&moves).await,
-                None if self.desk.stop.is_cancelled() => return Ok(()),
+                None if self.desk.stop.is_cancelled() => return Ok(BTreeMap::new()),
                 None => {
                     let taken = self.desk.follower.taken();
                     self.close(&taken);
+                    self.report();
                 }
             }
         }
@@ -207,61 +186,54 @@ impl<H: Health> Balances<H> {
         (result.await, judged)
     }
 
-    fn written(&mut self, judged: Vec<Judged>, begun: Instant) {
-        let metrics = &self.desk.metrics;
-        let (mut positions, mut all) = (BTreeMap::new(), 0);
+    fn written(&mut self, judged: Vec<Judged>, begun: Instant) -> BTreeMap<PartitionId, u64> {
+        let (mut positions, mut rows) = (BTreeMap::new(), 0);
         for judged in judged {
-            let partition = judged.partition;
-            let label = partition.to_string();
-            let result = judged
-                .result
-                .err()
-                .map_or("accepted", |mismatch| mismatch.name());
-            metrics.markers.with_label_values(&[result]).inc();
-            if let Err(mismatch) = judged.result {
+            let (partition, result) = (judged.partition, judged.result);
+            let name = result.err().map_or("accepted", Mismatch::name);
+            let markers = &self.desk.metrics.markers;
+            markers.with_label_values(&[name]).inc();
+            if let Err(mismatch) = result {
                 debug!(partition, %mismatch, "a marker is passed over");
             }
             let Some(watch) = self.book.watches.get_mut(&partition) else {
                 continue;
             };
             let told = watch.settle(judged);
-            metrics
-                .balance_rows
-                .with_label_values(&[&label])
-                .inc_by(told.rows);
-            all += told.rows;
-            let stale = metrics.stale_snapshots.with_label_values(&[&label]);
-            stale.inc_by(told.stale.len() as u64);
-            if !told.stale.is_empty() {
-                warn!(partition, balances = ?told.stale, "snapshots older than cold are named");
-                self.hot.name_stale(partition, told.stale);
-            }
-            if let Some(accepted) = told.accepted {
-                positions.insert(partition, watch.stored.position);
-                self.hot.note(partition, accepted, told.synced);
-            }
+            positions.insert(partition, watch.stored.position);
+            rows += told.rows;
+            self.tell(partition, told);
         }
-        let labels = [Sink::Balances.name()];
-        metrics
-            .batch_rows
-            .with_label_values(&labels)
-            .observe(float(usize::try_from(all).unwrap_or(usize::MAX)));
-        metrics
-            .write_seconds
-            .with_label_values(&labels)
-            .observe(begun.elapsed().as_secs_f64());
-        self.desk.commit(&positions);
+        let (rows, seconds) = (float(rows), begun.elapsed().as_secs_f64());
+        self.desk.observe(rows, seconds);
+        positions
+    }
+
+    fn tell(&mut self, partition: PartitionId, told: Told) {
+        let (metrics, label) = (&self.desk.metrics, &[partition.to_string()]);
+        let rows = metrics.balance_rows.with_label_values(label);
+        rows.inc_by(told.rows);
+        let stale = metrics.stale_snapshots.with_label_values(label);
+        stale.inc_by(told.stale.len() as u64);
+        if !told.stale.is_empty() {
+            warn!(partition, balances = ?told.stale, "snapshots older than cold are named");
+            self.hot.name_stale(partition, told.stale);
+        }
+        if let Some(accepted) = told.accepted {
+            self.hot.note(partition, accepted, told.synced);
+        }
     }
 
     /// Cold stands elsewhere than this member thought: it is cold that counts.
-    async fn read_again(&mut self, moves: &[Move]) -> anyhow::Result<()> {
+    async fn read_again(&mut self, moves: &[Move]) -> anyhow::Result<BTreeMap<PartitionId, u64>> {
         let partitions: BTreeSet<_> = moves.iter().map(|step| step.to.partition).collect();
         warn!(
             ?partitions,
             "balances were written by another instance; reading on from there"
         );
         let positions = self.open(&partitions).await?;
-        Ok(self.desk.follower.seek(&positions)?)
+        self.desk.follower.seek(&positions)?;
+        Ok(positions)
     }
 
     /// Hot may be away: its owner finds the accepted marker later.
@@ -303,51 +275,5 @@ impl<H: Health> Balances<H> {
             }
         }
         self.desk.say(trouble);
-    }
-}
-
-impl Book {
-    fn take(&mut self, message: &impl Message) {
-        let partition = PartitionId::try_from(message.partition()).ok();
-        let watch = partition.and_then(|partition| self.watches.get_mut(&partition));
-        let Some(watch) = watch else {
-            return;
-        };
-        match watch.take(message, self.generation, &mut self.ledgers) {
-            Ok(Kind::Marker { superseding: true }) => {
-                self.metrics
-                    .markers
-                    .with_label_values(&["superseded"])
-                    .inc();
-            }
-            Ok(Kind::Marker { superseding: false } | Kind::Snapshot | Kind::Nothing) => {}
-            Err(invalid) => {
-                self.metrics
-                    .malformed
-                    .with_label_values(&[Sink::Balances.name()])
-                    .inc();
-                let (partition, offset) = (watch.stored.partition, message.offset());
-                error!(partition, offset, %invalid, "a record of snapshots cannot be read");
-            }
-        }
-    }
-
-    fn full(&self, options: &Options) -> bool {
-        let balances: usize = self.watches.values().map(Watch::balances).sum();
-        balances >= options.sink_batch_balances as usize
-    }
-
-    fn reading(&self) -> BTreeMap<PartitionId, u64> {
-        self.watches
-            .iter()
-            .map(|(partition, watch)| (*partition, watch.next()))
-            .collect()
-    }
-
-    fn positions(&self) -> BTreeMap<PartitionId, u64> {
-        let watches = self.watches.iter();
-        watches
-            .map(|(partition, watch)| (*partition, watch.stored.position))
-            .collect()
     }
 }

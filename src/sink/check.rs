@@ -17,10 +17,11 @@ use super::batch::Gathered;
 pub(super) struct Sorted {
     /// Newer than their rows, or without one: what is written if the marker is accepted.
     pub(super) newer: Vec<BalanceId>,
-    /// Already in their rows.
+    /// Of these, the ones of which an older snapshot arrived later.
+    pub(super) overtaken: Vec<BalanceId>,
+    /// Already in their rows, or older than them: nothing is gained by keeping them.
     pub(super) known: Vec<BalanceId>,
-    /// The latest record on `snapshots` is older than the row or than another record: its owner
-    /// must publish it again.
+    /// Of these, the ones whose latest record on `snapshots` is older than the row.
     pub(super) stale: Vec<BalanceId>,
     /// The sums over the rows as they will be.
     pub(super) sums: Sums,
@@ -35,15 +36,16 @@ pub(super) fn sort(gathered: &Gathered, stands: &HashMap<BalanceId, Stand>, sums
     for (id, snapshot) in gathered.iter() {
         let stand = stands.get(&id);
         let version = snapshot.balance.state.version;
-        let older = stand.is_some_and(|stand| version < stand.version);
         if stand.is_none_or(|stand| version > stand.version) {
             replace(&mut sorted.sums, stand, &snapshot.balance);
             sorted.newer.push(id);
+            sorted.overtaken.extend(snapshot.overtaken.then_some(id));
         } else {
+            let older = stand.is_some_and(|stand| version < stand.version);
             sorted.known.push(id);
-        }
-        if older || snapshot.overtaken {
-            sorted.stale.push(id);
+            sorted
+                .stale
+                .extend((older || snapshot.overtaken).then_some(id));
         }
     }
     sorted

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Health, Options, SinkMetrics, Wiring};
+use super::{Options, Report, SinkMetrics, Wiring};
 use crate::cold::write::{Checkpoint, Sink, checkpoints, foreign_generation};
 use crate::ledger::PartitionId;
 use crate::log::follower::{Follower, Membership};
@@ -23,16 +23,17 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often gauges move while nothing arrives.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
-pub(super) struct Desk<H> {
+pub(super) struct Desk {
     pub(super) sink: Sink,
     pub(super) follower: Follower,
     pub(super) pool: PgPool,
     pub(super) generation: Uuid,
     pub(super) metrics: SinkMetrics,
     pub(super) stop: CancellationToken,
-    health: H,
+    report: Report,
     /// What was said last.
     said: Option<String>,
+    waiting: bool,
     pause: Duration,
     reported: Option<Instant>,
 }
@@ -62,8 +63,8 @@ impl Pace {
     }
 }
 
-impl<H: Health> Desk<H> {
-    pub(super) fn join(sink: Sink, options: &Options, wiring: Wiring<H>) -> anyhow::Result<Self> {
+impl Desk {
+    pub(super) fn join(sink: Sink, options: &Options, wiring: Wiring) -> anyhow::Result<Self> {
         let topics = wiring.log.topics();
         let (topic, role) = match sink {
             Sink::Journal => (topics.outcomes, "journal-sink"),
@@ -83,8 +84,9 @@ impl<H: Health> Desk<H> {
             generation: wiring.generation,
             metrics: wiring.metrics,
             stop: wiring.stop,
-            health: wiring.health,
+            report: wiring.report,
             said: None,
+            waiting: false,
             pause: PAUSE_MIN,
             reported: None,
         })
@@ -98,12 +100,18 @@ impl<H: Health> Desk<H> {
         }
     }
 
-    /// Says how the sink is, if that is news.
+    /// Says how the sink is, if that is news. While it waits for Postgres, that is what it says.
     pub(super) fn say(&mut self, trouble: Option<String>) {
+        if !self.waiting {
+            self.tell(trouble);
+        }
+    }
+
+    fn tell(&mut self, trouble: Option<String>) {
         if self.said == trouble {
             return;
         }
-        (self.health)(self.role(), trouble.clone().map_or(Ok(()), Err));
+        (self.report)(self.role(), trouble.clone().map_or(Ok(()), Err));
         self.said = trouble;
     }
 
@@ -124,27 +132,29 @@ impl<H: Health> Desk<H> {
         &mut self,
         result: Result<T, sqlx::Error>,
     ) -> anyhow::Result<Option<T>> {
-        let waiting = self.metrics.waiting.with_label_values(&[self.sink.name()]);
+        let gauge = self.metrics.waiting.with_label_values(&[self.sink.name()]);
         let error = match result {
             Ok(answer) => {
-                if waiting.get() != 0 {
-                    info!(sink = self.sink.name(), "cold takes writes again");
-                    self.say(None);
+                if self.waiting {
+                    info!(sink = self.sink.name(), "cold answers again");
+                    self.tell(None);
                 }
-                waiting.set(0);
+                self.waiting = false;
+                gauge.set(0);
                 self.pause = PAUSE_MIN;
                 return Ok(Some(answer));
             }
             Err(error) => error,
         };
-        if waiting.get() == 0 {
+        if !self.waiting {
             match refused(&error) {
-                true => error!(%error, sink = self.sink.name(), "cold refuses a write"),
+                true => error!(%error, sink = self.sink.name(), "cold refuses what it is given"),
                 false => warn!(%error, sink = self.sink.name(), "waiting for cold"),
             }
         }
-        waiting.set(1);
-        self.say(Some(format!("waiting for Postgres: {error}")));
+        self.waiting = true;
+        gauge.set(1);
+        self.tell(Some(format!("waiting for Postgres: {error}")));
         let pause = self.pause;
         self.pause = (pause * 2).min(PAUSE_MAX);
         let stop = self.stop.clone();
@@ -186,6 +196,19 @@ impl<H: Health> Desk<H> {
         if !positions.is_empty() {
             self.follower.commit(positions, CommitMode::Async);
         }
+    }
+
+    /// One write: how many rows, how long.
+    pub(super) fn observe(&self, rows: f64, seconds: f64) {
+        let label = &[self.sink.name()];
+        self.metrics
+            .batch_rows
+            .with_label_values(label)
+            .observe(rows);
+        self.metrics
+            .write_seconds
+            .with_label_values(label)
+            .observe(seconds);
     }
 
     /// Moves the gauges of a partition.
@@ -240,4 +263,9 @@ fn refused(error: &sqlx::Error) -> bool {
 fn seconds_since(at: Time) -> f64 {
     let elapsed = clock::now_ms().saturating_sub(at.0);
     Duration::from_millis(u64::try_from(elapsed).unwrap_or(0)).as_secs_f64()
+}
+
+/// A count for a histogram.
+pub(super) fn float(count: u64) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

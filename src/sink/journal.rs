@@ -4,40 +4,30 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use anyhow::Context;
-use chrono::TimeDelta;
-use rdkafka::Message;
 use tokio::time::sleep;
 use tracing::{error, warn};
-use uuid::Uuid;
 
-use super::desk::{Desk, LOST, Pace, TICK};
-use super::page::{Arrival, Page, Taken};
-use super::{Health, Options, SinkMetrics, Wiring};
+use super::desk::{Desk, LOST, Pace, TICK, float};
+use super::page::Page;
+use super::pages::Pages;
+use super::{Options, Wiring};
 use crate::cold::journal::{self, Conflict, Month, Part};
 use crate::cold::write::{Move, Sink, Written};
 use crate::ledger::PartitionId;
 use crate::log::follower::{Change, Next};
-use crate::wire::Time;
 
-pub(super) struct Journal<H> {
-    desk: Desk<H>,
+pub(super) struct Journal {
+    desk: Desk,
     options: Options,
-    book: Book,
+    book: Pages,
     /// Months whose tables are there.
     months: HashSet<Month>,
 }
 
-/// The pages of this member's partitions.
-struct Book {
-    pages: BTreeMap<PartitionId, Page>,
-    generation: Uuid,
-    metrics: SinkMetrics,
-}
-
-impl<H: Health> Journal<H> {
-    pub(super) fn join(options: &Options, wiring: Wiring<H>) -> anyhow::Result<Self> {
+impl Journal {
+    pub(super) fn join(options: &Options, wiring: Wiring) -> anyhow::Result<Self> {
         let desk = Desk::join(Sink::Journal, options, wiring)?;
-        let book = Book {
+        let book = Pages {
             pages: BTreeMap::new(),
             generation: desk.generation,
             metrics: desk.metrics.clone(),
@@ -141,6 +131,7 @@ impl<H: Health> Journal<H> {
                 None => {
                     let taken = self.desk.follower.taken();
                     self.close(&taken);
+                    self.report();
                 }
             }
         }
@@ -157,17 +148,10 @@ impl<H: Health> Journal<H> {
     }
 
     fn written(&mut self, moves: Vec<Move>, conflicts: &[Conflict], begun: Instant) {
-        let metrics = &self.desk.metrics;
         let rows: usize = self.book.pages.values().map(|page| page.part.rows()).sum();
-        let labels = [Sink::Journal.name()];
-        metrics
-            .batch_rows
-            .with_label_values(&labels)
-            .observe(float(rows));
-        metrics
-            .write_seconds
-            .with_label_values(&labels)
-            .observe(begun.elapsed().as_secs_f64());
+        let (rows, seconds) = (float(rows as u64), begun.elapsed().as_secs_f64());
+        self.desk.observe(rows, seconds);
+        let metrics = &self.desk.metrics;
         metrics.conflicts.inc_by(conflicts.len() as u64);
         for Conflict {
             ledger,
@@ -224,82 +208,4 @@ impl<H: Health> Journal<H> {
         }
         self.desk.say(trouble);
     }
-}
-
-impl Book {
-    fn take(&mut self, message: &impl Message) {
-        let partition = PartitionId::try_from(message.partition()).ok();
-        let page = partition.and_then(|partition| self.pages.get_mut(&partition));
-        let (Some(page), Ok(offset)) = (page, u64::try_from(message.offset())) else {
-            return;
-        };
-        let arrival = Arrival {
-            offset,
-            key: message.key().unwrap_or_default(),
-            value: message.payload(),
-        };
-        match page.take(arrival, self.generation) {
-            Ok(Taken::Outcome { reused }) => self.metrics.reused.inc_by(reused.into()),
-            Ok(Taken::Skipped(place)) => {
-                self.metrics
-                    .skipped
-                    .with_label_values(&[place.name()])
-                    .inc();
-            }
-            Ok(Taken::Nothing) => {}
-            Err(halt) => {
-                self.metrics
-                    .malformed
-                    .with_label_values(&[Sink::Journal.name()])
-                    .inc();
-                let partition = page.stored.partition;
-                error!(
-                    partition,
-                    what = halt.0,
-                    "the journal of a partition stands"
-                );
-            }
-        }
-    }
-
-    fn full(&self, options: &Options) -> bool {
-        let (mut outcomes, mut bytes) = (0, 0);
-        for page in self.pages.values() {
-            outcomes += page.outcomes;
-            bytes += page.part.bytes();
-        }
-        outcomes >= options.sink_batch_records.into() || bytes >= options.sink_batch_bytes as usize
-    }
-
-    /// The months that rows fall into, or soon will, and whose tables are not known to be there.
-    fn months(&self, known: &HashSet<Month>) -> Vec<Month> {
-        let ahead = TimeDelta::days(3).num_milliseconds();
-        let times = self.pages.values().filter_map(|page| page.step()?.to.at);
-        let soon = times.map(|at| Month::of(Time(at.0.saturating_add(ahead))));
-        let now = self.pages.values().flat_map(|page| page.part.months());
-        let months: BTreeSet<Month> = now.chain(soon).collect();
-        months
-            .into_iter()
-            .filter(|month| !known.contains(month))
-            .collect()
-    }
-
-    fn reading(&self) -> BTreeMap<PartitionId, u64> {
-        self.pages
-            .iter()
-            .map(|(partition, page)| (*partition, page.next()))
-            .collect()
-    }
-
-    fn positions(&self) -> BTreeMap<PartitionId, u64> {
-        self.pages
-            .iter()
-            .map(|(partition, page)| (*partition, page.stored.position))
-            .collect()
-    }
-}
-
-/// A count for a histogram.
-pub(super) fn float(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

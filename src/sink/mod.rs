@@ -30,15 +30,17 @@ mod desk;
 mod journal;
 pub mod metrics;
 mod page;
+mod pages;
 mod watch;
+mod watches;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ledger::PartitionId;
 use crate::{hot, log};
 
 pub use metrics::SinkMetrics;
@@ -82,31 +84,36 @@ impl Options {
     }
 }
 
+/// Tells readiness: the name of a sink, and what it waits for.
+pub type Report = Arc<dyn Fn(&str, Result<(), String>) + Send + Sync>;
+
 /// What a sink works with.
-#[derive(Clone, Debug)]
-pub struct Wiring<H> {
+#[derive(Clone)]
+pub struct Wiring {
     pub log: log::Options,
     pub hot: hot::Options,
     pub pool: PgPool,
-    pub partitions: PartitionId,
     /// The log's identity. Positions of another log are a refusal to start.
     pub generation: Uuid,
     pub metrics: SinkMetrics,
-    /// Told by name of a sink what it waits for, and when it does not any more.
-    pub health: H,
+    pub report: Report,
     /// Cancelled, the sinks finish what they write, and leave.
     pub stop: CancellationToken,
 }
 
-/// Whoever wants to know how a sink is.
-pub trait Health: Fn(&str, Result<(), String>) + Clone + Send + Sync + 'static {}
-impl<H: Fn(&str, Result<(), String>) + Clone + Send + Sync + 'static> Health for H {}
+impl std::fmt::Debug for Wiring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wiring")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Follows `outcomes` until stopped.
 ///
 /// # Errors
 /// If it must not go on: cold was filled from another log, or the log has lost what comes next.
-pub async fn run_journal<H: Health>(options: &Options, wiring: Wiring<H>) -> anyhow::Result<()> {
+pub async fn run_journal(options: &Options, wiring: Wiring) -> anyhow::Result<()> {
     journal::Journal::join(options, wiring)?.run().await
 }
 
@@ -114,7 +121,7 @@ pub async fn run_journal<H: Health>(options: &Options, wiring: Wiring<H>) -> any
 ///
 /// # Errors
 /// As [`run_journal`].
-pub async fn run_balances<H: Health>(options: &Options, wiring: Wiring<H>) -> anyhow::Result<()> {
+pub async fn run_balances(options: &Options, wiring: Wiring) -> anyhow::Result<()> {
     balances::Balances::join(options, wiring)?.run().await
 }
 
@@ -122,7 +129,7 @@ pub async fn run_balances<H: Health>(options: &Options, wiring: Wiring<H>) -> an
 ///
 /// # Errors
 /// As [`run_journal`].
-pub async fn run<H: Health>(options: &Options, wiring: Wiring<H>) -> anyhow::Result<()> {
+pub async fn run(options: &Options, wiring: Wiring) -> anyhow::Result<()> {
     let stop = wiring.stop.child_token();
     let _also_if_dropped = stop.clone().drop_guard();
     let ended = |result: anyhow::Result<()>| {

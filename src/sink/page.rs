@@ -141,3 +141,120 @@ impl Page {
         self.next > self.stored.position || self.halted.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Partition, Record, Setting};
+    use crate::wire::Hex;
+    use crate::wire::outcome::{NO_HASH, hash};
+
+    const GENERATION: Uuid = Uuid::from_u128(7);
+
+    fn page(position: u64) -> Page {
+        Page::new(Checkpoint {
+            partition: 0,
+            position,
+            command_offset: None,
+            at: None,
+            marker: None,
+            last_hash: None,
+        })
+    }
+
+    /// Outcomes of a partition in which nothing can be understood.
+    fn history(length: u64) -> Vec<Vec<u8>> {
+        let mut partition = Partition::new(0, 1);
+        let setting = Setting {
+            generation: GENERATION,
+            horizon_seconds: 1,
+        };
+        let mut prev: Hex<32> = NO_HASH;
+        let mut values = Vec::new();
+        for offset in 0..length {
+            let record = match offset {
+                0 => Record::Genesis(setting),
+                _ => Record::DeadLetter,
+            };
+            let outcome = partition.apply(offset, 5, &record);
+            let value = serde_json::to_vec(&OutcomeBody::of(&outcome, 0, prev)).unwrap();
+            prev = hash(&value);
+            values.push(value);
+        }
+        values
+    }
+
+    fn arrival<'a>(offset: u64, key: &'static str, value: &'a [u8]) -> Arrival<'a> {
+        Arrival {
+            offset,
+            key: key.as_bytes(),
+            value: Some(value),
+        }
+    }
+
+    #[test]
+    fn a_page_steps_over_everything_it_read() {
+        let history = history(4);
+        let genesis = format!(r#"{{"generation":"{GENERATION}","horizon_seconds":1}}"#);
+        let mut page = page(10);
+        assert!(page.step().is_none());
+        let outcome = Taken::Outcome { reused: false };
+        let table = [
+            (9, "none", &history[0][..], Taken::Nothing),
+            (10, GENESIS_KEY, genesis.as_bytes(), Taken::Nothing),
+            (11, CLAIM_KEY, b"whatever a claim says", Taken::Nothing),
+            (12, "none", &history[0], outcome),
+            (13, "none", &history[2], Taken::Skipped(Place::Hole)),
+            (14, "none", &history[1], outcome),
+            (15, "none", &history[0], Taken::Skipped(Place::Copy)),
+            (16, "none", &history[2], outcome),
+        ];
+        for (offset, key, value, expected) in table {
+            let taken = page.take(arrival(offset, key, value), GENERATION);
+            assert_eq!(taken, Ok(expected), "at {offset}");
+        }
+        let step = page.step().unwrap();
+        assert_eq!((step.from, step.to.position), (10, 17));
+        assert_eq!(
+            (step.to.command_offset, step.to.at),
+            (Some(2), Some(Time(5)))
+        );
+        assert_eq!(step.to.last_hash, Some(hash(&history[2]).0));
+        page.written(step.to.clone());
+        assert!(page.step().is_none() && !page.behind());
+
+        // A page that starts from there knows where the chain ends.
+        let mut next = Page::new(step.to);
+        let taken = next.take(arrival(17, "none", &history[3]), GENERATION);
+        assert_eq!(taken, Ok(outcome));
+    }
+
+    #[test]
+    fn a_broken_invariant_stops_the_page() {
+        let history = history(2);
+        let text = String::from_utf8(history[1].clone()).unwrap();
+        let other = r#"{"generation":"00000000-0000-0000-0000-000000000001","horizon_seconds":1}"#;
+        let table = [
+            ("none", "no JSON".to_owned()),
+            ("none", text.replace("\"partition\":0", "\"partition\":1")),
+            (
+                "none",
+                text.replace("\"prev\":\"", "\"prev\":\"00")
+                    .replacen("00", "", 2),
+            ),
+            ("none", text.replace("\"follows\":0", "\"follows\":null")),
+            (GENESIS_KEY, other.to_owned()),
+        ];
+        for (key, value) in table {
+            let mut page = page(0);
+            page.take(arrival(0, "none", &history[0]), GENERATION)
+                .unwrap();
+            let halt = page.take(arrival(1, key, value.as_bytes()), GENERATION);
+            assert!(halt.is_err(), "{value}");
+            assert_eq!(page.next(), 1, "what stopped it is read again");
+            let after = page.take(arrival(2, "none", &history[1]), GENERATION);
+            assert_eq!(after, Ok(Taken::Nothing));
+            assert!(page.behind());
+        }
+    }
+}

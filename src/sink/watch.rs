@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::batch::{Gathered, Snapshot};
 use super::check::{Mismatch, Sorted, check, sort};
+use super::watches::Ledgers;
 use crate::cold::balances::{Row, Stand, Sums};
 use crate::cold::write::{Checkpoint, Move};
 use crate::ledger::{BalanceId, Cut, PartitionId};
@@ -43,7 +44,7 @@ pub(super) struct Judged {
     step: Move,
 }
 
-/// What an accepted marker leaves to be told.
+/// What is to be told of a marker.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) accepted: Option<u64>,
@@ -104,7 +105,7 @@ impl Watch {
         &mut self,
         message: &impl Message,
         generation: Uuid,
-        ledgers: &mut super::balances::Ledgers,
+        ledgers: &mut Ledgers,
     ) -> Result<Kind, Invalid> {
         let offset = u64::try_from(message.offset()).unwrap_or_default();
         if offset < self.next {
@@ -139,7 +140,7 @@ impl Watch {
         &self,
         key: &[u8],
         body: &BalanceBody<'_>,
-        ledgers: &mut super::balances::Ledgers,
+        ledgers: &mut Ledgers,
     ) -> Result<(BalanceId, Snapshot), Invalid> {
         let (id, balance) = body.to_ledger(ledgers.shared(&body.ledger))?;
         let fits = [body.version, body.command_offset, body.epoch]
@@ -230,14 +231,16 @@ impl Watch {
         } = judged;
         self.marker = None;
         let after = std::mem::take(&mut self.after);
-        if result.is_err() {
+        if let Err(mismatch) = result {
             for id in &sorted.known {
                 self.gathered.remove(*id);
             }
             self.gathered.append(after);
-            let named = |id: &BalanceId| sorted.known.contains(id);
+            if mismatch == Mismatch::Older && self.gathered.is_empty() {
+                self.waiting_since = None;
+            }
             return Told {
-                stale: sorted.stale.into_iter().filter(named).collect(),
+                stale: sorted.stale,
                 ..Told::default()
             };
         }
@@ -251,7 +254,7 @@ impl Watch {
             accepted: self.stored.command_offset,
             rows: sorted.newer.len() as u64,
             synced: synced.collect(),
-            stale: sorted.stale,
+            stale: [sorted.stale, sorted.overtaken].concat(),
         }
     }
 }

@@ -336,7 +336,11 @@ async fn the_same_money_refused_for_every_reason_there_is() {
     let mut bad: Vec<(&str, Vec<u8>)> = vec![
         (
             "balance-not-found",
-            posting(&good, "destination", json!(balance_id("nobody"))),
+            posting(
+                &good,
+                "destination",
+                json!(balance_id(&account_in("nobody", 0, 2))),
+            ),
         ),
         ("asset-mismatch", eur(&good)),
         (

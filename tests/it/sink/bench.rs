@@ -80,15 +80,14 @@ impl Bench {
         }
     }
 
-    fn wired<H: sink::Health>(&self, metrics: &SinkMetrics, health: H) -> Wiring<H> {
+    fn wired(&self, metrics: &SinkMetrics, report: sink::Report) -> Wiring {
         Wiring {
             log: self.log.options.clone(),
             hot: self.hot.clone(),
             pool: self.cold.connect().unwrap(),
-            partitions: self.books.count(),
             generation: self.generation,
             metrics: metrics.clone(),
-            health,
+            report,
             stop: CancellationToken::new(),
         }
     }
@@ -253,13 +252,13 @@ impl Running {
 
 type Told = Arc<Mutex<BTreeMap<String, Result<(), String>>>>;
 
-fn health() -> (impl sink::Health, Told) {
+fn health() -> (sink::Report, Told) {
     let told = Told::default();
     let telling = told.clone();
     let tell = move |sink: &str, state: Result<(), String>| {
         telling.lock().unwrap().insert(sink.to_owned(), state);
     };
-    (tell, told)
+    (Arc::new(tell), told)
 }
 
 pub(crate) fn metrics() -> SinkMetrics {

@@ -78,6 +78,12 @@ async fn a_marker_that_does_not_match_is_passed_over() {
     .await;
     assert_eq!(bench.watermark(0).await, now);
 
+    let unaccepted = sinks.metrics.unaccepted.with_label_values(&["0"]);
+    until("nothing to wait for", async || {
+        (unaccepted.get() == 0.0).then_some(())
+    })
+    .await;
+
     // Nor does one of another log, or one that cannot be read.
     let mut foreign: serde_json::Value = serde_json::from_slice(&again[1].1).unwrap();
     foreign["generation"] = serde_json::json!(uuid::Uuid::new_v4());

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use steelyard::cold::read::journaled;
+
 use super::bench::{Bench, committed, options};
 use super::rows::{assert_cold_is_the_ledger, busy};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_come_and_go() {
@@ -105,5 +107,41 @@ async fn the_group_shows_what_is_in_cold() {
             );
         }
     }
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_diverges_stands_and_the_others_go_on() {
+    let mut bench = Bench::new(2).await;
+    busy(&mut bench.books, 10);
+    bench.flush().await;
+    let sinks = bench.sinks();
+    bench.synced().await;
+    // Another history: the same log decided from the start, with one record less.
+    let last = bench.books.partitions[0].applied();
+    let stranger = format!(
+        r#"{{"partition":0,"offset":{},"follows":{last},"prev":"{}","at":"2026-11-21T00:00:00Z",
+            "status":"ignored","reason":"dead-letter"}}"#,
+        last + 1,
+        "7".repeat(64),
+    );
+    let stands = bench.position("journal", 0).await;
+    bench
+        .write_outcomes(0, &[("none".to_owned(), stranger.into_bytes())])
+        .await;
+    let trouble = until("an alarm", async || sinks.trouble("journal-sink")).await;
+    assert!(trouble.contains("partition 0 stands"), "{trouble}");
+    busy(&mut bench.books, 10);
+    bench.publish().await;
+    let applied = bench.books.partitions[1].applied();
+    until("the other partition", async || {
+        let found = journaled(&bench.pool, 1).await.unwrap()?;
+        (found.command_offset == applied).then_some(())
+    })
+    .await;
+    assert_eq!(bench.position("journal", 0).await, stands);
+    let halted = sinks.metrics.halted.with_label_values(&["journal", "0"]);
+    assert_eq!(halted.get(), 1);
+    sinks.stop().await;
     bench.end().await;
 }
