@@ -117,7 +117,8 @@ impl Source {
     fn json(&mut self) -> (u64, String, String) {
         let (source, destination) = self.pair();
         let json = format!(
-            r#"{{"reference":"order-{}","type":"transfer","ledger":"{LEDGER}","postings":[{{"source":"{source}","destination":"{destination}","amount":"12.50","asset":"USD"}}]}}"#,
+            r#"{{"reference":"order-{}","type":"transfer","ledger":"{LEDGER}","postings":[
+            {{"source":"{source}","destination":"{destination}","amount":"12.50","asset":"USD"}}]}}"#,
             self.next
         );
         (self.next, source.to_string(), json)
