@@ -230,7 +230,12 @@ async fn of_a_reference_decided_at_several_stops_the_latest_decision_counts() {
     let sinks = bench.sinks();
     bench.synced().await;
     sinks.stop().await;
-    // An earlier decision whose row comes later: rows have no order of their own.
+    // An earlier decision whose row comes later: without an index that happens to serve, rows have
+    // no order of their own.
+    sqlx::query("alter table transactions drop constraint transactions_pkey")
+        .execute(&bench.pool)
+        .await
+        .unwrap();
     let earlier = "insert into transactions (transaction_id, partition, command_offset, at, \
                    ledger, reference, type, status, fingerprint) \
                    select transaction_id, partition, 0, at, ledger, reference, type, 'forwarded', \
