@@ -145,7 +145,7 @@ impl Finisher {
         let visit = self.hot.store(batch.touched, offset, at_ms).await?;
         self.visited(visit).await?;
         for reply in &batch.replies {
-            self.answer(reply).await?;
+            self.answer(reply);
         }
         metrics
             .queue
@@ -183,13 +183,16 @@ impl Finisher {
         if let Some(accepted) = visit.accepted {
             self.books.accept(accepted);
         }
-        if !visit.stale.is_empty() {
+        if self.hot.has_stale()
+            && let Ok(room) = self.again.try_reserve()
+        {
+            let stale = self.hot.take_stale();
             tracing::warn!(
                 partition = self.partition,
-                balances = visit.stale.len(),
+                balances = stale.len(),
                 "publishing stale balances again"
             );
-            drop(self.again.try_send(visit.stale));
+            room.send(stale);
         }
         if visit.lost {
             self.claim_again().await?;
@@ -255,7 +258,8 @@ impl Finisher {
         Some(flush::publish(shared, self.partition, self.epoch, flush).boxed())
     }
 
-    async fn answer(&self, reply: &Reply) -> Result<(), AppendFailed> {
+    /// A reply that cannot be sent costs its asker a second question, and nothing else.
+    fn answer(&self, reply: &Reply) {
         let correlation = Header {
             key: CORRELATION_HEADER,
             value: Some(&*reply.to.correlation),
@@ -274,9 +278,7 @@ impl Finisher {
             value: &reply.body,
             headers: Some(headers),
         };
-        // A reply that cannot be sent costs its asker a second question, and nothing else.
-        let _ = self.shared.replies.append(append, &self.replies).await;
-        Ok(())
+        self.shared.replies.offer(append, &self.replies);
     }
 
     fn measure(&self, cut: &Cut) {

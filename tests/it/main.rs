@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod hot;
 mod ingress;
 mod kafka_road;
 mod lag;
