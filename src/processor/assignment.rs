@@ -9,18 +9,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Parts, Shared, partition};
+use super::{Parts, Shared, partition, recall};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
 
 /// Processes the partitions that the group gives this instance, until `stop`; then finishes the
 /// batches in hand and leaves the group.
 pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
-    let shared = Shared::new(parts)?;
+    let (shared, waiting) = Shared::new(parts)?;
     let session = Duration::from_millis(shared.options.session_ms);
     let instance = shared.options.instance.as_deref();
     let (member, mut changes) = Member::join(&shared.log, "processor", instance, session)?;
     let tracker = TaskTracker::new();
+    let recalling = tracker.spawn(recall::run(shared.clone(), waiting));
     let stopping = stop.clone();
     let polling = tracker.spawn_blocking(move || member.poll(&stopping));
     let mut owners = Owners {
@@ -32,6 +33,8 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
     follow(&mut owners, &mut changes).await;
     owners.stop_all().await;
     polling.await?;
+    // What cold has not answered by now is asked again by whoever wants to know.
+    recalling.abort();
     let flushing = shared.clone();
     owners
         .tracker
