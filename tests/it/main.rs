@@ -10,12 +10,16 @@
 )]
 
 mod audit;
+mod away;
+mod clients;
 mod ingress;
 mod kafka_road;
 mod lag;
 mod poison;
+mod replies;
 mod sink;
 mod start;
+mod stop;
 mod support;
 mod takeover;
 mod topics;

@@ -135,7 +135,7 @@ async fn a_planned_stop_hands_over_without_waiting_for_the_session() {
     owns(&first, 1).await;
     owns(&second, 1).await;
     pays(&world, &accounts, 0).await;
-    first.stop().await;
+    assert!(first.stop().await.success(), "{}", first.said());
     owns(&second, 2).await;
     pays(&world, &accounts, 1).await;
     world.audit();
