@@ -34,8 +34,8 @@ async fn with_redis_stopped_posting_goes_on_and_is_applied_once() {
 
     redis.stop();
     let mut ids = Vec::new();
-    for n in 0..20 {
-        let to = if n % 2 == 0 { &near } else { &far };
+    for n in 0..20_u32 {
+        let to = if n.is_multiple_of(2) { &near } else { &far };
         let pay = transfer(&format!("pay-{n}"), &home, to, "1");
         let first = applied(&node, &pay).await;
         assert_eq!(applied(&node, &pay).await, first, "the same transaction");
@@ -102,7 +102,7 @@ async fn with_postgres_away_processing_goes_on_and_lag_says_so_everywhere() {
 
     gate.shut();
     let pay = |n: usize| {
-        let (from, to) = if n % 2 == 0 {
+        let (from, to) = if n.is_multiple_of(2) {
             (&home, &far)
         } else {
             (&far, &home)
@@ -133,6 +133,9 @@ async fn with_postgres_away_processing_goes_on_and_lag_says_so_everywhere() {
     for (role, sink, topic) in SINKS {
         agreed(&world, &node, (role, sink, topic), |lag| lag == 0).await;
     }
+    let home = "partition=\"0\"";
+    let ratio = node.metric("steelyard_sink_aggregation_ratio", home).await;
+    assert!(ratio > 1.0, "{ratio} commands for each row of balances");
     world.audit();
 }
 
