@@ -2,6 +2,7 @@
 
 use rdkafka::message::OwnedMessage;
 use serde_json::{Value, json};
+use steelyard::log::topics::SCHEMAS;
 
 use crate::support::kafka::{Sent, header, json_of};
 use crate::support::{World, account_in, balance_id, until};
@@ -42,8 +43,18 @@ fn pay(reference: &str, source: &str, destination: &str) -> Vec<u8> {
     pay.to_string().into_bytes()
 }
 
+/// A reply's body, which is as the schema of its kind says.
 fn body(reply: &OwnedMessage) -> Value {
-    json_of(reply).expect("a reply is JSON")
+    let body = json_of(reply).expect("a reply is JSON");
+    let kind = match body["status"] == "dead-letter" {
+        true => "dead-letter",
+        false => "outcome",
+    };
+    let (_, schema) = SCHEMAS.iter().find(|(name, _)| *name == kind).unwrap();
+    let schema = serde_json::from_str(schema).unwrap();
+    let result = jsonschema::validate(&schema, &body);
+    result.unwrap_or_else(|error| panic!("{error}: {body}"));
+    body
 }
 
 /// Cold keeps no order among the entries of a transaction.
