@@ -233,11 +233,13 @@ impl Member {
                 "heartbeat.interval.ms",
                 HEARTBEAT.min(session / 4).as_millis().to_string(),
             )
-            .set("fetch.wait.max.ms", "500")
+            // A fetch that waits for idle partitions does not ask for one whose queue was full a
+            // moment ago: what it waits for at the most is what that one may stand still.
+            .set("fetch.wait.max.ms", "20")
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50")
-            .set("queued.min.messages", "10000")
-            .set("queued.max.messages.kbytes", "16384");
+            .set("queued.min.messages", "100000")
+            .set("queued.max.messages.kbytes", "65536");
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }
