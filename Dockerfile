@@ -16,10 +16,12 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin steelyard
 COPY --from=build /out/steelyard /usr/local/bin/steelyard
-# The declared topics, beside the program: `steelyard topics` reads them from here.
+# The declared topics and schemas, to be read by people: the program has its own copy.
 COPY topics /opt/steelyard/topics
 WORKDIR /opt/steelyard
 USER steelyard
+# Beyond the container's own loopback.
+ENV STEELYARD_HTTP_LISTEN=0.0.0.0:8080 STEELYARD_OPS_LISTEN=0.0.0.0:9090
 EXPOSE 8080 9090
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=12 \
     CMD curl -fsS -o /dev/null --max-time 2 http://127.0.0.1:8080/readyz

@@ -68,11 +68,11 @@ print_lines_to_try() {
   local node; node=$(url http)
   cat <<TXT
 
-Three lines to try: open a balance, post a transaction, read the balance.
+Three lines to try: open a balance, post a transaction, read the balance (its id follows from its name).
 
   curl -s $node/v1/balances -H 'content-type: application/json' -d '{"ledger":"main","account":"alice","asset":"USD"}'
   curl -s $node/v1/transactions -H 'content-type: application/json' -d '{"reference":"first-1","type":"transfer","ledger":"main","postings":[{"source":{"account":"@world"},"destination":{"account":"alice"},"amount":"12.50","asset":"USD"}]}'
-  curl -s '$node/v1/balances?ledger=main&account=alice'
+  curl -s $node/v1/balances/17d7c4b4-1ee2-50ec-aee0-65da31843372
 
 TXT
 }

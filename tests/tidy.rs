@@ -42,8 +42,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const PARTS: &[(&str, &str, &[&str])] = &[
     // reads, never writes
     ("ingress", "cold", &["read", "transaction"]),
-    // a takeover starts from cold, and that is all
-    ("processor", "cold", &["base"]),
+    // a takeover starts from cold, and old repeats are answered from it
+    ("processor", "cold", &["base", "transaction"]),
     // tells hot what is synced, and that is all
     ("sink", "hot", &["synced", "Options"]),
 ];

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve::Services;
 use crate::config::Config;
+use crate::hot;
 use crate::ingress::{self, IngressMetrics};
 use crate::log::admin::Verified;
 use crate::processor;
@@ -75,6 +77,7 @@ pub(super) async fn start(
 
 async fn processor(parts: &Parts, services: &Services, verified: Verified) -> anyhow::Result<()> {
     let config = &parts.config;
+    refuse_eviction(&config.hot).await?;
     let built = processor::Parts {
         secret: config.leg_secret()?,
         options: config.processor.clone(),
@@ -86,8 +89,21 @@ async fn processor(parts: &Parts, services: &Services, verified: Verified) -> an
         metrics: processor::Metrics::new(&parts.registry)?,
         report: reporter(&parts.health),
     };
+    let joining = State::waiting("joining the group");
+    parts.health.set("processor-group", joining);
     services.start("processor", processor::run(built, parts.stop.clone()));
     Ok(())
+}
+
+/// A Redis that evicts balances is refused at once. One that does not answer is no reason not to
+/// start: every takeover looks again.
+async fn refuse_eviction(hot: &hot::Options) -> anyhow::Result<()> {
+    let mut redis = hot.connect()?;
+    let policy = hot::policy::check(&mut redis);
+    match tokio::time::timeout(Duration::from_secs(2), policy).await {
+        Ok(Ok(Err(why))) => anyhow::bail!(why),
+        Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
+    }
 }
 
 async fn sink(parts: &Parts, services: &Services, verified: Verified) -> anyhow::Result<()> {

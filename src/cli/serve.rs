@@ -95,6 +95,8 @@ pub(super) async fn run(
 }
 
 async fn serve(role: Role, parts: &Parts, background: &Background) -> anyhow::Result<()> {
+    // Nothing is ready before everything has been started, and says itself how it is.
+    parts.health.set("start", State::waiting("the services"));
     let Some(verified) = await_log(parts).await? else {
         return Ok(());
     };
@@ -106,6 +108,7 @@ async fn serve(role: Role, parts: &Parts, background: &Background) -> anyhow::Re
         ended,
     };
     roles::start(role, parts, &services, verified).await?;
+    parts.health.set("start", State::Ok);
 
     let mut result = Ok(());
     tokio::select! {

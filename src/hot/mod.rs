@@ -6,6 +6,7 @@ pub mod audit;
 pub mod claims;
 pub mod claims_writer;
 pub mod key;
+pub mod policy;
 pub mod read;
 pub mod store;
 pub mod synced;
@@ -31,14 +32,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// A connection that comes back by itself. Does not wait for Redis to be there: a command
-    /// that cannot be answered in time fails, and says so.
+    /// A connection that comes back with the next command after Redis has. Nobody waits for that:
+    /// a command that cannot be answered in time fails, and its caller paces the next attempt.
     pub fn connect(&self) -> redis::RedisResult<ConnectionManager> {
         let client = redis::Client::open(self.redis_url.as_str())?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(Duration::from_secs(1)))
             .set_response_timeout(Some(Duration::from_secs(2)))
-            .set_max_delay(Duration::from_secs(1));
+            .set_number_of_retries(0);
         ConnectionManager::new_lazy_with_config(client, config)
     }
 }

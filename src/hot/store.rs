@@ -180,6 +180,11 @@ impl Store {
         redis::cmd("PING").query_async(&mut self.connection).await
     }
 
+    /// Refuses a Redis that may throw balances away by itself (H3).
+    pub async fn check_policy(&mut self) -> RedisResult<Result<(), String>> {
+        super::policy::check(&mut self.connection).await
+    }
+
     /// Removes every balance of the partition as long as `epoch` owns it; its position stays. What
     /// a later owner has installed is never removed.
     pub async fn wipe(&mut self, epoch: u64) -> RedisResult<()> {
@@ -222,22 +227,6 @@ impl Store {
             .await?;
         let ids = names.iter().filter_map(|name| Uuid::parse_str(name).ok());
         Ok(ids.map(BalanceId::new).collect())
-    }
-
-    /// Refuses a Redis that may throw balances away by itself (H3).
-    pub async fn check_policy(&mut self) -> RedisResult<Result<(), String>> {
-        let policy: Vec<String> = redis::cmd("CONFIG")
-            .arg("GET")
-            .arg("maxmemory-policy")
-            .query_async(&mut self.connection)
-            .await?;
-        Ok(match policy.get(1) {
-            Some(policy) if policy.starts_with("allkeys-") => Err(format!(
-                "redis has maxmemory-policy {policy}, which evicts balances that are not in \
-                 postgres yet; set noeviction or a volatile- policy"
-            )),
-            Some(_) | None => Ok(()),
-        })
     }
 }
 

@@ -110,7 +110,7 @@ pub fn declared(names: &Topics, options: &Options) -> Vec<Declaration> {
 }
 
 /// The JSON Schemas of the topics' values, by name.
-pub const SCHEMAS: [(&str, &str); 6] = [
+pub const SCHEMAS: [(&str, &str); 7] = [
     (
         "command",
         include_str!("../../topics/schemas/command.schema.json"),
@@ -134,6 +134,10 @@ pub const SCHEMAS: [(&str, &str); 6] = [
     (
         "claim",
         include_str!("../../topics/schemas/claim.schema.json"),
+    ),
+    (
+        "dead-letter",
+        include_str!("../../topics/schemas/dead-letter.schema.json"),
     ),
 ];
 

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Parts, Shared, partition};
+use super::{Parts, Shared, partition, recall};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
 
@@ -19,11 +19,12 @@ use crate::log::consumer::{Change, Inbox, Member};
 /// # Errors
 /// If a client refuses its settings, or the group will not have this instance any more.
 pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
-    let shared = Shared::new(parts)?;
+    let (shared, waiting) = Shared::new(parts)?;
     let session = Duration::from_millis(shared.options.session_ms);
     let instance = shared.options.instance.as_deref();
     let (member, mut changes) = Member::join(&shared.log, "processor", instance, session)?;
     let tracker = TaskTracker::new();
+    let recalling = tracker.spawn(recall::run(shared.clone(), waiting));
     let stopping = stop.clone();
     let mut polling = tracker.spawn_blocking(move || member.poll(&stopping));
     let mut owners = Owners {
@@ -42,6 +43,8 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
         Some(polled) => polled?,
         None => polling.await?,
     };
+    // What cold has not answered by now is asked again by whoever wants to know.
+    recalling.abort();
     let flushing = shared.clone();
     owners
         .tracker

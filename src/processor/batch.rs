@@ -38,6 +38,8 @@ pub(super) struct Reply {
     pub(super) to: ReplyTo,
     pub(super) body: Bytes,
     pub(super) replayed: bool,
+    /// It repeats a decision that memory holds no more than the kind of.
+    pub(super) short: bool,
 }
 
 /// A balance as hot and `snapshots` get it.
@@ -213,8 +215,14 @@ impl Decider {
             .as_ref()
             .and_then(|command| command.note.reply.clone());
         if let Some(to) = reply {
+            let short = replayed && original.is_none();
             let body = original.unwrap_or_else(|| body.clone());
-            into.replies.push(Reply { to, body, replayed });
+            into.replies.push(Reply {
+                to,
+                body,
+                replayed,
+                short,
+            });
         }
     }
 
@@ -228,6 +236,7 @@ impl Decider {
                 to,
                 body: body.into(),
                 replayed: false,
+                short: false,
             }));
         }
         let acks = Acks::open();

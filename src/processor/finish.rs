@@ -7,6 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::batch::{Batch, Reply, Touched};
@@ -144,7 +145,7 @@ impl Finisher {
         self.cut = Some(batch.cut);
         let visit = self.hot.store(batch.touched, offset, at_ms).await?;
         self.visited(visit).await?;
-        for reply in &batch.replies {
+        for reply in batch.replies {
             self.answer(reply);
         }
         metrics
@@ -258,27 +259,17 @@ impl Finisher {
         Some(flush::publish(shared, self.partition, self.epoch, flush).boxed())
     }
 
-    /// A reply that cannot be sent costs its asker a second question, and nothing else.
-    fn answer(&self, reply: &Reply) {
-        let correlation = Header {
-            key: CORRELATION_HEADER,
-            value: Some(&*reply.to.correlation),
+    /// Sends a reply, or has it completed first. Our own ingress completes for itself.
+    fn answer(&self, reply: Reply) {
+        let foreign = *reply.to.topic != *self.shared.topics.replies;
+        let reply = match reply.short && foreign {
+            true => match self.shared.recall.try_send(reply) {
+                Ok(()) => return,
+                Err(TrySendError::Full(reply) | TrySendError::Closed(reply)) => reply,
+            },
+            false => reply,
         };
-        let mut headers = OwnedHeaders::new().insert(correlation);
-        if reply.replayed {
-            headers = headers.insert(Header {
-                key: "steelyard-replayed",
-                value: Some("true"),
-            });
-        }
-        let append = Append {
-            topic: &reply.to.topic,
-            partition: reply.to.partition,
-            key: &reply.to.correlation,
-            value: &reply.body,
-            headers: Some(headers),
-        };
-        self.shared.replies.offer(append, &self.replies);
+        send_reply(&self.shared, &reply, &self.replies);
     }
 
     fn measure(&self, cut: &Cut) {
@@ -290,6 +281,30 @@ impl Finisher {
             .with_label_values(&[&partition])
             .set(applied);
     }
+}
+
+/// Hands a reply to the producer.
+pub(super) fn send_reply(shared: &Shared, reply: &Reply, acks: &Arc<Acks>) {
+    let correlation = Header {
+        key: CORRELATION_HEADER,
+        value: Some(&*reply.to.correlation),
+    };
+    let mut headers = OwnedHeaders::new().insert(correlation);
+    if reply.replayed {
+        headers = headers.insert(Header {
+            key: "steelyard-replayed",
+            value: Some("true"),
+        });
+    }
+    let append = Append {
+        topic: &reply.to.topic,
+        partition: reply.to.partition,
+        key: &reply.to.correlation,
+        value: &reply.body,
+        headers: Some(headers),
+    };
+    // A reply that cannot be sent costs its asker a second question, and nothing else.
+    shared.replies.offer(append, acks);
 }
 
 /// Enqueues legs in order; only after their outcomes are acknowledged.

@@ -7,7 +7,7 @@
 //! | decide | [`crate::ledger::Partition::apply`] in order, in memory ([`batch`]) | nothing |
 //! | publish | outcomes, then legs, acknowledged by all replicas ([`finish`]) | Kafka |
 //! | store | hot: one script call per batch ([`hot`]) | Redis |
-//! | answer | replies ([`finish`]) | Kafka |
+//! | answer | replies ([`finish`]), to old repeats by way of cold ([`recall`]) | Kafka |
 //! | flush | one snapshot per touched balance, a marker, the consumer offset ([`flush`]) | Kafka |
 //!
 //! Later batches are decided while earlier ones are published.
@@ -30,6 +30,7 @@ mod gauges;
 mod hot;
 pub mod metrics;
 mod partition;
+mod recall;
 mod restore;
 
 use std::sync::{Arc, Mutex};
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::ledger::PartitionId;
@@ -91,6 +93,8 @@ pub struct Shared {
     redis: redis::aio::ConnectionManager,
     producer: Mutex<LogProducer>,
     replies: LogProducer,
+    /// Replies to be completed from cold.
+    recall: mpsc::Sender<batch::Reply>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -121,12 +125,11 @@ pub struct Parts {
 }
 
 impl Shared {
-    /// Builds the clients.
-    ///
-    /// # Errors
-    /// If a client refuses its settings.
-    pub fn new(parts: Parts) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+    /// Builds the clients. What [`recall::run`] takes comes with it.
+    fn new(parts: Parts) -> anyhow::Result<(Arc<Self>, mpsc::Receiver<batch::Reply>)> {
+        let (recall, waiting) = mpsc::channel(recall::QUEUE_MAX);
+        let shared = Arc::new(Self {
+            recall,
             topics: parts.log.topics(),
             secret: parts.secret,
             redis: parts.hot.connect()?,
@@ -140,7 +143,8 @@ impl Shared {
             generation: parts.generation,
             metrics: parts.metrics,
             report: parts.report,
-        }))
+        });
+        Ok((shared, waiting))
     }
 
     /// The producer of outcomes, legs and snapshots; a new one after the last one broke.

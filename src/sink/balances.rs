@@ -213,6 +213,10 @@ impl Balances {
         let (metrics, label) = (&self.desk.metrics, &[partition.to_string()]);
         let rows = metrics.balance_rows.with_label_values(label);
         rows.inc_by(told.rows);
+        let synced = metrics.synced.with_label_values(label);
+        synced.inc_by(told.commands);
+        let aggregation = metrics.aggregation.with_label_values(label);
+        aggregation.set(synced.get() as f64 / rows.get().max(1) as f64);
         let stale = metrics.stale_snapshots.with_label_values(label);
         stale.inc_by(told.stale.len() as u64);
         if !told.stale.is_empty() {

@@ -48,6 +48,8 @@ pub(super) struct Judged {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) accepted: Option<u64>,
+    /// Commands whose effects came into cold with it.
+    pub(super) commands: u64,
     pub(super) rows: u64,
     pub(super) synced: Vec<(BalanceId, u64)>,
     pub(super) stale: Vec<BalanceId>,
@@ -248,10 +250,13 @@ impl Watch {
         let synced = gathered.iter();
         let synced = synced.map(|(id, snapshot)| (id, snapshot.balance.state.version));
         self.sums = sorted.sums;
+        let next = |offset: Option<u64>| offset.map_or(0, |offset| offset.saturating_add(1));
+        let before = next(self.stored.command_offset);
         self.stored = step.to;
         self.waiting_since = (!self.gathered.is_empty()).then(Instant::now);
         Told {
             accepted: self.stored.command_offset,
+            commands: next(self.stored.command_offset).saturating_sub(before),
             rows: sorted.newer.len() as u64,
             synced: synced.collect(),
             stale: [sorted.stale, sorted.overtaken].concat(),

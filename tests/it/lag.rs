@@ -1,6 +1,5 @@
 //! Lag is what `kafka-consumer-groups` prints, and the age of the oldest unread record.
 
-use std::process::Command;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -8,6 +7,7 @@ use steelyard::log::meter::{Lag, Meter};
 use steelyard::log::status::Status;
 
 use crate::support::broker::TestLog;
+use crate::support::kafka::{Row, described};
 
 async fn measure(mut meter: Meter, now_ms: i64) -> (Meter, Vec<Lag>) {
     let measured = tokio::task::spawn_blocking(move || {
@@ -60,8 +60,13 @@ async fn lag_is_counted_and_dated() {
         "{age_ms} in {youngest}..={oldest}"
     );
     assert_eq!(find(&behind, &commands, 0).records, 0);
-    if let Some(printed) = printed(&log, &group) {
-        assert_eq!(printed, [(1, 2)]);
+    if let Some(printed) = described(&log.options.kafka_brokers, &group) {
+        let row = Row {
+            committed: 2,
+            end: 4,
+            lag: 2,
+        };
+        assert_eq!(printed, [(1, row)].into());
     }
 
     log.commit(&group, &commands, 1, 4).await;
@@ -98,30 +103,4 @@ async fn a_partition_has_the_owner_that_its_group_knows() {
         .await
         .unwrap();
     log.drop_topics().await;
-}
-
-/// Partitions and lags as Kafka's own tool prints them, where its jars are at hand.
-fn printed(log: &TestLog, group: &str) -> Option<Vec<(u16, i64)>> {
-    let classpath = std::env::var("STEELYARD_TEST_KAFKA_CLASSPATH").ok()?;
-    let brokers = &log.options.kafka_brokers;
-    let output = Command::new("java")
-        .args(["-cp", &classpath, "-Xmx96m", "-XX:TieredStopAtLevel=1"])
-        .arg("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand")
-        .args([
-            "--bootstrap-server",
-            brokers,
-            "--describe",
-            "--group",
-            group,
-        ])
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let rows = text
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let rows = rows.filter(|row| row.first() == Some(&group));
-    // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG …
-    let lags = rows.map(|row| (row[2].parse().unwrap(), row[5].parse().unwrap()));
-    Some(lags.collect())
 }

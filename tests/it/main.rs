@@ -10,13 +10,17 @@
 )]
 
 mod audit;
+mod away;
+mod clients;
 mod hot;
 mod ingress;
 mod kafka_road;
 mod lag;
 mod poison;
+mod replies;
 mod sink;
 mod start;
+mod stop;
 mod support;
 mod takeover;
 mod topics;

@@ -41,18 +41,21 @@ impl Scene {
     }
 
     /// The bytes of both balances, as hot has them.
-    async fn state(&self) -> Vec<Value> {
-        let mut states = Vec::new();
-        for account in [&self.alice, &self.bob] {
-            let (status, mut body) = self
-                .node
-                .get(&format!("/v1/balances/{}", balance_id(account)))
-                .await;
-            assert_eq!(status, 200, "{body}");
-            body["as_of"] = Value::Null;
-            states.push(body);
-        }
-        states
+    async fn state(&self) -> Vec<Option<String>> {
+        let state = self.world.hot_bytes(&[&self.alice, &self.bob]).await;
+        assert!(state.iter().all(Option::is_some), "{state:?}");
+        state
+    }
+
+    /// Configures a balance of partition 0, which must succeed.
+    async fn configure(&self, account: &str, status: &str) {
+        let key = balance_id(account).to_string();
+        let command = json!({"reference": format!("{status}-{account}"), "type": "configure",
+            "ledger": "main", "configure": {"balance": key, "asset": "USD", "status": status}});
+        let outcome = self
+            .outcome(Some(key.as_bytes()), Some(command.to_string().as_bytes()))
+            .await;
+        assert_eq!(outcome["status"], "applied", "{outcome}");
     }
 
     /// Sends `value` under `key` to partition 0 and waits for its outcome.
@@ -326,51 +329,76 @@ async fn a_record_on_the_wrong_partition_is_applied_once_where_it_belongs() {
     scene.world.audit();
 }
 
+/// Commands that are understood and refused: the slug, and the command.
+fn refused(scene: &Scene, closed: &str, frozen: &str) -> Vec<(&'static str, Value)> {
+    let good = scene.command();
+    let set = |field: &str, value: Value| {
+        let mut command = good.clone();
+        command["postings"][0][field] = value;
+        command
+    };
+    let nobody = balance_id(&account_in("nobody", 0, 2));
+    let mut other_ledger = good.clone();
+    other_ledger["ledger"] = json!("other");
+    let mut expecting = good.clone();
+    expecting["expect"] = json!({balance_id(&scene.alice).to_string(): 1});
+    let mut reused = set("amount", json!("2.00"));
+    reused["reference"] = json!("spent");
+    vec![
+        ("balance-not-found", set("destination", json!(nobody))),
+        ("balance-not-found", set("source", json!(nobody))),
+        ("balance-not-found", other_ledger),
+        ("asset-mismatch", set("asset", json!("EUR"))),
+        (
+            "balance-closed",
+            set("destination", json!(balance_id(closed))),
+        ),
+        ("balance-closed", set("source", json!(balance_id(closed)))),
+        (
+            "balance-frozen",
+            set("destination", json!(balance_id(frozen))),
+        ),
+        ("balance-frozen", set("source", json!(balance_id(frozen)))),
+        ("version-mismatch", expecting),
+        ("insufficient-funds", set("amount", json!("1000"))),
+        ("reference-reused", reused),
+    ]
+}
+
 #[tokio::test]
 async fn the_same_money_refused_for_every_reason_there_is() {
     let scene = Scene::new().await;
-    let good = scene.command();
-    let before = scene.state().await;
-    let key = balance_id(&scene.alice).to_string();
-    let eur = |command: &Value| posting(command, "asset", json!("EUR"));
-    let mut bad: Vec<(&str, Vec<u8>)> = vec![
-        (
-            "balance-not-found",
-            posting(
-                &good,
-                "destination",
-                json!(balance_id(&account_in("nobody", 0, 2))),
-            ),
-        ),
-        ("asset-mismatch", eur(&good)),
-        (
-            "insufficient-funds",
-            posting(&good, "amount", json!("100.01")),
-        ),
-        (
-            "version-mismatch",
-            with(&good, "expect", json!({key.clone(): 1})),
-        ),
-        ("balance-not-found", with(&good, "ledger", json!("other"))),
-    ];
-    for (at, (slug, value)) in bad.iter_mut().enumerate() {
-        let mut command: Value = serde_json::from_slice(value).unwrap();
-        command["reference"] = json!(format!("refused-{at}"));
+    let (closed, frozen) = (account_in("closed", 0, 2), account_in("frozen", 0, 2));
+    for (account, status) in [(&closed, "closed"), (&frozen, "frozen")] {
+        scene.node.open(account).await;
+        scene.configure(account, status).await;
+    }
+    let spent = crate::support::transfer("spent", &scene.alice, &scene.bob, "1");
+    scene.node.applied(&spent).await;
+    let all = [&*scene.alice, &scene.bob, &closed, &frozen];
+    let before = scene.world.hot_bytes(&all).await;
+    for (at, (slug, mut command)) in refused(&scene, &closed, &frozen).into_iter().enumerate() {
+        let reused = slug == "reference-reused";
+        if !reused {
+            command["reference"] = json!(format!("refused-{at}"));
+        }
+        let key = command["postings"][0]["source"].as_str().unwrap();
         let value = command.to_string();
         for replayed in [false, true] {
             let outcome = scene
                 .outcome(Some(key.as_bytes()), Some(value.as_bytes()))
                 .await;
             assert_eq!(outcome["status"], "rejected", "{slug}: {outcome}");
-            assert_eq!(outcome["reason"], *slug);
+            assert_eq!(outcome["reason"], slug, "{outcome}");
             assert_eq!(
                 outcome["replay_of"].is_u64(),
-                replayed,
-                "a rejection is final"
+                replayed && !reused,
+                "a rejection is final: {outcome}"
             );
         }
     }
-    assert_eq!(scene.state().await, before, "nothing has changed");
+    let after = scene.world.hot_bytes(&all).await;
+    assert_eq!(after, before, "nothing has changed");
     scene.world.audit();
 }
 

@@ -135,7 +135,7 @@ async fn a_planned_stop_hands_over_without_waiting_for_the_session() {
     owns(&first, 1).await;
     owns(&second, 1).await;
     pays(&world, &accounts, 0).await;
-    first.stop().await;
+    assert!(first.stop().await.success(), "{}", first.said());
     owns(&second, 2).await;
     pays(&world, &accounts, 1).await;
     world.audit();
@@ -211,7 +211,7 @@ async fn a_partition_that_was_quiet_for_longer_than_its_outcomes_are_kept_is_tak
     let fund = transfer("fund", "@world", "alice", "100");
     first.applied(&fund).await;
     world.audit();
-    assert!(first.stop().await);
+    assert!(first.stop().await.success());
     world.trim("outcomes").await;
 
     let second = world.start("all").await;
@@ -238,7 +238,7 @@ async fn hot_never_goes_back_behind_what_an_earlier_owner_has_shown() {
     first
         .applied(&transfer("fund", "@world", "alice", "100"))
         .await;
-    assert!(first.stop().await);
+    assert!(first.stop().await.success());
     // As if it had gone on for two commands between the next owner's claim on the log and on hot.
     let mut redis = world.redis().await;
     let key = format!("{{{}:0}}:position", world.name);

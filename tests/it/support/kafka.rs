@@ -1,5 +1,7 @@
 //! A producer and a reader as a stranger would write them.
 
+use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -183,6 +185,15 @@ impl World {
         records
     }
 
+    /// The next offset of a partition of one of our topics.
+    pub fn end(&self, topic: &str, partition: i32) -> i64 {
+        let consumer: BaseConsumer = self.config().create().expect("a consumer");
+        let (_, end) = consumer
+            .fetch_watermarks(&self.topic(topic), partition, PATIENCE)
+            .expect("the end");
+        end
+    }
+
     /// Makes a topic that is not one of ours.
     pub async fn make_topic(&self, name: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin");
@@ -208,6 +219,47 @@ pub fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a [u8]> {
         .filter(|header| header.key == name)
         .last()?
         .value
+}
+
+/// A partition as Kafka's own tool prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub committed: i64,
+    pub end: i64,
+    pub lag: i64,
+}
+
+/// What `kafka-consumer-groups --describe` prints of a group, by partition; nothing, with a word
+/// on it, where Kafka's jars are not at hand.
+pub fn described(brokers: &str, group: &str) -> Option<BTreeMap<u16, Row>> {
+    let Ok(classpath) = std::env::var("STEELYARD_TEST_KAFKA_CLASSPATH") else {
+        eprintln!("not compared with Kafka's own tool: STEELYARD_TEST_KAFKA_CLASSPATH is not set");
+        return None;
+    };
+    let output = Command::new("java")
+        .args(["-cp", &classpath, "-Xmx96m", "-XX:TieredStopAtLevel=1"])
+        .arg("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand")
+        .args(["--bootstrap-server", brokers])
+        .args(["--describe", "--group", group])
+        .output()
+        .expect("java runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|row| row.first() == Some(&group));
+    // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG …
+    let number = |text: &str| text.parse().unwrap_or(-1);
+    let rows = rows.map(|row| {
+        let partition = row[2].parse().expect("a partition");
+        let row = Row {
+            committed: number(row[3]),
+            end: number(row[4]),
+            lag: number(row[5]),
+        };
+        (partition, row)
+    });
+    Some(rows.collect())
 }
 
 /// Removes the world's topics; a test's topics are no use to anybody after it.

@@ -1,8 +1,10 @@
 //! One world per test: its own topics, Redis prefix and schema, and the nodes it starts.
 
 pub mod broker;
+pub mod gate;
 pub mod kafka;
 pub mod node;
+pub mod redis;
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -39,6 +41,26 @@ impl World {
         world.run(&["topics", "apply"]);
         world.run(&["migrate"]);
         world
+    }
+
+    /// The same world with its balances in another Redis.
+    pub fn on_redis(mut self, url: String) -> Self {
+        self.redis = url;
+        self
+    }
+
+    /// What hot holds of accounts, byte for byte.
+    pub async fn hot_bytes(&self, accounts: &[&str]) -> Vec<Option<String>> {
+        use steelyard::ledger::{BalanceId, partition_of};
+        let keys = steelyard::hot::key::Keys::new(&self.name);
+        let names = accounts.iter().map(|account| {
+            let id = BalanceId::new(balance_id(account));
+            keys.balance(partition_of(id, self.partitions), id)
+        });
+        let names: Vec<String> = names.collect();
+        let mut ask = ::redis::cmd("MGET");
+        let mut redis = self.redis().await;
+        ask.arg(names).query_async(&mut redis).await.expect("hot")
     }
 
     /// The binary with this world's environment and nothing else of ours.
@@ -111,8 +133,8 @@ impl World {
     }
 
     /// A connection to this world's Redis.
-    pub async fn redis(&self) -> redis::aio::MultiplexedConnection {
-        let client = redis::Client::open(self.redis.as_str()).expect("a redis URL");
+    pub async fn redis(&self) -> ::redis::aio::MultiplexedConnection {
+        let client = ::redis::Client::open(self.redis.as_str()).expect("a redis URL");
         client
             .get_multiplexed_async_connection()
             .await

@@ -1,7 +1,7 @@
 //! A running process of the binary, and what can be asked of it.
 
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -114,19 +114,29 @@ impl Node {
         self.child.wait().ok();
     }
 
-    /// Asks the process to stop and waits until it has; whether it left with success.
-    pub async fn stop(&mut self) -> bool {
+    /// Asks the process to stop, and waits until it has.
+    pub async fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
-        let ended = until("the process to stop", async || self.child_ended());
-        ended.await
+        self.ended().await
     }
 
-    fn child_ended(&self) -> Option<bool> {
+    /// Waits until the process has ended; how it did.
+    pub async fn ended(&mut self) -> ExitStatus {
+        until("the process to end", async || self.child_ended()).await;
+        self.child.wait().expect("it has ended")
+    }
+
+    /// Everything that the process wrote.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("its log")
+    }
+
+    fn child_ended(&self) -> Option<()> {
         let pid = self.child.id();
         // A child that has ended stays as a zombie until it is waited for.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let state = stat.rsplit(") ").next()?.chars().next()?;
-        (state == 'Z').then_some(true)
+        (state == 'Z').then_some(())
     }
 }
 
@@ -149,7 +159,7 @@ async fn body(answer: Response) -> (StatusCode, Value) {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
