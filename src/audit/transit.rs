@@ -169,8 +169,7 @@ fn pair(one: &Shore, other: &Shore, check: &mut Check) {
     let sent = one.sent[at].between(one.base.sent[at], taken.sent[at]);
     let arrived = other.sent[back].between(one.base.received[at], received);
     let (Some(sent), Some(arrived)) = (sent, arrived) else {
-        let why = format!("legs between {here} and {there} are from before the base");
-        return check.cannot_tell(why);
+        return on_the_wire(one, other, check);
     };
     let (before, now) = (&one.base.shown[at], &taken.shown[at]);
     let assets: BTreeSet<Asset> = [before, now, &sent, &arrived]
@@ -198,6 +197,62 @@ fn pair(one: &Shore, other: &Shore, check: &mut Check) {
             "{here} to {there}: {} on the wire, {legs} legs",
             money(amount, asset)
         ));
+    }
+}
+
+/// Checks a pair where legs from before a base are gone: both sides' mirrors together must show
+/// what is on the wire now, and nothing else.
+fn on_the_wire(one: &Shore, other: &Shore, check: &mut Check) {
+    let (here, there) = (one.partition, other.partition);
+    let (Some(out), Some(back)) = (flying(one, other), flying(other, one)) else {
+        let why = format!("legs between {here} and {there} are from before the base");
+        return check.cannot_tell(why);
+    };
+    let side = |shore: &Shore, to: PartitionId| {
+        shore
+            .taken
+            .as_ref()
+            .and_then(|stand| stand.shown.get(usize::from(to)).cloned())
+    };
+    let shown = [
+        side(one, there).unwrap_or_default(),
+        side(other, here).unwrap_or_default(),
+    ];
+    let all = [&out, &back, &shown[0], &shown[1]];
+    let assets: BTreeSet<Asset> = all
+        .into_iter()
+        .flat_map(|sums| sums.keys().copied())
+        .collect();
+    for asset in assets {
+        check.examined += 1;
+        let shows = sum(&shown[0], asset) + sum(&shown[1], asset);
+        let carries = sum(&out, asset) + sum(&back, asset);
+        if shows != carries {
+            let (shows, carries) = (money(shows, asset), money(carries, asset));
+            let what = format!("with {there} transit shows {shows}, on the wire are {carries}");
+            check.miss(Finding::new(here, what));
+        }
+    }
+}
+
+/// What the legs carry that `from` had sent and `to` had not received when the audit began; less
+/// than nothing for legs that were sent and received after it.
+fn flying(from: &Shore, to: &Shore) -> Option<Sums> {
+    let (at, back) = (usize::from(to.partition), usize::from(from.partition));
+    let sent = *from.taken.as_ref()?.sent.get(at)?;
+    let received = *to.taken.as_ref()?.received.get(back)?;
+    let legs = from.sent.get(at)?;
+    match received <= sent {
+        true => legs.between(received, sent),
+        false => {
+            let later = legs.between(sent, received)?;
+            Some(
+                later
+                    .into_iter()
+                    .map(|(asset, amount)| (asset, -amount))
+                    .collect(),
+            )
+        }
     }
 }
 
