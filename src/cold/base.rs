@@ -5,12 +5,14 @@
 //! is behind X, the fold begins at the journal's position, so that no reference is missed.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use rust_decimal::Decimal;
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::{Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::write::{Checkpoint, PositionRow, Sink, decode, long};
@@ -27,14 +29,31 @@ pub struct Base {
     pub balances: Vec<(BalanceId, Balance)>,
     /// The journal's next offset on `outcomes`, and the last command it has.
     pub journal: Option<(u64, u64)>,
+    /// The hash of that command's outcome.
+    pub journal_hash: Option<[u8; 32]>,
     /// References decided up to X, within the horizon. Of a key that comes twice, the later one
     /// counts.
     pub seen: Vec<(SeenKey, Seen)>,
 }
 
+/// The longest a base may take: far beyond the largest, it only ends a wait for a connection
+/// whose other side is gone.
+const BASE_MAX: Duration = Duration::from_secs(300);
+
 /// Reads the base of a partition.
 pub async fn base(pool: &PgPool, partition: PartitionId) -> Result<Base, sqlx::Error> {
-    let mut db_tx = pool
+    let mut connection = pool.acquire().await?;
+    match tokio::time::timeout(BASE_MAX, read(&mut connection, partition)).await {
+        Ok(result) => result,
+        Err(_) => {
+            drop(connection.detach());
+            Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))
+        }
+    }
+}
+
+async fn read(db: &mut PgConnection, partition: PartitionId) -> Result<Base, sqlx::Error> {
+    let mut db_tx = db
         .begin_with("begin isolation level repeatable read read only")
         .await?;
     let marker = match position(&mut db_tx, Sink::Balances, partition).await? {
@@ -44,6 +63,7 @@ pub async fn base(pool: &PgPool, partition: PartitionId) -> Result<Base, sqlx::E
         Some(_) | None => None,
     };
     let journal = position(&mut db_tx, Sink::Journal, partition).await?;
+    let journal_hash = journal.as_ref().and_then(|at| at.last_hash);
     let journal = journal.and_then(|at| Some((at.position, at.command_offset?)));
     let balances = balances(&mut db_tx, partition).await?;
     let seen = match &marker {
@@ -54,6 +74,7 @@ pub async fn base(pool: &PgPool, partition: PartitionId) -> Result<Base, sqlx::E
         marker,
         balances,
         journal,
+        journal_hash,
         seen,
     })
 }
@@ -121,7 +142,8 @@ async fn balances(
     Ok(balances)
 }
 
-/// What the partition remembers by its decisions up to the marker's command.
+/// What the partition remembers by its decisions up to the marker's command, in the order of the
+/// decisions: a walked transaction has several, and rows come in any order.
 async fn references(
     db: &mut PgConnection,
     partition: PartitionId,
@@ -152,12 +174,13 @@ async fn references(
         };
         let fingerprint = <[u8; 16]>::try_from(row.get::<&[u8], _>(6)).map_err(decode)?;
         let at_ms = row.get::<DateTime<Utc>, _>(1).timestamp_millis();
-        seen.push((
-            key,
-            Seen::new(Fingerprint(fingerprint), id, at_ms, decision),
-        ));
+        let offset: i64 = row.get(7);
+        let mark = Seen::new(Fingerprint(fingerprint), id, at_ms, decision);
+        seen.push((offset, key, mark));
     }
-    Ok(seen)
+    seen.sort_by_key(|(offset, ..)| *offset);
+    let seen = seen.into_iter();
+    Ok(seen.map(|(_, key, mark)| (key, mark)).collect())
 }
 
 /// The log time before which no reference counts any more; earlier by up to a second.

@@ -54,7 +54,8 @@ impl Reader {
         }
     }
 
-    /// Reads one balance and its partition's position, in one round trip.
+    /// Reads one balance and its partition's position, in one round trip and as of one moment: a
+    /// balance that is absent just before an installation says nothing.
     ///
     /// # Errors
     /// If Redis does not answer in time; cold is the place to look then.
@@ -64,6 +65,7 @@ impl Reader {
         id: BalanceId,
     ) -> redis::RedisResult<HotAnswer> {
         let mut pipe = redis::pipe();
+        pipe.atomic();
         pipe.cmd("GET").arg(self.keys.balance(partition, id));
         pipe.cmd("HMGET")
             .arg(self.keys.position(partition))

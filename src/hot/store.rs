@@ -63,11 +63,12 @@ pub struct Step {
     pub epoch: u64,
     /// Offsets that hot may stand at; `None` while installing, when only the epoch counts.
     pub expected: Option<(u64, u64)>,
-    /// The last command in hot afterwards.
+    /// The last command in hot afterwards, if it is whole then.
     pub offset: u64,
     /// Log time of that command, in milliseconds.
     pub at_ms: i64,
-    /// Whether hot is whole from here on.
+    /// Whether hot is whole from here on. Until it is, its position stays where it stood, and
+    /// readers look elsewhere.
     pub installed: bool,
 }
 
@@ -89,11 +90,20 @@ if not ours or not known then
   return {'conflict', stood[1] or '', stood[2] or '', stood[3] or ''}
 end
 for i = 3, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 5]) end
-local clock = redis.call('TIME')
-local beat = clock[1] .. string.format('%03d', math.floor(tonumber(clock[2]) / 1000))
-redis.call('HSET', KEYS[1], 'offset', ARGV[5], 'at', ARGV[6], 'beat', beat)
-if ARGV[7] == '1' then redis.call('HSET', KEYS[1], 'installed', '1') end
+if ARGV[7] == '1' then
+  local clock = redis.call('TIME')
+  local beat = clock[1] .. string.format('%03d', math.floor(tonumber(clock[2]) / 1000))
+  redis.call('HSET', KEYS[1], 'offset', ARGV[5], 'at', ARGV[6], 'beat', beat, 'installed', '1')
+else
+  redis.call('HDEL', KEYS[1], 'installed')
+end
 return {'done', stood[3] or '', tostring(redis.call('SCARD', KEYS[2]))}
+";
+
+const WIPE: &str = r"
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
+return 1
 ";
 
 /// Most balances of one script call; larger writes are an installation in several.
@@ -175,8 +185,10 @@ impl Store {
         super::policy::check(&mut self.connection).await
     }
 
-    /// Removes every balance of the partition; its position stays.
-    pub async fn wipe(&mut self) -> RedisResult<()> {
+    /// Removes every balance of the partition as long as `epoch` owns it; its position stays. What
+    /// a later owner has installed is never removed.
+    pub async fn wipe(&mut self, epoch: u64) -> RedisResult<()> {
+        let script = Script::new(WIPE);
         let pattern = self.keys.balances(self.partition);
         let mut cursor = 0_u64;
         loop {
@@ -189,8 +201,14 @@ impl Store {
                 .query_async(&mut self.connection)
                 .await?;
             if !found.is_empty() {
-                let mut unlink = redis::cmd("UNLINK");
-                unlink.arg(found).exec_async(&mut self.connection).await?;
+                let mut call = script.key(self.keys.position(self.partition));
+                for key in found {
+                    call.key(key);
+                }
+                let ours: bool = call.arg(epoch).invoke_async(&mut self.connection).await?;
+                if !ours {
+                    return Ok(());
+                }
             }
             if next == 0 {
                 return Ok(());

@@ -140,8 +140,10 @@ impl Synced {
         loop {
             let mut call = self.script.key(self.keys.position(partition));
             call.key(self.keys.stale(partition));
+            // An absent X is an argument too: without one all others would move up.
+            let accepted = note.accepted.map(|x| x.to_string()).unwrap_or_default();
             call.arg(&self.generation)
-                .arg(note.accepted)
+                .arg(accepted)
                 .arg(self.time_to_live_ms);
             call.arg(stale.len());
             for id in stale.drain(..) {

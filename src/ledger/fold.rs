@@ -3,8 +3,10 @@
 //! A fresh decision and one read back from `outcomes` are folded alike, so an owner that restores
 //! ends with the state of the owner that decided. The rules are asserted here, in release builds.
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+
 use super::balance::{Balance, State};
-use super::outcome::{Decision, Direction, Effects, Entry, Terms};
+use super::outcome::{Decision, Direction, Effects, Entry};
 use super::partition::Partition;
 
 /// Folds the decision on command `offset` into `partition`.
@@ -31,8 +33,11 @@ pub(super) fn fold(
     for entry in &effects.entries {
         fold_entry(partition, offset, decision, entry);
     }
+    // Only these assets can have changed: the check costs as much as the decision, however many
+    // assets there are.
+    let mut sums = effects.entries.iter().map(|entry| &entry.asset);
     assert!(
-        partition.posted.values().all(|sum| *sum == 0),
+        sums.all(|asset| partition.posted.get(asset).is_none_or(|sum| *sum == 0)),
         "L1: posted sums to {:?} after command {offset}",
         partition.posted
     );
@@ -59,49 +64,18 @@ pub(super) fn install(partition: &mut Partition, id: super::BalanceId, balance: 
 }
 
 fn fold_entry(partition: &mut Partition, offset: u64, decision: Decision, entry: &Entry) {
-    let before = match partition.balances.get(&entry.balance) {
-        Some(balance) => balance.state,
-        None => {
-            assert!(
-                entry.direction == Direction::Open,
-                "{} was never opened",
-                entry.balance
-            );
-            State::default()
+    let id = entry.balance;
+    let balance = match partition.balances.entry(id) {
+        Occupied(known) => known.into_mut(),
+        Vacant(new) => {
+            assert!(entry.direction == Direction::Open, "{id} was never opened");
+            new.insert(opened(entry))
         }
     };
-    let after = entry.after;
-    assert!(
-        before.version.checked_add(1) == Some(after.version),
-        "L3: balance {} goes from version {} to {}",
-        entry.balance,
-        before.version,
-        after.version
-    );
-    let change = entry.direction.posted_change(entry.amount);
-    assert!(
-        before.posted.checked_add(change) == Some(after.posted),
-        "L3: posted of {} does not follow from its entry",
-        entry.balance
-    );
-    assert!(after.sound(), "balance {} is out of bounds", entry.balance);
-    if entry.direction == Direction::Open {
-        let terms = entry
-            .terms
-            .as_deref()
-            .expect("an opening entry carries its terms");
-        partition
-            .balances
-            .insert(entry.balance, opened(entry, terms));
-    }
-    let balance = partition
-        .balances
-        .get_mut(&entry.balance)
-        .expect("opened above");
+    check_change(&balance.state, entry);
     assert!(
         balance.asset == entry.asset,
-        "balance {} changes its asset",
-        entry.balance
+        "balance {id} changes its asset"
     );
     if let Some(terms) = entry.terms.as_deref() {
         balance.floor = terms.floor;
@@ -111,19 +85,44 @@ fn fold_entry(partition: &mut Partition, offset: u64, decision: Decision, entry:
     if matches!(decision, Decision::Applied | Decision::Forwarded) {
         check_limits(balance, entry);
     }
-    balance.state = after;
+    balance.state = entry.after;
     balance.offset = offset;
-    let asset = balance.asset;
-    let posted = partition.posted.entry(asset).or_default();
-    *posted = posted
-        .checked_add(change)
-        .expect("a sum of bounded amounts fits");
+    let posted = partition.posted.entry(entry.asset).or_default();
+    let sum = posted.checked_add(entry.direction.posted_change(entry.amount));
+    *posted = sum.expect("a sum of bounded amounts fits");
     let version_sum = partition.version_sum.checked_add(1);
     partition.version_sum = version_sum.expect("versions fit 64 bits");
     partition.highest_offset = Some(offset);
-    if partition.touched.last() != Some(&entry.balance) {
-        partition.touched.push(entry.balance);
+    if partition.touched.last() != Some(&id) {
+        partition.touched.push(id);
     }
+}
+
+/// That the entry alone leads from `before` to what it says comes after.
+fn check_change(before: &State, entry: &Entry) {
+    let (id, after) = (entry.balance, &entry.after);
+    assert!(entry.amount >= 0, "an entry of {id} has a sign");
+    assert!(
+        before.version.checked_add(1) == Some(after.version),
+        "L3: balance {id} goes from version {} to {}",
+        before.version,
+        after.version
+    );
+    let posted = entry.direction.posted_change(entry.amount);
+    assert!(
+        before.posted.checked_add(posted) == Some(after.posted),
+        "L3: posted of {id} does not follow from its entry"
+    );
+    let incoming = entry.direction.incoming_change(entry.amount);
+    assert!(
+        before.incoming.checked_add(incoming) == Some(after.incoming),
+        "L3: incoming of {id} does not follow from its entry"
+    );
+    assert!(
+        before.held == after.held,
+        "L3: no entry changes held of {id}"
+    );
+    assert!(after.sound(), "balance {id} is out of bounds");
 }
 
 fn check_limits(balance: &Balance, entry: &Entry) {
@@ -146,7 +145,9 @@ fn check_limits(balance: &Balance, entry: &Entry) {
     }
 }
 
-fn opened(entry: &Entry, terms: &Terms) -> Balance {
+fn opened(entry: &Entry) -> Balance {
+    let terms = entry.terms.as_deref();
+    let terms = terms.expect("an opening entry carries its terms");
     Balance {
         state: State::default(),
         floor: terms.floor,

@@ -160,6 +160,15 @@ impl Direction {
             Self::Open | Self::Configure | Self::Reserve | Self::Release => 0,
         }
     }
+
+    /// What `amount` does to `incoming`.
+    pub fn incoming_change(self, amount: i128) -> i128 {
+        match self {
+            Self::Reserve => amount,
+            Self::Settle | Self::Release => amount.saturating_neg(),
+            Self::Open | Self::Configure | Self::Debit | Self::Credit => 0,
+        }
+    }
 }
 
 /// An immutable change of one balance by one record.

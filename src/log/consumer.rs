@@ -259,13 +259,16 @@ impl Member {
 
     /// Polls until `stop`, then leaves the group: its partitions are handed over without waiting
     /// for the session to end. Blocks; give it a thread.
-    pub fn poll(self, stop: &CancellationToken) {
+    ///
+    /// # Errors
+    /// If it can be no member any more, as when another one has come under its name.
+    pub fn poll(self, stop: &CancellationToken) -> KafkaResult<()> {
         while !stop.is_cancelled() {
-            self.poll_once();
+            self.poll_once()?;
         }
         self.consumer.unsubscribe();
         for _ in 0..100 {
-            self.poll_once();
+            self.poll_once()?;
             if self
                 .consumer
                 .assignment()
@@ -274,9 +277,10 @@ impl Member {
                 break;
             }
         }
+        Ok(())
     }
 
-    fn poll_once(&self) {
+    fn poll_once(&self) -> KafkaResult<()> {
         match self.consumer.poll(Duration::from_millis(100)) {
             None => {}
             Some(Ok(message)) => {
@@ -285,6 +289,11 @@ impl Member {
                 tracing::error!(partition, "a record reached the member's own queue");
             }
             Some(Err(error)) => tracing::debug!(%error, "the member heard of an error"),
+        }
+        // A fatal error is told to the client's log, and to nobody who polls.
+        match self.consumer.client().fatal_error() {
+            Some((code, _)) => Err(KafkaError::MessageConsumptionFatal(code)),
+            None => Ok(()),
         }
     }
 }

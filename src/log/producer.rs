@@ -118,14 +118,37 @@ impl LogProducer {
         })
     }
 
+    /// A producer of what may be lost: it gives up on a record after a while, and no failure is
+    /// the end of it.
+    ///
+    /// # Errors
+    /// If librdkafka refuses the settings.
+    pub fn forgetful(options: &super::Options) -> Result<Self, KafkaError> {
+        let mut config = options.producer();
+        config
+            .set("enable.gapless.guarantee", "false")
+            .set("enable.idempotence", "false")
+            .set("message.timeout.ms", "30000");
+        let producer = config.create_with_context(Context)?;
+        Ok(Self {
+            producer: Arc::new(producer),
+        })
+    }
+
+    /// Enqueues a record if there is room, and never waits.
+    pub fn offer(&self, append: Append<'_>, acks: &Arc<Acks>) {
+        acks.outstanding.fetch_add(1, Ordering::AcqRel);
+        if let Err((error, _)) = self.producer.send(record(append, acks)) {
+            tracing::debug!(%error, "a record was not taken");
+            acks.settle();
+        }
+    }
+
     /// Enqueues a record; waits while the local queue is full, which is how a broker that is down
     /// or slow is felt.
     pub async fn append(&self, append: Append<'_>, acks: &Arc<Acks>) -> Result<(), AppendFailed> {
-        let mut record = BaseRecord::with_opaque_to(append.topic, acks.clone())
-            .key(append.key)
-            .payload(append.value);
-        record.partition = append.partition;
-        record.headers = append.headers;
+        let topic = append.topic;
+        let mut record = record(append, acks);
         acks.outstanding.fetch_add(1, Ordering::AcqRel);
         loop {
             match self.producer.send(record) {
@@ -135,7 +158,7 @@ impl LogProducer {
                     tokio::time::sleep(QUEUE_FULL_PAUSE).await;
                 }
                 Err((error, _)) => {
-                    tracing::error!(%error, topic = append.topic, "append refused");
+                    tracing::error!(%error, topic, "append refused");
                     acks.failed.store(true, Ordering::Release);
                     acks.settle();
                     return Err(AppendFailed);
@@ -164,9 +187,47 @@ impl LogProducer {
     }
 }
 
+fn record<'a>(append: Append<'a>, acks: &Arc<Acks>) -> BaseRecord<'a, [u8], [u8], Arc<Acks>> {
+    let mut record = BaseRecord::with_opaque_to(append.topic, acks.clone())
+        .key(append.key)
+        .payload(append.value);
+    record.partition = append.partition;
+    record.headers = append.headers;
+    record
+}
+
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(1);
 
 /// The partition number as Kafka writes it.
 pub fn wire_partition(partition: PartitionId) -> i32 {
     i32::from(partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody listens, and there is room for ten.
+    #[tokio::test]
+    async fn what_may_be_lost_never_waits_for_room() {
+        let room = "queue.buffering.max.messages".to_owned();
+        let options = crate::log::Options {
+            kafka_brokers: "127.0.0.1:1".to_owned(),
+            kafka_properties: vec![(room, "10".to_owned())],
+            topic_prefix: "t".to_owned(),
+        };
+        let producer = LogProducer::forgetful(&options).unwrap();
+        let acks = Acks::open();
+        for _ in 0..100 {
+            let append = Append {
+                topic: "t.replies",
+                partition: Some(0),
+                key: b"k",
+                value: b"v",
+                headers: None,
+            };
+            producer.offer(append, &acks);
+        }
+        assert_eq!(acks.outstanding.load(Ordering::Acquire), 11);
+    }
 }

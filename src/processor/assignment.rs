@@ -15,6 +15,9 @@ use crate::log::consumer::{Change, Inbox, Member};
 
 /// Processes the partitions that the group gives this instance, until `stop`; then finishes the
 /// batches in hand and leaves the group.
+///
+/// # Errors
+/// If a client refuses its settings, or the group will not have this instance any more.
 pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
     let (shared, waiting) = Shared::new(parts)?;
     let session = Duration::from_millis(shared.options.session_ms);
@@ -23,16 +26,23 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
     let tracker = TaskTracker::new();
     let recalling = tracker.spawn(recall::run(shared.clone(), waiting));
     let stopping = stop.clone();
-    let polling = tracker.spawn_blocking(move || member.poll(&stopping));
+    let mut polling = tracker.spawn_blocking(move || member.poll(&stopping));
     let mut owners = Owners {
         shared: shared.clone(),
         tracker,
         tasks: HashMap::new(),
     };
     (shared.report)("processor-group", Err("joining the group".to_owned()));
-    follow(&mut owners, &mut changes).await;
+    // A member that ends by itself tells of no change: its partitions still hold on to it.
+    let ended = tokio::select! {
+        () = follow(&mut owners, &mut changes) => None,
+        polled = &mut polling => Some(polled),
+    };
     owners.stop_all().await;
-    polling.await?;
+    let polled = match ended {
+        Some(polled) => polled?,
+        None => polling.await?,
+    };
     // What cold has not answered by now is asked again by whoever wants to know.
     recalling.abort();
     let flushing = shared.clone();
@@ -40,7 +50,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
         .tracker
         .spawn_blocking(move || flushing.replies.finish(Duration::from_secs(2)))
         .await?;
-    Ok(())
+    Ok(polled?)
 }
 
 /// Ends when the member has left the group.

@@ -26,11 +26,9 @@ impl DeadLetter {
         reply: Option<ReplyTo>,
         why: &Invalid,
     ) -> Self {
-        let mut headers = message.headers().map_or_else(OwnedHeaders::new, |kept| {
-            kept.iter().fold(OwnedHeaders::new(), |headers, header| {
-                headers.insert(header)
-            })
-        });
+        let (key, whole_key) = fitting(message.key(), KEY_BYTES_MAX);
+        let (value, whole_value) = fitting(message.payload(), VALUE_BYTES_MAX);
+        let (mut headers, whole_headers) = kept(message);
         let offset = message.offset().to_be_bytes();
         let partition = message.partition().to_be_bytes();
         let timestamp = message.timestamp().to_millis().unwrap_or(-1).to_be_bytes();
@@ -52,6 +50,13 @@ impl DeadLetter {
                 value: Some(value),
             });
         }
+        if !(whole_key && whole_value && whole_headers) {
+            let length = message.payload_len().to_string();
+            headers = headers.insert(Header {
+                key: "steelyard-truncated",
+                value: Some(&length),
+            });
+        }
         let body = serde_json::json!({
             "status": "dead-letter",
             "reason": why.kind.slug(),
@@ -59,14 +64,43 @@ impl DeadLetter {
             "detail": why.detail,
         });
         Self {
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
+            key,
+            value,
             headers,
             reason: why.kind.slug(),
             reply: reply.map(|reply| (reply, body.to_string().into_bytes())),
         }
     }
 }
+
+/// What of a record is kept at most. A producer that compresses can bring in far more than the
+/// dead letters take, and what they do not take must not hold up its partition.
+const KEY_BYTES_MAX: usize = 64 * 1024;
+const VALUE_BYTES_MAX: usize = 1024 * 1024;
+const HEADER_BYTES_MAX: usize = 256 * 1024;
+
+/// The start of `bytes`, and whether that is all.
+fn fitting(bytes: Option<&[u8]>, most: usize) -> (Option<Vec<u8>>, bool) {
+    let start = bytes.map(|bytes| bytes[..bytes.len().min(most)].to_vec());
+    (start, bytes.is_none_or(|bytes| bytes.len() <= most))
+}
+
+/// A record's own headers as far as they fit, and whether that is all.
+fn kept(message: &BorrowedMessage<'_>) -> (OwnedHeaders, bool) {
+    let mut kept = OwnedHeaders::new();
+    let mut bytes = 0;
+    for header in message.headers().into_iter().flat_map(|all| all.iter()) {
+        bytes += header.key.len() + header.value.map_or(0, <[u8]>::len) + HEADER_BYTES_EACH;
+        if bytes > HEADER_BYTES_MAX {
+            return (kept, false);
+        }
+        kept = kept.insert(header);
+    }
+    (kept, true)
+}
+
+/// What a header takes on the wire beside its key and value.
+const HEADER_BYTES_EACH: usize = 10;
 
 /// Appends `letters` and waits until they are safe: after this their records may be decided away.
 pub(super) async fn publish(

@@ -146,7 +146,7 @@ impl Finisher {
         let visit = self.hot.store(batch.touched, offset, at_ms).await?;
         self.visited(visit).await?;
         for reply in batch.replies {
-            self.answer(reply).await;
+            self.answer(reply);
         }
         metrics
             .queue
@@ -184,13 +184,16 @@ impl Finisher {
         if let Some(accepted) = visit.accepted {
             self.books.accept(accepted);
         }
-        if !visit.stale.is_empty() {
+        if self.hot.has_stale()
+            && let Ok(room) = self.again.try_reserve()
+        {
+            let stale = self.hot.take_stale();
             tracing::warn!(
                 partition = self.partition,
-                balances = visit.stale.len(),
+                balances = stale.len(),
                 "publishing stale balances again"
             );
-            drop(self.again.try_send(visit.stale));
+            room.send(stale);
         }
         if visit.lost {
             self.claim_again().await?;
@@ -257,7 +260,7 @@ impl Finisher {
     }
 
     /// Sends a reply, or has it completed first. Our own ingress completes for itself.
-    async fn answer(&self, reply: Reply) {
+    fn answer(&self, reply: Reply) {
         let foreign = *reply.to.topic != *self.shared.topics.replies;
         let reply = match reply.short && foreign {
             true => match self.shared.recall.try_send(reply) {
@@ -266,7 +269,7 @@ impl Finisher {
             },
             false => reply,
         };
-        send_reply(&self.shared, &reply, &self.replies).await;
+        send_reply(&self.shared, &reply, &self.replies);
     }
 
     fn measure(&self, cut: &Cut) {
@@ -280,8 +283,9 @@ impl Finisher {
     }
 }
 
-/// Hands a reply to the producer.
-pub(super) async fn send_reply(shared: &Shared, reply: &Reply, acks: &Arc<Acks>) {
+/// Hands a reply to the producer. One that cannot be sent costs its asker a second question, and
+/// nothing else.
+pub(super) fn send_reply(shared: &Shared, reply: &Reply, acks: &Arc<Acks>) {
     let correlation = Header {
         key: CORRELATION_HEADER,
         value: Some(&*reply.to.correlation),
@@ -300,8 +304,7 @@ pub(super) async fn send_reply(shared: &Shared, reply: &Reply, acks: &Arc<Acks>)
         value: &reply.body,
         headers: Some(headers),
     };
-    // A reply that cannot be sent costs its asker a second question, and nothing else.
-    let _ = shared.replies.append(append, acks).await;
+    shared.replies.offer(append, acks);
 }
 
 /// Enqueues legs in order; only after their outcomes are acknowledged.

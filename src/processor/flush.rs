@@ -84,10 +84,7 @@ impl Books {
     /// Whether the sink passed a marker over or fell far behind: then everything since its
     /// watermark is to be published again, at growing intervals (S2).
     pub(super) fn publish_again(&mut self) -> bool {
-        let behind = self
-            .marked
-            .is_some_and(|marked| self.accepted.is_some_and(|x| x < marked));
-        if !behind || self.moved.elapsed() < self.patience {
+        if !self.is_behind() || self.moved.elapsed() < self.patience {
             return false;
         }
         self.moved = Instant::now();
@@ -98,10 +95,7 @@ impl Books {
 
     /// Takes what is to be published for a marker at `offset`.
     pub(super) fn take(&mut self, offset: u64) -> Vec<Touched> {
-        if self
-            .marked
-            .is_none_or(|marked| self.accepted.is_none_or(|x| x >= marked))
-        {
+        if !self.is_behind() {
             // The sink was up to date until now: its patience starts with this marker.
             self.moved = Instant::now();
         }
@@ -110,6 +104,11 @@ impl Books {
         ids.iter()
             .filter_map(|id| self.since.get(id).cloned())
             .collect()
+    }
+
+    /// Whether a marker was published that the sink has not accepted, as far as is known.
+    fn is_behind(&self) -> bool {
+        self.marked.is_some() && self.accepted < self.marked
     }
 
     /// The sink's watermark, as far as it is known.
@@ -178,4 +177,47 @@ pub(super) async fn publish(
         .with_label_values(&["flush"])
         .observe(started.elapsed().as_secs_f64());
     Ok(flush.cut.command_offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touched(offset: u64) -> Touched {
+        Touched {
+            id: BalanceId::new(uuid::Uuid::from_u128(offset.into())),
+            offset,
+            text: bytes::Bytes::from_static(b"1 {}"),
+        }
+    }
+
+    /// Whatever the sink had accepted before, a marker that it passes over is followed by another
+    /// one, after everything since the watermark.
+    #[test]
+    fn what_was_passed_over_is_published_again() {
+        for accepted in [None, Some(3)] {
+            let mut books = Books::new(vec![touched(5)], accepted);
+            assert_eq!(books.take(6).len(), 1);
+            books.patience = Duration::ZERO;
+            books.touch(touched(7));
+            assert_eq!(books.take(8).len(), 1);
+            assert!(books.publish_again(), "since {accepted:?}");
+            assert_eq!(books.take(8).len(), 2);
+            books.accept(8);
+            assert!(!books.publish_again());
+        }
+    }
+
+    #[test]
+    fn patience_starts_with_the_first_marker_that_waits() {
+        let mut books = Books::new(Vec::new(), None);
+        let long_ago = Instant::now().checked_sub(PATIENCE_MIN * 2).unwrap();
+        books.moved = long_ago;
+        books.touch(touched(5));
+        books.take(5);
+        assert!(!books.publish_again(), "the sink has had no time yet");
+        books.moved = long_ago;
+        books.take(6);
+        assert!(books.publish_again(), "another marker is no other start");
+    }
 }

@@ -28,6 +28,8 @@ pub(super) struct Hot {
     before: Position,
     /// Not in hot yet.
     pending: HashMap<BalanceId, Touched>,
+    /// Balances that the sink wants published again.
+    stale: Vec<BalanceId>,
     retry_at: Instant,
     pause: Duration,
 }
@@ -48,8 +50,6 @@ enum Stands {
 pub(super) struct Visit {
     /// The sink's watermark X, where hot knows it.
     pub(super) accepted: Option<u64>,
-    /// Balances that the sink wants published again.
-    pub(super) stale: Vec<BalanceId>,
     /// Hot must be claimed with a new epoch before anything is written.
     pub(super) lost: bool,
 }
@@ -66,6 +66,7 @@ impl Hot {
             stands: Stands::Lost,
             before: Position::default(),
             pending: HashMap::new(),
+            stale: Vec::new(),
             retry_at: Instant::now(),
             pause: PAUSE_MIN,
         }
@@ -113,12 +114,28 @@ impl Hot {
                 .hot_conflicts
                 .with_label_values(&["older-than-cold"])
                 .inc();
-            if let Err(error) = self.store.wipe().await {
+            if let Err(error) = self.store.wipe(self.epoch).await {
                 self.away(&error);
                 self.stands = Stands::Lost;
             }
         }
         self.store(since, offset, at_ms).await
+    }
+
+    /// Whether the sink wants balances published again.
+    pub(super) fn has_stale(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
+    /// Hands over the balances that the sink wants published again.
+    pub(super) fn take_stale(&mut self) -> Vec<BalanceId> {
+        std::mem::take(&mut self.stale)
+    }
+
+    /// Whether hot has shown a later command than `offset` to its readers. An owner that was alive
+    /// until it lost its claim may have been ahead of what the next one folds.
+    fn has_shown_beyond(&self, offset: u64) -> bool {
+        matches!(self.stands, Stands::Claimed) && self.before.offset > Some(offset)
     }
 
     /// Whether Redis is there at all.
@@ -133,7 +150,8 @@ impl Hot {
     }
 
     /// Writes `touched`, and what could not be written before, as of command `offset`. Without
-    /// balances it only looks whether hot is still ours.
+    /// balances it only looks whether hot is still ours. An installation waits until it is as far
+    /// as hot was, so that no reader is shown an older version (H2).
     pub(super) async fn store(
         &mut self,
         touched: impl IntoIterator<Item = Touched>,
@@ -149,7 +167,7 @@ impl Hot {
                 ..Visit::default()
             });
         }
-        if Instant::now() < self.retry_at {
+        if Instant::now() < self.retry_at || self.has_shown_beyond(offset) {
             return Ok(Visit::default());
         }
         let mut chunks: Vec<Vec<Entry>> = Vec::new();
@@ -206,20 +224,19 @@ impl Hot {
             .observe(seconds);
         match written {
             Ok(Written::Done { accepted, stale }) => {
-                if whole || expected.is_some() {
+                if whole {
                     self.stands = Stands::At {
                         wrote: offset,
                         tried: offset,
                     };
                 }
                 self.pause = PAUSE_MIN;
-                let stale = match stale {
-                    0 => Vec::new(),
-                    _ => self.store.take_stale().await.unwrap_or_default(),
-                };
+                if stale > 0 && self.stale.len() < WRITE_MAX {
+                    let named = self.store.take_stale().await;
+                    self.stale.extend(named.unwrap_or_default());
+                }
                 Ok(Visit {
                     accepted,
-                    stale,
                     lost: false,
                 })
             }

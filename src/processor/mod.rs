@@ -134,7 +134,7 @@ impl Shared {
             secret: parts.secret,
             redis: parts.hot.connect()?,
             producer: Mutex::new(LogProducer::new(&parts.log)?),
-            replies: LogProducer::new(&parts.log)?,
+            replies: LogProducer::forgetful(&parts.log)?,
             options: parts.options,
             log: parts.log,
             hot: parts.hot,

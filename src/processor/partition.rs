@@ -135,7 +135,13 @@ async fn decide(
     let partition = inbox.partition.to_string();
     let queue = shared.metrics.queue.with_label_values(&[&partition]);
     while !stop.is_cancelled() {
-        let batch = match decider.turn(inbox).await? {
+        // Asked first: commands that keep arriving must not put it off for ever.
+        let again = asked.try_recv().ok();
+        let batch = match again.and_then(|ids| decider.again(&ids)) {
+            Some(batch) => Some(batch),
+            None => decider.turn(inbox).await?,
+        };
+        let batch = match batch {
             Some(batch) => Some(batch),
             None => tokio::select! {
                 () = inbox.ready() => None,

@@ -38,7 +38,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Reply>)
                 Ok(Err(_)) | Err(_) => ask_at = Instant::now() + PAUSE,
             }
         }
-        send_reply(&shared, &reply, &acks).await;
+        send_reply(&shared, &reply, &acks);
     }
 }
 

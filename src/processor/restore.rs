@@ -202,6 +202,7 @@ impl Fold {
             return Ok(Self::at(Partition::new(number, count), None, None, 0));
         };
         let watermark = marker.command_offset;
+        let hash = base.journal_hash.map(Hex);
         let cut = marker
             .to_cut()
             .map_err(|e| Failure::BadOutcome(watermark, e.to_string()))?;
@@ -220,7 +221,9 @@ impl Fold {
             Some((position, journaled)) => (Some(journaled), position.min(marker.position)),
             None => (None, 0),
         };
-        Ok(Self::at(partition, Some(watermark), last, from))
+        let mut fold = Self::at(partition, Some(watermark), last, from);
+        fold.hash = hash.filter(|_| base.journal.map(|(_, journaled)| journaled) == last);
+        Ok(fold)
     }
 
     fn at(partition: Partition, base: Option<u64>, last: Option<u64>, from: u64) -> Self {
@@ -237,10 +240,17 @@ impl Fold {
         }
     }
 
-    /// Folds `topic` up to the claim at `epoch`.
+    /// Folds `topic` up to the claim at `epoch`. Where the chain ends in the base is known without
+    /// its record if the journal ends there too: so a partition that was quiet for longer than
+    /// `outcomes` keeps records can still be taken over. If more than that was trimmed, what
+    /// comes next does not follow.
     fn run(mut self, log: &crate::log::Options, topic: &str, epoch: u64) -> Result<Self, Failure> {
-        let (number, from) = (self.partition.id(), self.from);
-        reader::read(log, topic, number, from, epoch, |message| {
+        let reader = reader::Reader::open(log)?;
+        let (number, mut from) = (self.partition.id(), self.from);
+        if self.hash.is_some() {
+            from = from.max(reader.bounds(topic, number)?.0);
+        }
+        reader.read(topic, number, from, epoch, |message| {
             let key = message.key().unwrap_or_default();
             if key == CLAIM_KEY.as_bytes() || key == GENESIS_KEY.as_bytes() {
                 return true;
@@ -269,7 +279,8 @@ impl Fold {
         }
     }
 
-    /// Folds one outcome; whether to go on.
+    /// Folds one outcome; whether to go on. A hole ends the fold, but not before the base: what
+    /// the base holds is on the log a second time, behind the hole.
     fn one(&mut self, position: u64, value: &[u8]) -> Result<bool, Failure> {
         let bad = |error: crate::wire::Invalid| Failure::BadOutcome(position, error.to_string());
         let body = OutcomeBody::parse(value).map_err(bad)?;
@@ -281,7 +292,7 @@ impl Fold {
             return Ok(true);
         }
         if body.follows != self.last {
-            return Ok(false);
+            return Ok(self.last < self.base);
         }
         assert!(
             self.hash.is_none_or(|hash| hash == body.prev),
@@ -299,5 +310,82 @@ impl Fold {
         self.hash = Some(hash(value));
         self.position = position;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Record, Setting};
+    use crate::wire::MarkerBody;
+    use uuid::Uuid;
+
+    /// Outcomes of a partition in which nothing can be understood, and its markers.
+    fn history(length: u64) -> (Vec<Vec<u8>>, Vec<MarkerBody>) {
+        let setting = Setting {
+            generation: Uuid::from_u128(7),
+            horizon_seconds: 1,
+        };
+        let mut partition = Partition::new(0, 1);
+        let (mut prev, mut values, mut markers) = (NO_HASH, Vec::new(), Vec::new());
+        for offset in 0..length {
+            let record = match offset {
+                0 => Record::Genesis(setting),
+                _ => Record::DeadLetter,
+            };
+            let outcome = partition.apply(offset, 5, &record);
+            let value = serde_json::to_vec(&OutcomeBody::of(&outcome, 0, prev)).unwrap();
+            prev = hash(&value);
+            values.push(value);
+            markers.push(MarkerBody::of(&partition.cut().unwrap(), 0, offset, 1));
+        }
+        (values, markers)
+    }
+
+    fn base(
+        marker: &MarkerBody,
+        journal: Option<(u64, u64)>,
+        journal_hash: Option<[u8; 32]>,
+    ) -> Base {
+        Base {
+            marker: Some(marker.clone()),
+            balances: Vec::new(),
+            journal,
+            journal_hash,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The journal has read up to a hole, and the base lies behind it: what fills the hole comes
+    /// later on the log.
+    #[test]
+    fn a_hole_before_the_base_does_not_end_the_fold() {
+        let (values, markers) = history(7);
+        let mut fold = Fold::new(base(&markers[5], Some((3, 2)), None), 0, 1).unwrap();
+        for (position, at) in [4, 5, 3, 4, 5, 6].into_iter().enumerate() {
+            assert!(fold.one(10 + position as u64, &values[at]).unwrap());
+        }
+        assert_eq!((fold.last, fold.position), (Some(6), 15));
+    }
+
+    #[test]
+    fn a_hole_after_the_base_ends_the_fold() {
+        let (values, markers) = history(7);
+        let mut fold = Fold::new(base(&markers[2], Some((3, 2)), None), 0, 1).unwrap();
+        assert!(fold.one(2, &values[2]).unwrap());
+        assert!(fold.one(3, &values[3]).unwrap());
+        assert!(!fold.one(4, &values[5]).unwrap());
+        assert_eq!((fold.last, fold.position), (Some(3), 3));
+    }
+
+    #[test]
+    fn the_journal_knows_where_the_chain_ends_if_it_ends_there() {
+        let (values, markers) = history(4);
+        let last = hash(&values[2]);
+        for (journaled, expected) in [(2, Some(last)), (3, None)] {
+            let journal = Some((journaled + 1, journaled));
+            let base = base(&markers[2], journal, Some(last.0));
+            assert_eq!(Fold::new(base, 0, 1).unwrap().hash, expected);
+        }
     }
 }

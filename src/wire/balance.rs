@@ -46,7 +46,7 @@ impl<'a> BalanceBody<'a> {
             ledger: (*balance.ledger).into(),
             account: balance.account().into(),
             key: balance.key().into(),
-            asset: Str(balance.asset.to_string().into()),
+            asset: balance.asset.as_str().into(),
             posted: money(balance.state.posted),
             held: money(balance.state.held),
             incoming: money(balance.state.incoming),

@@ -30,17 +30,12 @@ pub fn fingerprint(
             fields
                 .text("open")
                 .balance(open.balance)
-                .text(&open.asset.to_string());
+                .text(open.asset.as_str());
             fields.limit(open.floor).limit(open.ceiling);
         }
         Body::Configure(configure) => {
             fields.text("configure").balance(configure.balance);
-            fields.text(
-                &configure
-                    .asset
-                    .map(|asset| asset.to_string())
-                    .unwrap_or_default(),
-            );
+            fields.text(configure.asset.as_ref().map_or("", |asset| asset.as_str()));
             for limit in [configure.floor, configure.ceiling] {
                 fields.text(if limit.is_some() { "set" } else { "keep" });
                 fields.limit(limit.flatten());

@@ -232,12 +232,12 @@ fn step_of(body: &LegBody<'_>, command: Arc<Command>) -> Option<Step> {
     Some(step)
 }
 
-fn carried_body(carried: &Carried) -> CarriedBody<'static> {
+fn carried_body(carried: &Carried) -> CarriedBody<'_> {
     // A walk may carry more than one balance may hold: a hundred postings of 28 digits. Such a
     // walk is refused at its home stop, where the transit balance would have to hold it all.
     let amount = Money::of(carried.amount, carried.asset.scale());
     CarriedBody {
-        asset: Str(carried.asset.to_string().into()),
+        asset: carried.asset.as_str().into(),
         amount,
     }
 }

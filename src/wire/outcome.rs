@@ -23,6 +23,14 @@ use crate::ledger::{
 /// The hash of the outcome before the first one.
 pub const NO_HASH: Hex<32> = Hex([0; 32]);
 
+/// The most bytes of an outcome in a log of `partitions`, which its topic must take: the last stop
+/// of a walk sends every stop before it a settle, with the whole command in it.
+pub const fn bytes_max(partitions: PartitionId) -> usize {
+    const COMMAND: usize = 38 * 1024;
+    const ENTRIES: usize = 256 * 1024;
+    COMMAND * partitions as usize + ENTRIES
+}
+
 /// The hash that the next outcome names as its `prev`.
 pub fn hash(value: &[u8]) -> Hex<32> {
     Hex(*blake3::hash(value).as_bytes())
@@ -250,7 +258,7 @@ fn entry_body(entry: &Entry) -> EntryBody<'_> {
         version: entry.after.version,
         direction: entry.direction.slug().into(),
         amount: money(entry.amount),
-        asset: Str(entry.asset.to_string().into()),
+        asset: entry.asset.as_str().into(),
         posted: money(entry.after.posted),
         held: money(entry.after.held),
         incoming: money(entry.after.incoming),

@@ -10,7 +10,8 @@ use super::invalid::{Invalid, InvalidKind};
 use super::leg::{self, Secret};
 use super::outcome::GenesisBody;
 use super::scalar::Time;
-use crate::ledger::{BalanceId, PartitionId, Record, ReplyTo, Setting};
+use crate::ledger::walk::Walk;
+use crate::ledger::{BalanceId, PartitionId, Posting, Record, ReplyTo, Setting};
 
 /// The key of a partition's first record on `commands`, `outcomes` and `snapshots`.
 pub const GENESIS_KEY: &str = "genesis";
@@ -30,6 +31,13 @@ pub const CORRELATION_BYTES_MAX: usize = 256;
 
 /// The largest command value, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
+
+/// Most bytes of a command times the partitions it passes: the outcome at the last of them carries
+/// a copy of it to each of the others, and has to fit into one record.
+pub const WALK_BYTES_MAX: usize = 1536 * 1024;
+
+/// What writing a command in its own words may add to it: scales of amounts, names of defaults.
+const CANONICAL_BYTES_MORE: usize = 4 * 1024;
 
 /// The value of a claim record on `outcomes`: its offset is the epoch of the claimant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -146,6 +154,7 @@ impl Recognizer {
         let reply = self.reply(&raw.headers)?;
         let trace = raw.headers.trace.and_then(trace);
         let command = self.decoder.parse(value, reply, trace)?;
+        self.bound_walk(value.len(), command.postings())?;
         let mut text = Uuid::encode_buffer();
         let decider = command.decider().uuid();
         let decider = decider.as_hyphenated().encode_lower(&mut text);
@@ -154,6 +163,23 @@ impl Recognizer {
             return Err(Invalid::new(InvalidKind::KeyMismatch, "key", detail));
         }
         Ok(Record::Command(Arc::new(command)))
+    }
+
+    /// Refuses a command that is too large for the number of partitions it passes.
+    fn bound_walk(&self, bytes: usize, postings: &[Posting]) -> Result<(), Invalid> {
+        let bytes = bytes + CANONICAL_BYTES_MORE;
+        let stops_max = postings.len() * 2;
+        if bytes * stops_max.min(self.count.into()) <= WALK_BYTES_MAX {
+            return Ok(());
+        }
+        let stops = Walk::new(postings, self.count).stops().len();
+        if bytes * stops <= WALK_BYTES_MAX {
+            return Ok(());
+        }
+        let detail = format!(
+            "is too large for the {stops} partitions it passes; leave something out, or split it"
+        );
+        Err(Invalid::new(InvalidKind::PayloadTooLarge, "value", detail))
     }
 
     /// Where the asker wants the outcome, if the record asks for one at all.
@@ -211,4 +237,114 @@ fn trace(bytes: &[u8]) -> Option<Box<str>> {
             .bytes()
             .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     fits.then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ledger::{Carried, Leg, Partition, Step, TransactionId, partition_of};
+    use crate::wire::outcome::{NO_HASH, OutcomeBody};
+
+    const COUNT: PartitionId = 256;
+
+    fn balance(partition: PartitionId, stem: &str) -> (BalanceId, String) {
+        let asset = crate::ledger::Asset::parse("USD").unwrap();
+        let names = (0..).map(|n| format!("{stem}{n}"));
+        let mut ids = names.map(|name| {
+            let id = BalanceId::of("default/main", &name, &asset, "default");
+            (id, name)
+        });
+        ids.find(|(id, _)| partition_of(*id, COUNT) == partition)
+            .unwrap()
+    }
+
+    /// A transfer of a hundred postings round and round `stops` partitions, with all the notes
+    /// there may be.
+    fn wide(stops: PartitionId) -> serde_json::Value {
+        let postings = (0..100).map(|n| {
+            let source = balance(n % stops, "source").0.to_string();
+            let destination = balance((n + 1) % stops, "destination").0.to_string();
+            json!({"source": source, "destination": destination, "amount": "1.00", "asset": "USD"})
+        });
+        let metadata = (0..32).map(|n| (format!("key-{n}"), json!("x".repeat(512))));
+        json!({"reference": "wide", "type": "transfer", "ledger": "main",
+            "postings": postings.collect::<Vec<_>>(),
+            "metadata": metadata.collect::<serde_json::Map<_, _>>()})
+    }
+
+    fn recognize(
+        here: PartitionId,
+        key: BalanceId,
+        body: &serde_json::Value,
+    ) -> Result<Record, Invalid> {
+        let secret = Secret::new("a secret of the tests").unwrap();
+        let mut recognizer = Recognizer::new(secret, Vec::new(), here, COUNT);
+        let (key, value) = (key.to_string(), body.to_string());
+        recognizer.recognize(&Raw {
+            offset: 1,
+            key: Some(key.as_bytes()),
+            value: Some(value.as_bytes()),
+            headers: Headers::default(),
+        })
+    }
+
+    /// The bytes of the outcome at the last of `stops` partitions, which settles all the others.
+    fn last_outcome(stops: PartitionId) -> Result<usize, Invalid> {
+        let here = stops - 1;
+        let record = recognize(0, balance(0, "source").0, &wide(stops))?;
+        let Record::Command(command) = record else {
+            panic!("a command");
+        };
+        let setting = Setting {
+            generation: Uuid::from_u128(7),
+            horizon_seconds: 600,
+        };
+        let mut partition = Partition::new(here, COUNT);
+        partition.apply(0, 1, &Record::Genesis(setting));
+        for (at, stem) in [(1, "source"), (2, "destination")] {
+            let (id, account) = balance(here, stem);
+            let open = json!({"reference": account, "type": "open", "ledger": "main",
+                "open": {"account": account, "asset": "USD", "floor": null}});
+            partition.apply(at, 1, &recognize(here, id, &open)?);
+        }
+        let asset = crate::ledger::Asset::parse("USD").unwrap();
+        let debits = command.postings().iter();
+        let before = debits.filter(|posting| partition_of(posting.source.id, COUNT) != here);
+        let amount = before.map(|posting| posting.amount.minor()).sum();
+        let transaction = TransactionId::new(0, 1, setting.generation);
+        let step = Step::Visit {
+            transaction,
+            carried: vec![Carried { asset, amount }],
+            command,
+        };
+        let leg = Leg {
+            from: stops - 2,
+            to: here,
+            number: 1,
+            key: balance(here, "source").0,
+            step,
+        };
+        let outcome = partition.apply(3, 1, &Record::Leg(leg));
+        assert_eq!(
+            outcome.decision.status(),
+            "applied",
+            "{:?}",
+            outcome.decision
+        );
+        let body = OutcomeBody::of(&outcome, here, NO_HASH);
+        Ok(serde_json::to_vec(&body).unwrap().len())
+    }
+
+    /// An outcome that does not fit into a record would hold up its partition for ever.
+    #[test]
+    fn the_outcome_of_the_widest_walk_fits_into_a_record() {
+        const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
+        let refused = last_outcome(100).unwrap_err();
+        assert_eq!(refused.kind, InvalidKind::PayloadTooLarge);
+        let widest = (2..100).rev().find_map(|stops| last_outcome(stops).ok());
+        let bytes = widest.unwrap();
+        assert!((1_000_000..RECORD_BYTES_MAX).contains(&bytes), "{bytes}");
+    }
 }

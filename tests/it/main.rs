@@ -12,6 +12,7 @@
 mod audit;
 mod away;
 mod clients;
+mod hot;
 mod ingress;
 mod kafka_road;
 mod lag;

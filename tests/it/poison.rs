@@ -401,3 +401,32 @@ async fn the_same_money_refused_for_every_reason_there_is() {
     assert_eq!(after, before, "nothing has changed");
     scene.world.audit();
 }
+
+/// A producer that compresses may write records that are far larger than any topic's limit.
+#[tokio::test]
+async fn what_is_too_large_for_the_dead_letters_is_cut_and_holds_nothing_up() {
+    use rdkafka::producer::{FutureProducer, FutureRecord};
+    let scene = Scene::new().await;
+    let before = scene.state().await;
+    let producer: FutureProducer = scene
+        .world
+        .config()
+        .set("message.max.bytes", "16000000")
+        .set("compression.type", "gzip")
+        .create()
+        .unwrap();
+    let (topic, key) = (scene.world.topic("commands"), balance_id(&scene.alice));
+    let (key, value) = (key.to_string(), vec![b' '; 8_000_000]);
+    let record = FutureRecord::to(&topic).partition(0).key(&key);
+    let sent = producer
+        .send(record.payload(&value), crate::support::PATIENCE)
+        .await
+        .unwrap();
+    let outcome = scene.world.outcome((sent.partition, sent.offset)).await;
+    assert_eq!(outcome["reason"], "dead-letter", "{outcome}");
+    let (reason, kept) = scene.dead_letter(&outcome["offset"]).await;
+    assert_eq!(reason, "payload-too-large");
+    assert_eq!(kept, value[..1024 * 1024]);
+    assert_eq!(scene.state().await, before, "nothing has changed");
+    scene.world.audit();
+}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::node::Node;
-use crate::support::{World, account_in, balance_id, until};
+use crate::support::{World, account_in, balance_id, transfer, until};
 
 const ACCOUNTS: usize = 6;
 
@@ -201,4 +201,84 @@ async fn hot_is_installed_again_after_it_was_emptied() {
         .await;
     }
     world.audit();
+}
+
+#[tokio::test]
+async fn a_partition_that_was_quiet_for_longer_than_its_outcomes_are_kept_is_taken_over() {
+    let world = World::new(1);
+    let mut first = world.start("all").await;
+    first.open("alice").await;
+    let fund = transfer("fund", "@world", "alice", "100");
+    first.applied(&fund).await;
+    world.audit();
+    assert!(first.stop().await.success());
+    world.trim("outcomes").await;
+
+    let second = world.start("all").await;
+    let paid = second
+        .applied(&transfer("pay", "alice", "@world", "1"))
+        .await;
+    assert_eq!(paid["status"], "applied", "{paid}");
+    let (_, again) = second.post("/v1/transactions", &fund).await;
+    assert_eq!(again["status"], "applied", "{again}");
+    let (_, balance) = second
+        .get(&format!("/v1/balances/{}", balance_id("alice")))
+        .await;
+    assert_eq!(
+        (&balance["posted"], &balance["version"]),
+        (&json!("99.00"), &json!(3))
+    );
+}
+
+#[tokio::test]
+async fn hot_never_goes_back_behind_what_an_earlier_owner_has_shown() {
+    let world = World::new(1);
+    let mut first = world.start("all").await;
+    first.open("alice").await;
+    first
+        .applied(&transfer("fund", "@world", "alice", "100"))
+        .await;
+    assert!(first.stop().await.success());
+    // As if it had gone on for two commands between the next owner's claim on the log and on hot.
+    let mut redis = world.redis().await;
+    let key = format!("{{{}:0}}:position", world.name);
+    redis::cmd("HINCRBY")
+        .arg(&key)
+        .arg("offset")
+        .arg(2)
+        .exec_async(&mut redis)
+        .await
+        .unwrap();
+
+    let second = world.start("all").await;
+    owns(&second, 1).await;
+    let installed = async || {
+        let mut redis = redis.clone();
+        let mut ask = redis::cmd("HGET");
+        ask.arg(&key).arg("installed");
+        ask.query_async::<Option<String>>(&mut redis).await.unwrap()
+    };
+    for reference in ["one", "two"] {
+        assert_eq!(installed().await, None, "before {reference}");
+        second
+            .applied(&transfer(reference, "alice", "@world", "1"))
+            .await;
+    }
+    until("hot to be whole", installed).await;
+    world.audit();
+}
+
+#[tokio::test]
+async fn an_instance_whose_name_was_taken_ends() {
+    let world = World::new(1);
+    let first = world.launch("processor", &[("STEELYARD_INSTANCE", "a")]);
+    first.ready().await;
+    let second = world.launch("processor", &[("STEELYARD_INSTANCE", "a")]);
+    second.ready().await;
+    until("the first to end", async || {
+        let asked = first.client.get(format!("{}/livez", first.ops));
+        asked.send().await.is_err().then_some(())
+    })
+    .await;
+    owns(&second, 1).await;
 }

@@ -295,6 +295,18 @@ fn notes_have_limits() {
         let (key, value) = ("k".repeat(key), "v".repeat(value));
         format!("\"metadata\":{{\"{key}\":\"{value}\"}}")
     };
+    let wide = |count: usize, last: usize| {
+        let wide = |at: usize| {
+            format!(
+                "\"k{at:02}\":\"{}\"",
+                "v".repeat(if at > 0 { 505 } else { last })
+            )
+        };
+        format!(
+            "\"metadata\":{{{}}}",
+            (0..count).map(wide).collect::<Vec<_>>().join(",")
+        )
+    };
     let description = |length| format!("\"description\":\"{}\"", "d".repeat(length));
     let cases = [
         (members(32), "accepted"),
@@ -303,12 +315,20 @@ fn notes_have_limits() {
         (member(64, 512), "accepted"),
         (member(65, 512), "invalid-note metadata"),
         (member(64, 513), "invalid-note metadata"),
+        // 8192 bytes as JSON, and one more
+        (wide(16, 472), "accepted"),
+        (wide(16, 473), "invalid-note metadata"),
         (description(256), "accepted"),
         (description(257), "invalid-note description"),
     ];
     for (note, expected) in cases {
         let value = noted.replacen("\"description\":\"\"", &note, 1);
-        assert_eq!(verdict_of(value.as_bytes()), expected, "{note}");
+        assert_eq!(
+            verdict_of(value.as_bytes()),
+            expected,
+            "{} bytes",
+            note.len()
+        );
     }
 }
 

@@ -9,4 +9,5 @@ mod fingerprint;
 mod forged;
 mod golden;
 mod invalid;
+mod largest;
 mod scenario;

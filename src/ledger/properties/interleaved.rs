@@ -160,7 +160,7 @@ fn check_answers(desk: &Desk) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn money_is_conserved_whatever_the_order(

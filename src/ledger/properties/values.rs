@@ -183,13 +183,29 @@ fn amounts_at_their_bounds() {
 
 #[test]
 fn bare_iso_codes_have_their_usual_scale() {
-    let known = [("USD", 2), ("JPY", 0), ("BHD", 3), ("CLF", 4)];
+    // the first, the last and one between of every list
+    let known = [
+        ("AED", 2),
+        ("USD", 2),
+        ("ZWG", 2),
+        ("BIF", 0),
+        ("JPY", 0),
+        ("XPF", 0),
+        ("BHD", 3),
+        ("KWD", 3),
+        ("TND", 3),
+        ("CLF", 4),
+        ("UYW", 4),
+    ];
     for (code, scale) in known {
         let asset = Asset::parse(code).unwrap();
         assert_eq!(Asset::parse(&format!("{code}/{scale}")), Ok(asset));
     }
     let cases = [
         ("BTC", AssetError::UnknownBareCode),
+        ("AED ", AssetError::UnknownBareCode),
+        ("US", AssetError::UnknownBareCode),
+        ("D U", AssetError::UnknownBareCode),
         ("usd", AssetError::UnknownBareCode),
         ("", AssetError::UnknownBareCode),
         ("/2", AssetError::BadCode),

@@ -4,6 +4,7 @@
 //! [`node`] checks after every decision what must always hold.
 
 mod balances;
+mod broken;
 pub(super) mod cluster;
 mod extremes;
 mod legs;

@@ -91,6 +91,9 @@ fn log_time_never_goes_back() {
         "
         at 1000                             |
         open alice                          | applied
+        # nor for a new owner that starts here
+        marker 0                            |
+        takeover 0 0                        |
         at 400                              |
         t1: world > alice 5                 | applied
         # decided at 1000, not at 400

@@ -160,12 +160,12 @@ impl<'a> CommandBody<'a> {
     }
 }
 
-fn posting_body(posting: &Posting) -> PostingBody<'static> {
+fn posting_body(posting: &Posting) -> PostingBody<'_> {
     PostingBody {
         source: posting.source.id.uuid(),
         destination: posting.destination.id.uuid(),
         amount: Money::of(posting.amount.minor(), posting.asset.scale()),
-        asset: Str(posting.asset.to_string().into()),
+        asset: posting.asset.as_str().into(),
     }
 }
 
@@ -174,18 +174,18 @@ fn open_body(open: &Open) -> OpenBody<'_> {
     OpenBody {
         account: (*open.account).into(),
         key: Some((*open.key).into()),
-        asset: Str(open.asset.to_string().into()),
+        asset: open.asset.as_str().into(),
         floor: Some(open.floor.map(money)),
         ceiling: open.ceiling.map(money),
     }
 }
 
-fn configure_body(configure: &Configure) -> ConfigureBody<'static> {
+fn configure_body(configure: &Configure) -> ConfigureBody<'_> {
     let scale = configure.asset.map_or(0, |asset| asset.scale());
     let money = |limit: Limit| limit.map(|minor| Money::of(minor, scale));
     ConfigureBody {
         balance: configure.balance.uuid(),
-        asset: configure.asset.map(|asset| Str(asset.to_string().into())),
+        asset: configure.asset.as_ref().map(|asset| asset.as_str().into()),
         floor: configure.floor.map(money),
         ceiling: configure.ceiling.map(money),
         status: configure.status.map(|status| status.slug().into()),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::body::{CommandBody, ConfigureBody, OpenBody};
 use super::{
-    DESCRIPTION_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX, NAME_MAX, REFERENCE_MAX,
+    DESCRIPTION_MAX, METADATA_BYTES_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX,
+    NAME_MAX, REFERENCE_MAX,
 };
 use crate::ledger::amount;
 use crate::ledger::command::{Body, Configure, Open};
@@ -185,9 +186,10 @@ pub(super) fn metadata(
     let fits = |(key, value): &(Str<'_>, Str<'_>)| {
         !key.is_empty() && key.len() <= METADATA_KEY_MAX && value.len() <= METADATA_VALUE_MAX
     };
+    let refuse = |detail: String| Err(Invalid::new(InvalidKind::InvalidNote, "metadata", detail));
     if pairs.len() > METADATA_MAX || !pairs.iter().all(fits) {
         let detail = "may have 32 members, keys of 1 to 64 bytes, values of up to 512 bytes";
-        return Err(Invalid::new(InvalidKind::InvalidNote, "metadata", detail));
+        return refuse(detail.to_owned());
     }
     let sorted: BTreeMap<&str, &str> = pairs
         .iter()
@@ -195,5 +197,11 @@ pub(super) fn metadata(
         .collect();
     let canonical = serde_json::to_string(&sorted)
         .map_err(|error| Invalid::new(InvalidKind::InvalidNote, "metadata", error.to_string()))?;
+    if canonical.len() > METADATA_BYTES_MAX {
+        let length = canonical.len();
+        return refuse(format!(
+            "has {length} bytes, the limit is {METADATA_BYTES_MAX}"
+        ));
+    }
     Ok(Some(canonical.into_boxed_str()))
 }

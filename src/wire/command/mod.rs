@@ -27,3 +27,5 @@ pub const DESCRIPTION_MAX: usize = 256;
 pub const METADATA_MAX: usize = 32;
 pub const METADATA_KEY_MAX: usize = 64;
 pub const METADATA_VALUE_MAX: usize = 512;
+/// The most of `metadata` as JSON, in bytes: every leg of a walk carries it.
+pub const METADATA_BYTES_MAX: usize = 8 * 1024;

@@ -274,3 +274,40 @@ async fn hot_that_is_away_stops_nothing() {
     assert_cold_is_the_ledger(&mut bench).await;
     bench.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_snapshot_is_named_though_its_marker_is_passed_over() {
+    let (mut bench, alice, bob) = two_accounts(1).await;
+    let id = BalanceId::new(balance_id(&alice));
+    let old = bench.books.owner(0).snapshot(id);
+    bench.books.pay("newer", &alice, &bob, "5");
+    bench.flush().await;
+    let sinks = bench.sinks();
+    bench.synced().await;
+    // Whatever is to be said of the accepted marker has been said.
+    let accepted = bench.watermark(0).await;
+    let keys = Keys::new(&bench.hot.redis_prefix);
+    let redis = redis::Client::open(bench.hot.redis_url.as_str()).unwrap();
+    let redis = redis.get_multiplexed_async_connection().await.unwrap();
+
+    let (key, text) = bench.books.owner(0).marker();
+    let mut marker: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    marker["version_sum"] = serde_json::json!(1);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    bench
+        .write_snapshots(0, &[old, (key, marker.to_string().into_bytes())])
+        .await;
+    let named: Vec<String> = until("a name in the stale set", async || {
+        let mut redis = redis.clone();
+        let mut ask = redis::cmd("SMEMBERS");
+        ask.arg(keys.stale(0));
+        let names: Vec<String> = ask.query_async(&mut redis).await.ok()?;
+        (!names.is_empty()).then_some(names)
+    })
+    .await;
+    assert_eq!(named, [id.to_string()]);
+    assert_eq!(sinks.metrics.hot_failures.get(), 0);
+    assert_eq!(bench.watermark(0).await, accepted);
+    sinks.stop().await;
+    bench.end().await;
+}

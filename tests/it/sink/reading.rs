@@ -218,3 +218,37 @@ async fn transactions_are_found_by_reference() {
     assert!(find("never").await.is_none());
     bench.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_reference_decided_at_several_stops_the_latest_decision_counts() {
+    use steelyard::cold::base;
+    use steelyard::ledger::{Decision, SeenMap};
+    let mut bench = Bench::new(1).await;
+    let account = account_in("alice", 0, 1);
+    bench.books.open(&account);
+    bench.flush().await;
+    let sinks = bench.sinks();
+    bench.synced().await;
+    sinks.stop().await;
+    // An earlier decision whose row comes later: without an index that happens to serve, rows have
+    // no order of their own.
+    sqlx::query("alter table transactions drop constraint transactions_pkey")
+        .execute(&bench.pool)
+        .await
+        .unwrap();
+    let earlier = "insert into transactions (transaction_id, partition, command_offset, at, \
+                   ledger, reference, type, status, fingerprint) \
+                   select transaction_id, partition, 0, at, ledger, reference, type, 'forwarded', \
+                   fingerprint from transactions where command_offset = 1";
+    let inserted = sqlx::query(earlier).execute(&bench.pool).await.unwrap();
+    assert_eq!(inserted.rows_affected(), 1);
+    let base = base::base(&bench.pool, 0).await.unwrap();
+    assert_eq!(base.seen.len(), 2);
+    let mut seen = SeenMap::default();
+    for (key, mark) in base.seen {
+        seen.insert(key, mark);
+    }
+    let decisions: Vec<Decision> = seen.iter().map(|(_, mark)| mark.decision).collect();
+    assert_eq!(decisions, [Decision::Applied]);
+    bench.end().await;
+}

@@ -63,6 +63,21 @@ impl World {
         (delivered.partition, delivered.offset)
     }
 
+    /// Removes every record of `name`, as its retention does in time.
+    pub async fn trim(&self, name: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("a client");
+        let topic = self.topic(name);
+        let mut all = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            all.add_partition_offset(&topic, i32::from(partition), Offset::End)
+                .expect("a partition");
+        }
+        let removed = admin.delete_records(&all, &AdminOptions::new()).await;
+        for element in removed.expect("an answer").elements() {
+            assert!(element.error().is_ok(), "{element:?}");
+        }
+    }
+
     /// Sends a command keyed by its deciding balance.
     pub async fn command_record(&self, key: uuid::Uuid, body: &Value) -> (i32, i64) {
         let (key, value) = (key.to_string(), body.to_string());

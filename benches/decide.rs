@@ -1,0 +1,223 @@
+//! What the core costs, per record of a local transfer: recognise, decide and fold, encode, and
+//! what a takeover does with each outcome. `cargo bench --bench decide`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use steelyard::ledger::balance::{Balance, State, Status};
+use steelyard::ledger::command::{Body, Command, Note, Party, Posting};
+use steelyard::ledger::{
+    Amount, Asset, BalanceId, Cut, Outcome, Partition, Record, SeenMap, Setting,
+};
+use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
+use steelyard::wire::record::{Headers, Raw, Recognizer};
+use steelyard::wire::{Decoder, Secret, fingerprint};
+use uuid::Uuid;
+
+fn main() {
+    divan::main();
+}
+
+const LEDGER: &str = "acme/main";
+const BALANCES: [u64; 2] = [1_000, 1_000_000];
+
+fn dollars() -> Asset {
+    Asset::parse("USD").expect("an ISO code")
+}
+
+fn balance_id(number: u64) -> BalanceId {
+    // spread like the hashes they stand for
+    BalanceId::new(Uuid::from_u64_pair(
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        number,
+    ))
+}
+
+/// One partition of one, with `count` unlimited balances at zero.
+fn partition(count: u64) -> Partition {
+    let cut = Cut {
+        command_offset: 0,
+        log_time_ms: 0,
+        version_sum: count,
+        highest_offset: Some(0),
+        posted: [(dollars(), 0)].into(),
+        sent: vec![0],
+        received: vec![0],
+        setting: Setting {
+            generation: Uuid::from_u128(42),
+            horizon_seconds: 604_800,
+        },
+    };
+    let ledger: Arc<str> = LEDGER.into();
+    let balance = |number| Balance {
+        state: State {
+            version: 1,
+            ..State::default()
+        },
+        floor: None,
+        ceiling: None,
+        status: Status::Open,
+        asset: dollars(),
+        offset: 0,
+        ledger: ledger.clone(),
+        name: format!("account-{number}/default").into_boxed_str(),
+    };
+    let balances = (0..count).map(|number| (balance_id(number), balance(number)));
+    Partition::from_cut(0, &cut, balances, SeenMap::default())
+}
+
+/// Transfers between pseudo-random balances, each under a reference of its own.
+struct Source {
+    count: u64,
+    next: u64,
+    ledger: Arc<str>,
+}
+
+impl Source {
+    fn new(count: u64) -> Self {
+        let ledger = LEDGER.into();
+        Self {
+            count,
+            next: 0,
+            ledger,
+        }
+    }
+
+    fn pair(&mut self) -> (BalanceId, BalanceId) {
+        self.next += 1;
+        let at = self.next.wrapping_mul(0x2545_f491_4f6c_dd1d) % self.count;
+        (balance_id(at), balance_id((at + 1) % self.count))
+    }
+
+    fn record(&mut self) -> (u64, Record) {
+        let (source, destination) = self.pair();
+        let party = |id| Party { id, world: false };
+        let posting = Posting {
+            source: party(source),
+            destination: party(destination),
+            amount: Amount::new(1250).expect("positive"),
+            asset: dollars(),
+        };
+        let reference = format!("order-{}", self.next);
+        let (body, note) = (Body::Transfer(vec![posting]), Note::default());
+        let command = Command {
+            seen_key: fingerprint::seen_key(LEDGER, &reference),
+            fingerprint: fingerprint::fingerprint(LEDGER, &body, &[], &note),
+            reference: reference.into(),
+            ledger: self.ledger.clone(),
+            body,
+            expect: Vec::new(),
+            note,
+        };
+        (self.next, Record::Command(Arc::new(command)))
+    }
+
+    fn json(&mut self) -> (u64, String, String) {
+        let (source, destination) = self.pair();
+        let json = format!(
+            r#"{{"reference":"order-{}","type":"transfer","ledger":"{LEDGER}","postings":[
+            {{"source":"{source}","destination":"{destination}","amount":"12.50","asset":"USD"}}]}}"#,
+            self.next
+        );
+        (self.next, source.to_string(), json)
+    }
+}
+
+fn recognizer() -> Recognizer {
+    let secret = Secret::new("a secret of the benchmarks").expect("long enough");
+    Recognizer::new(secret, Vec::new(), 0, 1)
+}
+
+fn recognized(recognizer: &mut Recognizer, offset: u64, key: &str, json: &str) -> Record {
+    let raw = Raw {
+        offset,
+        key: Some(key.as_bytes()),
+        value: Some(json.as_bytes()),
+        headers: Headers::default(),
+    };
+    recognizer.recognize(&raw).expect("a good command")
+}
+
+fn encode(outcome: &Outcome, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    let body = OutcomeBody::of(outcome, 0, NO_HASH);
+    serde_json::to_writer(bytes, &body).expect("plain JSON");
+}
+
+#[divan::bench(args = BALANCES, sample_size = 1000, sample_count = 200)]
+fn decide_and_fold(bencher: Bencher, balances: u64) {
+    let mut source = Source::new(balances);
+    let partition = std::sync::Mutex::new(partition(balances));
+    bencher
+        .counter(ItemsCount::new(1_u64))
+        .with_inputs(|| source.record())
+        .bench_local_values(|(offset, record)| {
+            let mut partition = partition.lock().expect("one thread");
+            let outcome = partition.apply(offset, 1_795_000_000_000, &record);
+            (outcome, record)
+        });
+}
+
+#[divan::bench(sample_size = 1000, sample_count = 200)]
+fn recognize(bencher: Bencher) {
+    let (mut source, mut recognizer) = (Source::new(1000), recognizer());
+    bencher
+        .with_inputs(|| source.json())
+        .bench_local_refs(|(offset, key, json)| recognized(&mut recognizer, *offset, key, json));
+}
+
+#[divan::bench(sample_size = 1000, sample_count = 200)]
+fn encode_outcome(bencher: Bencher) {
+    let (mut source, mut partition) = (Source::new(1000), partition(1000));
+    let (offset, record) = source.record();
+    let outcome = partition.apply(offset, 1_795_000_000_000, &record);
+    let mut bytes = Vec::new();
+    bencher.bench_local(|| encode(black_box(&outcome), &mut bytes));
+}
+
+#[divan::bench(sample_size = 1000, sample_count = 200)]
+fn hash_outcome(bencher: Bencher) {
+    let (mut source, mut partition) = (Source::new(1000), partition(1000));
+    let (offset, record) = source.record();
+    let mut bytes = Vec::new();
+    let outcome = partition.apply(offset, 1_795_000_000_000, &record);
+    encode(&outcome, &mut bytes);
+    bencher.bench_local(|| hash(black_box(&bytes)));
+}
+
+#[divan::bench(sample_size = 1000, sample_count = 200)]
+fn recognize_decide_encode(bencher: Bencher) {
+    let (mut source, mut recognizer) = (Source::new(1000), recognizer());
+    let (mut partition, mut bytes) = (partition(1000), Vec::new());
+    bencher
+        .with_inputs(|| source.json())
+        .bench_local_refs(|(offset, key, json)| {
+            let record = recognized(&mut recognizer, *offset, key, json);
+            let outcome = partition.apply(*offset, 1_795_000_000_000, &record);
+            encode(&outcome, &mut bytes);
+            bytes.len()
+        });
+}
+
+/// What a takeover does with each outcome of the tail.
+#[divan::bench(sample_size = 1000, sample_count = 200)]
+fn read_outcome_and_fold(bencher: Bencher) {
+    let mut source = Source::new(1000);
+    let (mut owner, mut taker) = (partition(1000), partition(1000));
+    let mut decoder = Decoder::new();
+    bencher
+        .with_inputs(|| {
+            let (offset, record) = source.record();
+            let outcome = owner.apply(offset, 1_795_000_000_000, &record);
+            let mut bytes = Vec::new();
+            encode(&outcome, &mut bytes);
+            bytes
+        })
+        .bench_local_refs(|bytes| {
+            let body = OutcomeBody::parse(bytes).expect("as it was written");
+            let outcome = body.to_ledger(&mut decoder).expect("as it was written");
+            taker.fold(&outcome);
+        });
+}
