@@ -283,7 +283,8 @@ impl Finisher {
     }
 }
 
-/// Hands a reply to the producer.
+/// Hands a reply to the producer. One that cannot be sent costs its asker a second question, and
+/// nothing else.
 pub(super) fn send_reply(shared: &Shared, reply: &Reply, acks: &Arc<Acks>) {
     let correlation = Header {
         key: CORRELATION_HEADER,
@@ -303,7 +304,6 @@ pub(super) fn send_reply(shared: &Shared, reply: &Reply, acks: &Arc<Acks>) {
         value: &reply.body,
         headers: Some(headers),
     };
-    // A reply that cannot be sent costs its asker a second question, and nothing else.
     shared.replies.offer(append, acks);
 }
 

@@ -18,7 +18,7 @@ crate::metrics! {
         pub balance_rows: prometheus::IntCounterVec = "steelyard_sink_balance_rows_total", ["partition"];
         /// Commands whose effects are in balances.
         pub synced: prometheus::IntCounterVec = "steelyard_sink_synced_commands_total", ["partition"];
-        /// Aggregation: commands whose effects are in balances for each row written, since the start.
+        /// Aggregation: commands that came into balances for each row written, since the start.
         pub aggregation: prometheus::GaugeVec = "steelyard_sink_aggregation_ratio", ["partition"];
         /// Snapshots older than their row or than another snapshot; their owner publishes again.
         pub stale_snapshots: prometheus::IntCounterVec = "steelyard_sink_stale_snapshots_total", ["partition"];
