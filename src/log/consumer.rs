@@ -25,6 +25,11 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 /// How often the group is asked: a member hears of a change that late at the most.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
+/// How many polls of 100 ms a member lives on after its partitions are given up. Its farewell to the
+/// group is sent after that, nothing tells when, and closing before it leaves a static member in the
+/// group until its session ends.
+const LEAVING_POLLS: u32 = 10;
+
 /// Partitions come and go.
 #[derive(Debug)]
 pub enum Change {
@@ -267,13 +272,12 @@ impl Member {
             self.poll_once()?;
         }
         self.consumer.unsubscribe();
+        let mut given_up = 0;
         for _ in 0..100 {
             self.poll_once()?;
-            if self
-                .consumer
-                .assignment()
-                .is_ok_and(|left| left.count() == 0)
-            {
+            let left = self.consumer.assignment().map_or(0, |left| left.count());
+            given_up = if left == 0 { given_up + 1 } else { 0 };
+            if given_up > LEAVING_POLLS {
                 break;
             }
         }
