@@ -268,7 +268,7 @@ mod tests {
             let destination = balance((n + 1) % stops, "destination").0.to_string();
             json!({"source": source, "destination": destination, "amount": "1.00", "asset": "USD"})
         });
-        let metadata = (0..32).map(|n| (format!("key-{n}"), json!("x".repeat(512))));
+        let metadata = (0..15).map(|n| (format!("key-{n}"), json!("x".repeat(512))));
         json!({"reference": "wide", "type": "transfer", "ledger": "main",
             "postings": postings.collect::<Vec<_>>(),
             "metadata": metadata.collect::<serde_json::Map<_, _>>()})
