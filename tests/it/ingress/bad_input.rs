@@ -398,7 +398,7 @@ async fn requests(api: &Api) {
         (answer.status, answer.slug().as_str()),
         (413, "payload-too-large")
     );
-    let metadata: serde_json::Map<String, Value> = (0..15)
+    let metadata: serde_json::Map<String, Value> = (0..14)
         .map(|n| (format!("k{n}"), json!("x".repeat(512))))
         .collect();
     let mut many: Vec<Value> = Vec::new();
