@@ -25,9 +25,9 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 /// How often the group is asked: a member hears of a change that late at the most.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// How many polls of 100 ms a member lives on after its partitions are given up. Its farewell to the
-/// group is sent after that, nothing tells when, and closing before it leaves a static member in the
-/// group until its session ends.
+/// How many polls of 100 ms a member lives on after its partitions are given up. Its farewell to
+/// the group is sent after that, nothing tells when, and closing before it leaves a static member
+/// in the group until its session ends.
 const LEAVING_POLLS: u32 = 10;
 
 /// Partitions come and go.
