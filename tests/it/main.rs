@@ -19,6 +19,7 @@ mod lag;
 mod poison;
 mod replies;
 mod sink;
+mod splits;
 mod start;
 mod stop;
 mod support;
