@@ -98,7 +98,8 @@ fn shares_by_hand() {
     let fixed = |minor| Share::Fixed(Amount::new(minor).unwrap());
     let percent = |hundredths: i128| percent(hundredths * WHOLE / 10_000);
     let third = Share::Percent(Percent::new(WHOLE / 3).unwrap());
-    let table: &[(i128, &[Share], Result<&[i128], SplitError>)] = &[
+    type Parts = Result<&'static [i128], SplitError>;
+    let table: &[(i128, &[Share], Parts)] = &[
         (
             1000,
             &[percent(290), fixed(30), Share::Remaining],
