@@ -16,7 +16,7 @@ use crate::ledger::{
 };
 use crate::log::consumer::{Inbox, is_transient};
 use crate::log::producer::{Acks, Append};
-use crate::wire::outcome::{OutcomeBody, hash};
+use crate::wire::outcome::OutcomeBody;
 use crate::wire::record::{NO_BALANCE_KEY, Raw, Recognizer};
 use crate::wire::{BalanceBody, Hex, LegRecord};
 
@@ -183,10 +183,10 @@ impl Decider {
         self.gauges.decided(&outcome, at_ms);
         let mut body = Vec::with_capacity(1024);
         let wire = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
-        serde_json::to_writer(&mut body, &wire)
+        self.prev = wire
+            .seal(&mut body)
             .map_err(|error| Failure::BadOutcome(offset, error.to_string()))?;
         into.legs.extend(wire.legs);
-        self.prev = hash(&body);
         let body = Bytes::from(body);
         if outcome.answers() {
             self.answer(&outcome, &body, into);

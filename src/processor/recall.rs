@@ -65,6 +65,8 @@ async fn whole(pool: &PgPool, short: &[u8]) -> Result<Option<Vec<u8>>, sqlx::Err
 
 /// Adds what the stop that decided did, as its own outcome said it.
 fn complete<'a>(outcome: &mut OutcomeBody<'a>, found: &'a TransactionView) {
+    // It is not the record that was hashed any more.
+    outcome.hash = None;
     let decider = &found.decider;
     let decided = (decider.partition, decider.command_offset);
     let entries = found.entries.iter();
