@@ -82,16 +82,21 @@ async fn processor(parts: &Parts, services: &Services, verified: Verified) -> an
         secret: config.leg_secret()?,
         options: config.processor.clone(),
         log: config.log.clone(),
-        hot: config.hot.clone(),
-        pool: config.cold.connect()?,
         partitions: verified.partitions,
         generation: verified.generation,
         metrics: processor::Metrics::new(&parts.registry)?,
         report: reporter(&parts.health),
     };
+    let stores = processor::Stores {
+        hot: config.hot.clone(),
+        pool: config.cold.connect()?,
+    };
     let joining = State::waiting("joining the group");
     parts.health.set("processor-group", joining);
-    services.start("processor", processor::run(built, parts.stop.clone()));
+    services.start(
+        "processor",
+        processor::run(built, stores, parts.stop.clone()),
+    );
     Ok(())
 }
 
