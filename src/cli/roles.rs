@@ -113,17 +113,20 @@ async fn refuse_eviction(hot: &hot::Options) -> anyhow::Result<()> {
 
 async fn sink(parts: &Parts, services: &Services, verified: Verified) -> anyhow::Result<()> {
     let config = &parts.config;
-    let wiring = sink::Wiring {
+    let reached = sink::services::Services {
         log: config.log.clone(),
         hot: config.hot.clone(),
         pool: config.cold.connect()?,
+        generation: verified.generation,
+        options: config.sink.clone(),
+    };
+    let wiring = sink::Wiring {
         generation: verified.generation,
         metrics: SinkMetrics::new(&parts.registry)?,
         report: reporter(&parts.health),
         stop: parts.stop.clone(),
     };
-    let options = config.sink.clone();
-    services.start("sink", async move { sink::run(&options, wiring).await });
+    services.start("sink", sink::run(reached, wiring));
     Ok(())
 }
 
