@@ -145,6 +145,7 @@ pub fn run_balances<W: World>(
             .run()
             .await
     }
+    .boxed()
 }
 
 /// Runs both. If one must not go on, the other is stopped too.
