@@ -23,6 +23,7 @@ mod replies;
 mod secure;
 mod signals;
 mod sink;
+mod splits;
 mod start;
 mod stop;
 mod support;
