@@ -6,3 +6,4 @@ mod cold;
 mod faults;
 mod keys;
 mod road;
+mod security;
