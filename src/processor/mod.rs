@@ -31,6 +31,7 @@ mod hot;
 pub mod metrics;
 pub mod partition;
 pub mod ports;
+pub mod rebuild;
 mod recall;
 mod restore;
 pub mod services;
@@ -138,6 +139,7 @@ impl<W> Shared<W> {
     fn recalling(parts: Parts, world: W) -> (Arc<Self>, mpsc::Receiver<batch::Reply>) {
         let (recall, waiting) = mpsc::channel(recall::QUEUE_MAX);
         let topics = parts.log.topics();
+        parts.metrics.show_zeros();
         let shared = Self {
             parts,
             topics,

@@ -183,17 +183,19 @@ pub(super) async fn decided<W: World>(
     Ok(shared.world.read(stretch, None, latest).await?)
 }
 
-struct Fold {
-    partition: Partition,
+/// Outcomes folded on a base.
+pub(super) struct Fold {
+    pub(super) partition: Partition,
     decoder: Decoder,
     /// The watermark of the base.
     base: Option<u64>,
     /// The last outcome that counted.
     last: Option<u64>,
-    hash: Option<Hex<32>>,
-    position: u64,
+    pub(super) hash: Option<Hex<32>>,
+    /// Where on `outcomes` the last outcome is that counted.
+    pub(super) position: u64,
     /// Where to start reading.
-    from: u64,
+    pub(super) from: u64,
     legs: Vec<LegRecord>,
     failure: Option<Failure>,
 }
@@ -201,7 +203,11 @@ struct Fold {
 impl Fold {
     /// Starts from the marker that cold accepted. References may be older there than balances,
     /// where the journal is behind: then the fold starts earlier, for them alone.
-    fn new(base: Base, number: PartitionId, count: PartitionId) -> Result<Self, Failure> {
+    pub(super) fn new(
+        base: Base,
+        number: PartitionId,
+        count: PartitionId,
+    ) -> Result<Self, Failure> {
         let Some(marker) = base.marker else {
             return Ok(Self::at(Partition::new(number, count), None, None, 0));
         };
@@ -230,7 +236,12 @@ impl Fold {
         Ok(fold)
     }
 
-    fn at(partition: Partition, base: Option<u64>, last: Option<u64>, from: u64) -> Self {
+    pub(super) fn at(
+        partition: Partition,
+        base: Option<u64>,
+        last: Option<u64>,
+        from: u64,
+    ) -> Self {
         Self {
             partition,
             decoder: Decoder::new(),
@@ -245,7 +256,7 @@ impl Fold {
     }
 
     /// Takes one record of `outcomes`; whether to go on.
-    fn take(&mut self, found: Found<'_>) -> bool {
+    pub(super) fn take(&mut self, found: Found<'_>) -> bool {
         if found.key == CLAIM_KEY.as_bytes() || found.key == GENESIS_KEY.as_bytes() {
             return true;
         }
@@ -259,7 +270,7 @@ impl Fold {
     }
 
     /// What was folded, unless that is no state to go on from.
-    fn ended(mut self) -> Result<Self, Failure> {
+    pub(super) fn ended(mut self) -> Result<Self, Failure> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }

@@ -14,13 +14,16 @@
 mod audit;
 mod away;
 mod clients;
+mod dlq;
 mod hot;
 mod ingress;
 mod kafka_road;
 mod lag;
 mod poison;
+mod rebuild;
 mod replies;
 mod secure;
+mod security;
 mod signals;
 mod sink;
 mod splits;
