@@ -172,11 +172,11 @@ impl Line<'_> {
     }
 }
 
-/// Every file of Rust in the package and its member.
+/// Every file of Rust in the package and its members.
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
-    let mut folders: Vec<PathBuf> = ["src", "tests", "benches", "load"]
+    let mut folders: Vec<PathBuf> = ["src", "tests", "benches", "chaos", "load"]
         .map(|f| root.join(f))
         .into();
     while let Some(folder) = folders.pop() {

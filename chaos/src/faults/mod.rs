@@ -1,0 +1,69 @@
+//! The faults: what is done, for how long, and how it is seen that it happened.
+//!
+//! A fault is done to a lab under load, heals what it broke, and returns what it saw; an error if
+//! it did not happen, or if what must come after it did not.
+
+mod kill;
+
+use anyhow::Result;
+use futures::future::LocalBoxFuture;
+
+use crate::lab::Lab;
+
+/// Does a fault; what was seen.
+pub type Play = for<'a> fn(&'a mut Lab) -> LocalBoxFuture<'a, Result<String>>;
+
+/// A fault by its name.
+pub struct Fault {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// About how long it takes, its healing included.
+    pub seconds: u64,
+    /// Whether it is of the share of continuous integration.
+    pub ci: bool,
+    pub play: Play,
+}
+
+impl std::fmt::Debug for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A line of the table below.
+macro_rules! fault {
+    ($name:literal, $seconds:literal, $ci:literal, $about:literal, $play:path) => {
+        Fault {
+            name: $name,
+            about: $about,
+            seconds: $seconds,
+            ci: $ci,
+            play: |lab| Box::pin($play(lab)),
+        }
+    };
+}
+
+/// All faults that a world survives.
+pub const FAULTS: &[Fault] = &[
+    fault!(
+        "kill-processor",
+        12,
+        true,
+        "kill -9 of a processor, started again within its session or after it",
+        kill::processor
+    ),
+    fault!(
+        "kill-sink",
+        8,
+        true,
+        "kill -9 of a sink, started again",
+        kill::sink
+    ),
+    fault!(
+        "kill-ingress",
+        8,
+        true,
+        "kill -9 of an ingress, started again",
+        kill::ingress
+    ),
+];
