@@ -102,18 +102,6 @@ impl Node {
         Ok(())
     }
 
-    /// A second process with everything that this one has, its name in the group included, but
-    /// listeners of its own.
-    pub fn twin(&self, world: &World, rng: &mut Rng) -> Result<Child> {
-        let (http, ops) = (free_port(rng)?, free_port(rng)?);
-        let (http, ops) = (format!("127.0.0.1:{http}"), format!("127.0.0.1:{ops}"));
-        let apart = [
-            ("STEELYARD_HTTP_LISTEN", &*http),
-            ("STEELYARD_OPS_LISTEN", &*ops),
-        ];
-        self.spawn(world, &apart)
-    }
-
     fn spawn(&self, world: &World, more: &[(&str, &str)]) -> Result<Child> {
         let mut log = OpenOptions::new();
         let log: File = log.create(true).append(true).open(&self.log)?;
@@ -158,6 +146,12 @@ impl Node {
         lines
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
+    }
+
+    /// How many of its metrics begin like this.
+    pub async fn count(&self, start: &str) -> f64 {
+        let (_, text) = self.ask("/metrics").await.unwrap_or_default();
+        text.lines().filter(|line| line.starts_with(start)).count() as f64
     }
 
     async fn ask(&self, path: &str) -> Option<(u16, String)> {

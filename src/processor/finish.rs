@@ -17,6 +17,7 @@ use super::{Failure, Shared, restore};
 use crate::ledger::{BalanceId, Cut, PartitionId};
 use crate::log::consumer::Inbox;
 use crate::log::producer::{Acks, Append, AppendFailed};
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::LegRecord;
 use crate::wire::leg;
 use crate::wire::record::CORRELATION_HEADER;
@@ -133,6 +134,7 @@ impl Finisher {
                 .observe(seconds);
         }
         self.position = position.unwrap_or(self.position);
+        failpoint::pass(Point::AfterPublish);
         if !batch.legs.is_empty() {
             let acks = send_legs(&self.shared, self.partition, &batch.legs, "sent").await?;
             self.legs.push(acks);
@@ -145,6 +147,7 @@ impl Finisher {
         self.cut = Some(batch.cut);
         let visit = self.hot.store(batch.touched, offset, at_ms).await?;
         self.visited(visit).await?;
+        failpoint::pass(Point::AfterHot);
         for reply in batch.replies {
             self.answer(reply);
         }
@@ -318,6 +321,7 @@ pub(super) async fn send_legs(
     let acks = Acks::open();
     let origin = partition.to_string();
     for record in legs {
+        failpoint::pass(Point::BetweenLegs);
         let key = record.key.to_string();
         let value = record.value.get().as_bytes();
         let seal = hex::encode(shared.secret.seal(key.as_bytes(), value).0);

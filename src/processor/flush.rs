@@ -11,6 +11,7 @@ use super::Shared;
 use super::batch::Touched;
 use crate::ledger::{BalanceId, Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::MarkerBody;
 use crate::wire::record::{marker_key, snapshot_key};
 
@@ -154,6 +155,7 @@ pub(super) async fn publish(
         producer.append(append, &acks).await?;
     }
     acks.wait().await?;
+    failpoint::pass(Point::BeforeMarker);
     let marker = MarkerBody::of(&flush.cut, partition, flush.position, epoch);
     let value = serde_json::to_vec(&marker).expect("a marker is plain JSON");
     let key = marker_key(partition);

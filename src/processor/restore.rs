@@ -18,6 +18,7 @@ use crate::ledger::{Cut, Partition, PartitionId, SeenMap};
 use crate::log::producer::Append;
 use crate::log::reader;
 use crate::telemetry::clock;
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use crate::wire::record::{CLAIM_KEY, ClaimBody, GENESIS_KEY};
 use crate::wire::{Decoder, Hex, LegRecord, Time};
@@ -46,6 +47,7 @@ pub(super) async fn take_over(
 ) -> Result<Restored, Failure> {
     let started = Instant::now();
     let epoch = claim(shared, number).await?;
+    failpoint::pass(Point::AfterClaim);
     let mut hot = Hot::new(shared, number, epoch);
     hot.claim(epoch).await?;
     let base = base::base(&shared.pool, number).await?;

@@ -15,6 +15,7 @@ use crate::cold::write::{Checkpoint, Sink, checkpoints, foreign_generation};
 use crate::ledger::PartitionId;
 use crate::log::follower::{Follower, Membership};
 use crate::telemetry::clock;
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::Time;
 
 /// The shortest and the longest pause between two attempts at Postgres.
@@ -194,6 +195,7 @@ impl Desk {
     /// Shows operators how far cold is.
     pub(super) fn commit(&self, positions: &BTreeMap<PartitionId, u64>) {
         if !positions.is_empty() {
+            failpoint::pass(Point::BeforeGroupCommit);
             self.follower.commit(positions, CommitMode::Async);
         }
     }

@@ -23,7 +23,7 @@ pub fn check(expected: &Expected, mut shown: Vec<Shown>) -> Result<()> {
         let posted = expected.versions.get(&(read.balance, read.version));
         if posted != Some(&read.posted) {
             bail!(
-                "{read:?} was shown, but version {} has {posted:?}",
+                "{read} was shown, but version {} has {posted:?}",
                 read.version
             );
         }
@@ -43,7 +43,7 @@ pub fn check(expected: &Expected, mut shown: Vec<Shown>) -> Result<()> {
         if let Some(before) = history[..known].last()
             && before.version > read.version
         {
-            bail!("a read went backwards:\n  first {before:?}\n  then  {read:?}");
+            bail!("a read went backwards:\n  first {before}\n  then  {read}");
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use load::wire::Outcome as Glance;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers as _};
-use steelyard::ledger::{Body, Command, Fingerprint, Partition, PartitionId, Record, Step};
+use steelyard::ledger::{Body, Command, Fingerprint, Partition, PartitionId, Record};
 use steelyard::log::reader::Reader;
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
@@ -192,13 +192,8 @@ impl Deciding {
 
 /// Adds what a command would move.
 fn note_payment(record: &Record, into: &mut Expected) {
-    let command = match record {
-        Record::Command(command) => command,
-        Record::Leg(leg) => match &leg.step {
-            Step::Visit { command, .. } => command,
-            _ => return,
-        },
-        _ => return,
+    let Record::Command(command) = record else {
+        return;
     };
     let key = (command.reference.to_string(), command.fingerprint);
     into.payments.entry(key).or_insert_with(|| moved(command));

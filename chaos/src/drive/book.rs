@@ -49,6 +49,23 @@ pub struct Shown {
     pub node: String,
 }
 
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let as_of_ms = self.as_of_ms.unwrap_or_default();
+        write!(
+            f,
+            "balance {} version {} ({}) from {} of {}, as of {as_of_ms}, asked at {}, told at {}",
+            self.balance,
+            self.version,
+            self.posted,
+            self.source,
+            self.node,
+            self.began_ms,
+            self.ended_ms
+        )
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     pub finals: Vec<Final>,
