@@ -1,8 +1,8 @@
 //! Reading a balance from hot, and judging how far to trust it.
 //!
-//! Hot is trusted only while the owner of the partition has installed it. It is current as long as
-//! the owner's beat is fresh by Redis's own clock. What it shows is as of the beat, not as of now: an
-//! owner that has just lost its way to Redis goes on deciding, and its clients are answered.
+//! Hot is trusted only while the owner of the partition has installed it, and is asked first as
+//! long as the owner's beat is fresh by Redis's own clock. What it shows is as of the beat, not as
+//! of now: an owner that has just lost its way to Redis goes on deciding, and clients are answered.
 
 use std::time::Duration;
 
