@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// Who may import whom. `cli` and `config` put everything together and may import all.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("ledger", &[]),
+    ("oracle", &["ledger"]),
     ("telemetry", &[]),
     ("wire", &["ledger"]),
     ("log", &["wire", "ledger", "telemetry"]),
@@ -34,7 +35,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "audit",
-        &["log", "hot", "cold", "wire", "ledger", "telemetry"],
+        &[
+            "log",
+            "hot",
+            "cold",
+            "wire",
+            "oracle",
+            "ledger",
+            "telemetry",
+        ],
     ),
 ];
 
@@ -80,7 +89,7 @@ const LEDGER_IMPORTS: &[&str] = &[
 const SPAWNS: &str = "
     src/cli/serve.rs: constructs, starts and stops the services
     src/processor/assignment.rs: one task for each partition it is given
-    src/processor/restore.rs: reading the log's tail blocks, and is awaited
+    src/processor/services.rs: reading the log blocks, and is awaited
     src/log/admin.rs: librdkafka's admin calls block, and are awaited
     src/log/consumer.rs: librdkafka's seek blocks, and is awaited
     src/log/follower.rs: leaving a group blocks, and is awaited

@@ -33,6 +33,7 @@ pub mod partition;
 pub mod rejection;
 pub mod route;
 pub mod seen;
+pub mod split;
 mod terms;
 mod visit;
 pub mod walk;

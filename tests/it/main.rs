@@ -1,7 +1,9 @@
 //! Tests against real Kafka, Redis and Postgres, through the real binary.
 //!
 //! `./dev test` starts the services and says where they are. Each test has topics, keys and a
-//! schema of its own, and ends with the audit.
+//! schema of its own. One that gives commands ends with the audit; `support::ending` sees to it.
+//! The sinks' and the audit's own tests write logs by hand, with outcomes of no commands: there
+//! is nothing to audit.
 #![allow(
     clippy::unwrap_used,
     unreachable_pub,
@@ -18,7 +20,10 @@ mod kafka_road;
 mod lag;
 mod poison;
 mod replies;
+mod secure;
+mod signals;
 mod sink;
+mod splits;
 mod start;
 mod stop;
 mod support;

@@ -3,6 +3,7 @@
 //! [`table`] reads them, [`cluster`] runs them. Whatever a test says or forgets to say, the
 //! [`node`] checks after every decision what must always hold.
 
+mod assets;
 mod balances;
 mod broken;
 pub(super) mod cluster;

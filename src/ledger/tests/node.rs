@@ -1,6 +1,7 @@
 //! One partition in memory. Its records, outcomes and legs all pass through the wire, and after
 //! every decision it checks what no test has to say:
 //!
+//! - the oracle has the same outcome, and the same balances;
 //! - a partition that folds the outcomes' bytes has the state of the one that decided;
 //! - a repeat names the transaction that it repeats (L4);
 //! - a rejection, an ignored record and a repeat leave the balances as they were (L4, L6);
@@ -14,6 +15,7 @@ use crate::ledger::{
     Balance, BalanceId, Cut, Decision, Leg, Outcome, Partition, PartitionId, Seen, SeenKey,
     TransactionId,
 };
+use crate::oracle::Oracle;
 use crate::wire::outcome::{self, OutcomeBody};
 use crate::wire::record::Recognizer;
 use crate::wire::{BalanceBody, Decoder, Hex, MarkerBody};
@@ -23,6 +25,7 @@ pub(crate) struct Node {
     pub(crate) partition: Partition,
     /// Folds what the outcomes' bytes say.
     shadow: Partition,
+    oracle: Oracle,
     recognizer: Recognizer,
     pub(crate) log: Vec<(i64, Message)>,
     pub(crate) outcomes: Vec<Vec<u8>>,
@@ -49,6 +52,7 @@ impl Node {
         Self {
             partition: Partition::new(id, count),
             shadow: Partition::new(id, count),
+            oracle: Oracle::new(count),
             recognizer: recognizer(id, count),
             log: Vec::new(),
             outcomes: Vec::new(),
@@ -66,6 +70,10 @@ impl Node {
         let record = message.recognize(&mut self.recognizer, offset);
         let before = balances(&self.partition);
         let outcome = self.partition.apply(offset as u64, at_ms, &record);
+        let expected = self
+            .oracle
+            .apply(self.partition.id(), offset as u64, at_ms, &record);
+        assert_eq!(outcome, expected, "the oracle decides the same");
         let bytes = encode(&outcome, self.partition.id(), self.outcomes.last());
         if outcome.effects.entries.is_empty() {
             assert_eq!(before, balances(&self.partition));
@@ -81,6 +89,12 @@ impl Node {
             "{outcome:?} has entries if and only if it does something"
         );
         self.check_transaction(&outcome);
+        let theirs = self.oracle.balances();
+        assert_eq!(
+            balances(&self.partition),
+            sorted(theirs),
+            "the oracle has the same balances"
+        );
         fold(&mut self.shadow, &bytes);
         assert_eq!(
             state(&self.shadow),
@@ -186,7 +200,10 @@ impl Base {
 
 fn encode(outcome: &Outcome, partition: PartitionId, before: Option<&Vec<u8>>) -> Vec<u8> {
     let prev: Hex<32> = before.map_or(outcome::NO_HASH, |bytes| outcome::hash(bytes));
-    serde_json::to_vec(&OutcomeBody::of(outcome, partition, prev)).unwrap()
+    let mut bytes = Vec::new();
+    let body = OutcomeBody::of(outcome, partition, prev);
+    body.seal(&mut bytes).unwrap();
+    bytes
 }
 
 fn fold(partition: &mut Partition, bytes: &[u8]) {
@@ -200,9 +217,13 @@ fn text(bytes: &[u8]) -> &str {
 
 /// Every balance, in order.
 fn balances(partition: &Partition) -> Vec<(BalanceId, Balance)> {
-    let all = partition
-        .balances()
-        .map(|(id, balance)| (id, balance.clone()));
+    sorted(partition.balances())
+}
+
+fn sorted<'a>(
+    balances: impl Iterator<Item = (BalanceId, &'a Balance)>,
+) -> Vec<(BalanceId, Balance)> {
+    let all = balances.map(|(id, balance)| (id, balance.clone()));
     let mut all: Vec<_> = all.collect();
     all.sort_by_key(|(id, _)| *id);
     all

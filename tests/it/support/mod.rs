@@ -1,16 +1,21 @@
 //! One world per test: its own topics, Redis prefix and schema, and the nodes it starts.
 
 pub mod broker;
+pub mod ending;
 pub mod gate;
 pub mod kafka;
 pub mod node;
 pub mod redis;
+pub mod secure;
+pub mod tools;
 
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use self::ending::Ending;
 use self::node::Node;
 
 /// Everything that a test shares with nobody.
@@ -18,8 +23,13 @@ pub struct World {
     pub name: String,
     pub partitions: u16,
     pub kafka: String,
+    /// librdkafka's properties for every client.
+    properties: Vec<(String, String)>,
     redis: String,
     database: String,
+    pub ending: Ending,
+    /// Whether a node with sinks was ever launched.
+    sinks: AtomicBool,
 }
 
 /// How long a test waits for a condition before it fails.
@@ -28,15 +38,20 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 impl World {
     /// A fresh world of `partitions` partitions.
     pub fn new(partitions: u16) -> Self {
-        let need = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run ./dev test"))
-        };
+        Self::on_kafka(partitions, need("STEELYARD_KAFKA_BROKERS"), Vec::new())
+    }
+
+    /// A fresh world on another broker, whose clients have these properties.
+    pub fn on_kafka(partitions: u16, kafka: String, properties: Vec<(String, String)>) -> Self {
         let world = Self {
             name: format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..12]),
             partitions,
-            kafka: need("STEELYARD_KAFKA_BROKERS"),
+            kafka,
+            properties,
             redis: need("STEELYARD_REDIS_URL"),
             database: need("STEELYARD_DATABASE_URL"),
+            ending: Ending::default(),
+            sinks: AtomicBool::new(false),
         };
         world.run(&["topics", "apply"]);
         world.run(&["migrate"]);
@@ -71,6 +86,7 @@ impl World {
         }
         command
             .env("STEELYARD_KAFKA_BROKERS", &self.kafka)
+            .env("STEELYARD_KAFKA_PROPERTIES", lines(&self.properties))
             .env("STEELYARD_REDIS_URL", &self.redis)
             .env("STEELYARD_DATABASE_URL", &self.database)
             .env("STEELYARD_TOPIC_PREFIX", &self.name)
@@ -116,11 +132,17 @@ impl World {
         let mut command = self.command();
         command.env("STEELYARD_INSECURE", "true");
         command.envs(more.iter().copied());
-        Node::start(command, role)
+        if ["all", "sink"].contains(&role) {
+            self.sinks.store(true, Ordering::SeqCst);
+        }
+        Node::start(command, role, self.ending.clone())
     }
 
-    /// The audit's verdict once the sinks have caught up; the test fails if it is not clean.
+    /// The audit's verdict once the sinks have caught up, started where the test needed none; the
+    /// test fails if it is not clean. Processors are still at work.
     pub fn audit(&self) {
+        let sinks = self.sinks.load(Ordering::SeqCst);
+        let _sinks = (!sinks).then(|| self.launch("sink", &[]));
         let output = self.output(&["audit", "--wait", "60"]);
         let (out, err) = (
             String::from_utf8_lossy(&output.stdout),
@@ -130,6 +152,7 @@ impl World {
             output.status.success(),
             "the audit is not clean:\n{out}\n{err}"
         );
+        self.ending.audited();
     }
 
     /// A connection to this world's Redis.
@@ -153,23 +176,44 @@ impl World {
     }
 }
 
+fn need(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run ./dev test"))
+}
+
+fn lines(properties: &[(String, String)]) -> String {
+    let lines = properties
+        .iter()
+        .map(|(name, value)| format!("{name}={value}\n"));
+    lines.collect()
+}
+
 /// Seals the legs of every test.
 pub const SECRET: &str = "a secret that only the tests know";
 
 impl Drop for World {
     fn drop(&mut self) {
         kafka::delete_topics(self);
+        self.ending.demand();
     }
 }
 
 /// Asks `ask` again and again until it gives something; `what` is said when patience ends.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, what, ask).await
+}
+
+/// [`until`] with another patience.
+pub async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = ask().await {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(started.elapsed() < patience, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

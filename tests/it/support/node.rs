@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::ending::Ending;
 use super::until;
 
 pub struct Node {
@@ -14,10 +15,11 @@ pub struct Node {
     pub ops: String,
     pub client: Client,
     log: std::path::PathBuf,
+    ending: Ending,
 }
 
 impl Node {
-    pub fn start(mut command: Command, role: &str) -> Self {
+    pub fn start(mut command: Command, role: &str, ending: Ending) -> Self {
         let (http, ops) = (free_port(), free_port());
         let log = std::env::temp_dir().join(format!("steelyard-it-{http}-{ops}.log"));
         let file = std::fs::File::create(&log).expect("a log file");
@@ -36,6 +38,7 @@ impl Node {
             ops: format!("http://127.0.0.1:{ops}"),
             client: Client::new(),
             log,
+            ending,
         }
     }
 
@@ -56,6 +59,7 @@ impl Node {
     }
 
     pub async fn post(&self, path: &str, json: &Value) -> (StatusCode, Value) {
+        self.ending.moved();
         let answer = self
             .client
             .post(format!("{}{path}", self.http))
@@ -101,11 +105,11 @@ impl Node {
 
     /// Sends a signal such as `STOP` or `TERM`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.child.id().to_string())
-            .status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill -{name}");
+        signal(name, &self.pid().to_string());
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills the process at once and waits for it.
@@ -122,21 +126,13 @@ impl Node {
 
     /// Waits until the process has ended; how it did.
     pub async fn ended(&mut self) -> ExitStatus {
-        until("the process to end", async || self.child_ended()).await;
+        until("the process to end", async || ended(self.pid())).await;
         self.child.wait().expect("it has ended")
     }
 
     /// Everything that the process wrote.
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).expect("its log")
-    }
-
-    fn child_ended(&self) -> Option<()> {
-        let pid = self.child.id();
-        // A child that has ended stays as a zombie until it is waited for.
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let state = stat.rsplit(") ").next()?.chars().next()?;
-        (state == 'Z').then_some(())
     }
 }
 
@@ -147,6 +143,21 @@ impl Drop for Node {
             std::fs::remove_file(&self.log).ok();
         }
     }
+}
+
+/// Sends a signal such as `STOP` or `TERM` to a process, or to a group by its negative number.
+pub fn signal(name: &str, to: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), "--", to])
+        .status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -{name}");
+}
+
+/// Whether a child has ended; it stays as a zombie until it is waited for.
+pub fn ended(pid: u32) -> Option<()> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let state = stat.rsplit(") ").next()?.chars().next()?;
+    (state == 'Z').then_some(())
 }
 
 async fn body(answer: Response) -> (StatusCode, Value) {
