@@ -20,6 +20,7 @@
 //! name. It never decides: what a client may not do with money is the ledger's to say.
 
 pub mod answer;
+pub mod appender;
 pub mod auth;
 pub mod balance;
 pub mod balances;
@@ -165,14 +166,14 @@ fn context(
         pause: CLAIMS_PAUSE,
     };
     let (claims, writer) = Claims::new(redis.clone(), keys.clone(), settings);
-    let seconds = metrics.publish_seconds.clone();
+
     let awaited = Some(metrics.waiters.clone());
     let context = Context {
         keys: auth::Keys::load(&options)?,
         claims,
         hot: Reader::new(redis, keys, options.claim_timeout),
         pool,
-        publisher: publish::Publisher::new(&options, log, partitions, seconds)?,
+        publisher: publish::Publisher::new(&options, log, partitions, &metrics.publish_seconds)?,
         waiters: Arc::new(Waiters::of_new_instance()),
         assigned: Arc::new(Assigned::nowhere()),
         callers: Room::new("waiting callers", options.waiters_max, None),
