@@ -9,6 +9,7 @@ pub mod manual;
 mod progress;
 pub mod rebuild;
 mod roles;
+pub mod rules;
 mod serve;
 mod table;
 pub mod top;
@@ -62,6 +63,8 @@ pub enum Command {
     Dlq(dlq::Args),
     /// Writes Redis or Postgres anew from the log, while everything runs.
     Rebuild(rebuild::Args),
+    /// Shows by which rules the log is decided, or raises them after an upgrade.
+    Rules(rules::Args),
     /// Prints the effective configuration, secrets masked.
     Config(Box<config::Args>),
 }
@@ -86,6 +89,7 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exi
         Command::Audit(args) => audit::run(&args).await,
         Command::Top(args) => top::run(&args).await,
         Command::Dlq(args) => dlq::run(args).await,
+        Command::Rules(args) => rules::run(&args).await,
         Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Config(args) => config::run(&args, &settings(&matches)),
     }

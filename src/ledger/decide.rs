@@ -9,6 +9,7 @@ use super::outcome::{Decision, Direction, Effects, Entry, Ignored, Mark, Outcome
 use super::partition::Partition;
 use super::rejection::Rejection;
 use super::route::{PartitionId, partition_of};
+use super::rules::RULES_KNOWN;
 use super::terms::{configure_balance, open_balance};
 use super::visit::Visit;
 use super::walk::{self, Carried, Leg, Record, Step, Walk};
@@ -39,6 +40,14 @@ pub(super) fn decide(partition: &Partition, offset: u64, at_ms: i64, record: &Re
         Record::Genesis(setting) => {
             turn.outcome.decision = Decision::Ignored(Ignored::Genesis);
             turn.outcome.effects.setting = Some(*setting);
+        }
+        Record::Rules(rules) => {
+            assert!(
+                *rules <= RULES_KNOWN,
+                "rules {rules} are decided by a binary that knows them, not by this one"
+            );
+            turn.outcome.decision = Decision::Ignored(Ignored::Rules);
+            turn.outcome.effects.rules = Some(*rules).filter(|rules| *rules > partition.rules);
         }
         Record::Command(command) => turn.route(command),
         Record::Leg(leg) => turn.leg(leg),

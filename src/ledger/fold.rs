@@ -45,6 +45,9 @@ pub(super) fn fold(
     if let Some(mark) = effects.mark {
         partition.seen.insert(mark.key, mark.seen(at_ms));
     }
+    if let Some(rules) = effects.rules {
+        partition.rules = partition.rules.max(rules);
+    }
     if let Some(setting) = effects.setting {
         partition.setting = Some(setting);
     }

@@ -13,6 +13,7 @@ use super::fold;
 use super::id::BalanceId;
 use super::outcome::Outcome;
 use super::route::PartitionId;
+use super::rules::RULES_FIRST;
 use super::seen::SeenMap;
 use super::walk::Record;
 
@@ -32,6 +33,8 @@ pub struct Partition {
     pub(super) id: PartitionId,
     pub(super) count: PartitionId,
     pub(super) setting: Option<Setting>,
+    /// By which rules the next record is decided.
+    pub(super) rules: u32,
     pub(super) balances: HashMap<BalanceId, Balance, FixedState>,
     pub(super) seen: SeenMap,
     /// Per destination, the number of the last leg sent.
@@ -62,6 +65,8 @@ pub struct Cut {
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
     pub setting: Setting,
+    /// By which rules the next record is decided.
+    pub rules: u32,
 }
 
 impl Partition {
@@ -75,6 +80,7 @@ impl Partition {
             id,
             count,
             setting: None,
+            rules: RULES_FIRST,
             balances: HashMap::default(),
             seen: SeenMap::default(),
             sent: vec![0; usize::from(count)],
@@ -98,6 +104,7 @@ impl Partition {
         let count = PartitionId::try_from(cut.sent.len()).unwrap_or_default();
         let mut partition = Self::new(id, count);
         partition.setting = Some(cut.setting);
+        partition.rules = cut.rules;
         partition.seen = seen;
         partition.sent.clone_from(&cut.sent);
         partition.received.clone_from(&cut.received);
@@ -142,6 +149,11 @@ impl Partition {
 
     pub fn setting(&self) -> Option<Setting> {
         self.setting
+    }
+
+    /// By which rules the next record is decided.
+    pub fn rules(&self) -> u32 {
+        self.rules
     }
 
     pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
@@ -204,6 +216,7 @@ impl Partition {
             sent: self.sent.clone(),
             received: self.received.clone(),
             setting: self.setting?,
+            rules: self.rules,
         })
     }
 }

@@ -128,6 +128,7 @@ mod tests {
                 generation: uuid::Uuid::nil(),
                 horizon_seconds: 1,
             },
+            rules: 1,
         }
     }
 

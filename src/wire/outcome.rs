@@ -97,6 +97,9 @@ pub struct OutcomeBody<'a> {
     pub metadata: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis: Option<GenesisBody>,
+    /// The rules that are in force from the next record on, if they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<u32>,
     /// Over everything before it; the last member of the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<Hex<32>>,
@@ -198,6 +201,7 @@ impl<'a> OutcomeBody<'a> {
                 generation: setting.generation,
                 horizon_seconds: setting.horizon_seconds,
             }),
+            rules: outcome.effects.rules,
             hash: None,
         }
     }
@@ -238,6 +242,7 @@ impl<'a> OutcomeBody<'a> {
                 generation: genesis.generation,
                 horizon_seconds: genesis.horizon_seconds,
             }),
+            rules: self.rules,
         };
         Ok(Outcome {
             offset: self.offset,

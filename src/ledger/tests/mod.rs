@@ -13,6 +13,7 @@ pub(super) mod message;
 pub(super) mod names;
 pub(super) mod node;
 mod references;
+mod rules;
 mod table;
 mod transfers;
 mod walks;
