@@ -66,49 +66,7 @@ async fn a_closed_period_refuses_earlier_dates_for_good() {
         "log time is another"
     );
 
-    let (_, nothing) = node.get("/v1/ledgers/main/closed-period").await;
-    assert!(nothing["before"].is_null(), "{nothing}");
-    let february = json!({"before": "2026-02-01T00:00:00Z"});
-    let (status, answer) = close(&node, &february).await;
-    assert_eq!(
-        (status, &answer["status"]),
-        (StatusCode::OK, &json!("applied")),
-        "{answer}"
-    );
-    let again = close(&node, &february).await;
-    assert_eq!(
-        (again.0, &again.1["transaction_id"]),
-        (StatusCode::OK, &answer["transaction_id"])
-    );
-    let earlier = close(&node, &json!({"before": "2026-01-01T00:00:00Z"})).await;
-    assert_eq!(
-        earlier.1["type"], "/problems/period-closed",
-        "{}",
-        earlier.1
-    );
-    let future = close(&node, &json!({"before": "2099-01-01T00:00:00Z"})).await;
-    assert_eq!(
-        future.1["type"], "/problems/effective-in-future",
-        "{}",
-        future.1
-    );
-    for (body, slug) in [
-        (json!({}), "malformed-request"),
-        (json!({"before": "1969-01-01T00:00:00Z"}), "invalid-date"),
-        (
-            json!({"before": "2026-01-01T00:00:00Z", "after": 1}),
-            "malformed-request",
-        ),
-    ] {
-        let (status, answer) = close(&node, &body).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
-        assert_eq!(answer["type"], format!("/problems/{slug}"));
-    }
-    until("the closing to be read", async || {
-        let (_, closed) = node.get("/v1/ledgers/main/closed-period").await;
-        (closed["before"] == "2026-02-01T00:00:00.000Z").then_some(())
-    })
-    .await;
+    february_is_open_and_january_closed(&node).await;
     earlier_dates_are_refused(&world, &node, &alice, &bob).await;
     node.kill();
     let node = world.start("all").await;
@@ -170,4 +128,50 @@ async fn earlier_dates_are_refused(world: &World, node: &Node, alice: &str, bob:
         "/v1/balances/{alice_id}?at=2026-01-01T00:00:00Z&effective_at=2026-01-01T00:00:00Z"
     );
     assert_eq!(node.get(&path).await.0, StatusCode::BAD_REQUEST);
+}
+
+async fn february_is_open_and_january_closed(node: &Node) {
+    let (_, nothing) = node.get("/v1/ledgers/main/closed-period").await;
+    assert!(nothing["before"].is_null(), "{nothing}");
+    let february = json!({"before": "2026-02-01T00:00:00Z"});
+    let (status, answer) = close(node, &february).await;
+    assert_eq!(
+        (status, &answer["status"]),
+        (StatusCode::OK, &json!("applied")),
+        "{answer}"
+    );
+    let again = close(node, &february).await;
+    assert_eq!(
+        (again.0, &again.1["transaction_id"]),
+        (StatusCode::OK, &answer["transaction_id"])
+    );
+    let earlier = close(node, &json!({"before": "2026-01-01T00:00:00Z"})).await;
+    assert_eq!(
+        earlier.1["type"], "/problems/period-closed",
+        "{}",
+        earlier.1
+    );
+    let future = close(node, &json!({"before": "2099-01-01T00:00:00Z"})).await;
+    assert_eq!(
+        future.1["type"], "/problems/effective-in-future",
+        "{}",
+        future.1
+    );
+    for (body, slug) in [
+        (json!({}), "malformed-request"),
+        (json!({"before": "1969-01-01T00:00:00Z"}), "invalid-date"),
+        (
+            json!({"before": "2026-01-01T00:00:00Z", "after": 1}),
+            "malformed-request",
+        ),
+    ] {
+        let (status, answer) = close(node, &body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+        assert_eq!(answer["type"], format!("/problems/{slug}"));
+    }
+    until("the closing to be read", async || {
+        let (_, closed) = node.get("/v1/ledgers/main/closed-period").await;
+        (closed["before"] == "2026-02-01T00:00:00.000Z").then_some(())
+    })
+    .await;
 }
