@@ -50,7 +50,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 /// Of some modules a service may only use a part.
 const PARTS: &[(&str, &str, &[&str])] = &[
     // reads, never writes
-    ("ingress", "cold", &["read", "transaction"]),
+    ("ingress", "cold", &["periods", "read", "transaction"]),
     // a takeover starts from cold, old repeats are answered from it, and it is written anew
     ("processor", "cold", &["base", "rebuild", "transaction"]),
     // tells hot what is synced, and that is all
@@ -81,6 +81,7 @@ const LEDGER_IMPORTS: &[&str] = &[
     "partition::",
     "rejection::",
     "route::",
+    "rules::",
     "seen::",
     "walk::",
 ];

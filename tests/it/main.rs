@@ -20,6 +20,7 @@ mod ingress;
 mod kafka_road;
 mod lag;
 mod older;
+mod periods;
 mod poison;
 mod rebuild;
 mod replies;
