@@ -146,7 +146,6 @@ command_chaos() {
   end_cleanly
   temp_home chaos
   need_build
-  need_chaos
   chaos_build "$profile"
   case " $* " in *" list "* | *" --help "*) ;; *) STEELYARD_STACK=packages; STARTED=stack; stack_up ;; esac
   chaos_program "$profile" "$@" || rc=$?
@@ -183,8 +182,7 @@ command_test() {
   # All tests, then the faults that tell most; whoever asks for some tests wants those.
   if ((rc == 0 && $# == 0)); then
     [[ $(cat "$HOME_DIR/mode") == packages ]] || die "the fault lab needs the services as processes: STEELYARD_STACK=packages"
-    need_chaos
-    chaos_build debug
+      chaos_build debug
     chaos_program debug --ci || rc=$?
   fi
   exit "$rc"

@@ -26,11 +26,6 @@ need_kafka() {
 }
 
 # The clients that tests run as strangers' programs, and the servers that they stop. Docker is no substitute for these.
-need_chaos() {
-  have faketime || want "faketime" "faketime, which sets a process's clock apart"
-  install_wanted
-}
-
 need_tests() {
   redis_server >/dev/null || want "redis-server" "Redis $REDIS_MAJOR, which tests stop and start"
   have redis-cli || want "redis-tools" "redis-cli, to see whether Redis answers"

@@ -46,7 +46,12 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
     let mut lab = Lab::start(&stack, program, size, 1).await?;
     let world = lab.world.clone();
     let watch = |sink: &str, topic: &str| {
-        Group::watch(&world.log(), &world.log().group(sink), topic, world.partitions)
+        Group::watch(
+            &world.log(),
+            &world.log().group(sink),
+            topic,
+            world.partitions,
+        )
     };
     let topics = world.log().topics();
     let sinks = [
@@ -56,7 +61,10 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
     let flow = Flow::start(&world, &lab.drive.scene.cast, options.rate, 2)?;
     sleep(Duration::from_secs(10)).await;
     let before = memory_mb(&mut lab);
-    println!("postgres is away for {} min at {}/s", options.minutes, options.rate);
+    println!(
+        "postgres is away for {} min at {}/s",
+        options.minutes, options.rate
+    );
     stack.kill(Service::Postgres).await?;
     sleep(Duration::from_secs(options.minutes * 60)).await;
     let mut behind = Vec::new();
@@ -64,12 +72,32 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
         behind.push(group.lag()?.unwrap_or(0));
     }
     stack.up().await?;
+    let slowest = watch_back(options, &sinks, &behind).await?;
+    flow.finish().await;
+    println!(
+        "sinks' memory: {before} MB before, {} MB at the most",
+        memory_mb(&mut lab)
+    );
+    println!("{}", lab.finish().await?);
+    ensure!(
+        slowest >= GOAL,
+        "the goal is {GOAL} times the rate of arrival"
+    );
+    Ok(())
+}
+
+/// Waits until every sink is back at the end of the log; how many times as fast as commands arrive
+/// the slowest one was.
+async fn watch_back(options: &Options, sinks: &[(&str, Group)], behind: &[u64]) -> Result<f64> {
     let began = Instant::now();
     let mut table = Table::new(&["sink", "records behind", "caught up after", "times arrival"]);
     let mut slowest = f64::INFINITY;
     let mut waiting: Vec<usize> = (0..sinks.len()).collect();
     while !waiting.is_empty() {
-        ensure!(began.elapsed() < CAUGHT_UP, "not caught up in {CAUGHT_UP:?}");
+        ensure!(
+            began.elapsed() < CAUGHT_UP,
+            "not caught up in {CAUGHT_UP:?}"
+        );
         sleep(Duration::from_millis(200)).await;
         for at in std::mem::take(&mut waiting) {
             let (name, group) = &sinks[at];
@@ -91,12 +119,8 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
             ]);
         }
     }
-    flow.finish().await;
-    print!("{}", table.text());
-    println!("sinks' memory: {before} MB before, {} MB at the most", memory_mb(&mut lab));
-    println!("{}", lab.finish().await?);
-    ensure!(slowest >= GOAL, "the goal is {GOAL} times the rate of arrival");
-    Ok(())
+    print!("{}", table.markdown());
+    Ok(slowest)
 }
 
 /// The most that any sink's process has ever held, in megabytes.

@@ -68,10 +68,10 @@ pub async fn recreate(world: &World, topic: &str) -> Result<()> {
         answer.map_err(|(_, code)| anyhow!("{topic} is not deleted: {code}"))?;
     }
     let settings = declared(world, topic)?;
-    let replicas = TopicReplication::Fixed(world.stack.replicas.parse()?);
+    let replicas = world.stack.replicas.parse()?;
     let partitions = i32::from(world.partitions);
     let make = async || {
-        let new = NewTopic::new(topic, partitions, replicas);
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
         let new = settings
             .iter()
             .fold(new, |new, (name, value)| new.set(name, value));

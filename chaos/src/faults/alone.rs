@@ -44,7 +44,11 @@ async fn all_refuse(lab: &mut Lab, why: &str) -> Result<()> {
         let said = node.said();
         let said = said.get(before..).unwrap_or_default();
         ensure!(!status.success(), "{} started in spite of it", node.name);
-        ensure!(said.contains(why), "{} does not say {why}: {said}", node.name);
+        ensure!(
+            said.contains(why),
+            "{} does not say {why}: {said}",
+            node.name
+        );
     }
     Ok(())
 }
@@ -65,7 +69,9 @@ pub async fn topic_recreated(ground: &Ground) -> Result<String> {
     topics::recreate(&lab.world, &topic).await?;
     lab.run_for(1_000, 2_000).await;
     all_refuse(&mut lab, &topic).await?;
-    Ok(format!("{topic} is another one of this name, and nothing starts"))
+    Ok(format!(
+        "{topic} is another one of this name, and nothing starts"
+    ))
 }
 
 /// A second log is pointed at the first one's Redis by mistake.
@@ -83,5 +89,7 @@ pub async fn two_logs_one_redis(ground: &Ground) -> Result<String> {
     lab.is_alive().await?;
     stranger.kill()?;
     let tally = lab.finish().await?;
-    Ok(format!("the second one waits and says why; of the first: {tally}"))
+    Ok(format!(
+        "the second one waits and says why; of the first: {tally}"
+    ))
 }

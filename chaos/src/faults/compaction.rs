@@ -51,7 +51,9 @@ pub async fn ahead(lab: &mut Lab) -> Result<String> {
     lab.fleet.ready().await?;
     let holes = cleaned?;
     ensure!(holes > 0, "nothing was compacted");
-    Ok(format!("{holes} snapshots compacted away before a sink had read them"))
+    Ok(format!(
+        "{holes} snapshots compacted away before a sink had read them"
+    ))
 }
 
 /// How many offsets of a topic hold no record any more.

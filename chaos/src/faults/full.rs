@@ -32,13 +32,19 @@ async fn disk(ground: &Ground, service: Service, size: &str) -> Result<String> {
     std::fs::create_dir_all(&place)?;
     let place_text = place.display().to_string();
     let options = format!("size={size},mode=711");
-    run("mount", &["-t", "tmpfs", "-o", &options, "tmpfs", &place_text])?;
+    run(
+        "mount",
+        &["-t", "tmpfs", "-o", &options, "tmpfs", &place_text],
+    )?;
     if service == Service::Postgres {
         // Postgres runs as another user where ./dev is root's.
         run("chown", &["postgres", &place_text])?;
         run("chmod", &["700", &place_text])?;
     }
-    let stack = ground.stack.another(&name, &[("STEELYARD_KAFKA_HEAP", "-Xmx512m")]).await?;
+    let stack = ground
+        .stack
+        .another(&name, &[("STEELYARD_KAFKA_HEAP", "-Xmx512m")])
+        .await?;
     let done = fill(ground, &stack, service, &place).await;
     let down = stack.down().await;
     run("umount", &["-l", &place_text])?;
@@ -53,17 +59,30 @@ async fn fill(ground: &Ground, stack: &Stack, service: Service, place: &Path) ->
     lab.run_for(4_000, 6_000).await;
     let ballast = place.join("ballast");
     let bytes = fill_up(&ballast)?;
-    // Postgres ends when its log cannot be written, and a broker when its only disk fails; what is
-    // smaller than a segment may still find room for a while.
-    let ended = async || stack.pid(service).is_none().then_some(());
-    let noticed = wait::until("the full disk to be noticed", NOTICED, ended).await;
+    // A broker ends when its only disk fails, and Postgres when its log finds no room; before that
+    // it refuses what would make a table larger.
+    let log = stack
+        .home
+        .join("logs")
+        .join(format!("{}.log", service.name()));
+    let said = async || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        said.contains("No space left on device").then_some(())
+    };
+    let noticed = wait::until("the full disk to be noticed", NOTICED, said).await;
+    lab.run_for(3_000, 6_000).await;
+    let ended = stack.pid(service).is_none();
     std::fs::remove_file(&ballast)?;
     noticed?;
     lab.run_for(1_000, 3_000).await;
     stack.up().await?;
     lab.is_alive().await?;
     let tally = lab.finish().await?;
-    Ok(format!("{} MB of ballast ended {}; {tally}", bytes >> 20, service.name()))
+    Ok(format!(
+        "{} MB of ballast ended {}; {tally}",
+        bytes >> 20,
+        service.name()
+    ))
 }
 
 /// Writes until there is no room; how much.

@@ -6,7 +6,6 @@
 mod alone;
 mod broker;
 mod churn;
-mod clock;
 mod compaction;
 mod failpoints;
 mod freeze;

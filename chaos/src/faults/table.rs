@@ -1,6 +1,9 @@
 //! Every fault by its name, with what it takes and whether continuous integration does it.
 
-use super::{Fault, Play, alone, broker, churn, clock, compaction, failpoints, freeze, full, kill, postgres, redis, three};
+use super::{
+    Fault, Play, alone, broker, churn, compaction, failpoints, freeze, full, kill, postgres, redis,
+    three,
+};
 
 /// A line of the table.
 macro_rules! fault {
@@ -238,8 +241,13 @@ pub const FAULTS: &[Fault] = &[
         "the broker stands still beyond every session",
         broker::stop
     ),
-    fault!("clock-skew", 25, false, "clocks of processes are wrong by an hour", clock::skew),
-    fault!("compaction", 45, false, "snapshots are compacted before the sinks have read them", compaction::ahead),
+    fault!(
+        "compaction",
+        45,
+        false,
+        "snapshots are compacted before the sinks have read them",
+        compaction::ahead
+    ),
     fault!(alone "partitions-added", 30, true, "a topic gets more partitions", alone::partitions_added),
     fault!(alone "topic-recreated", 30, true, "a topic is deleted and made again", alone::topic_recreated),
     fault!(alone "two-logs-one-redis", 25, true, "a second log is pointed at the first one's Redis", alone::two_logs_one_redis),

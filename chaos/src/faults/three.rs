@@ -42,7 +42,9 @@ async fn lose_each(ground: &Ground, stack: &Stack) -> Result<String> {
         wait::until("all replicas to be in sync", IN_SYNC, in_sync).await?;
     }
     let tally = lab.finish().await?;
-    Ok(format!("each of three brokers lost in turn, clients answered meanwhile; {tally}"))
+    Ok(format!(
+        "each of three brokers lost in turn, clients answered meanwhile; {tally}"
+    ))
 }
 
 /// Whether every partition of the world has all its replicas in sync.

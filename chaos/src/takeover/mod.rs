@@ -59,7 +59,13 @@ const OWNED: &str = "steelyard_partition_epoch{";
 pub async fn run(options: &Options, program: &Path) -> Result<()> {
     let stack = Stack::find()?;
     let head = [
-        "balances", "references", "end", "p50", "p99", "most", "others' p99",
+        "balances",
+        "references",
+        "end",
+        "p50",
+        "p99",
+        "most",
+        "others' p99",
     ];
     let mut table = Table::new(&head);
     for &balances in &options.balances {

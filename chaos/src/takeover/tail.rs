@@ -78,7 +78,9 @@ impl Outcomes {
 
 fn taken(seen: &[Seen], since_ms: i64) -> Option<Taken> {
     let from = seen.partition_point(|seen| seen.arrived_ms < since_ms);
-    let claim = seen[from..].iter().position(|seen| seen.outcome.is_none())?;
+    let claim = seen[from..]
+        .iter()
+        .position(|seen| seen.outcome.is_none())?;
     let (before, behind) = seen.split_at(from + claim);
     let last = before.iter().rev().find(|seen| seen.outcome.is_some())?;
     let (known, _) = last.outcome?;
