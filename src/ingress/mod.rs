@@ -11,6 +11,7 @@
 //! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
 //! | [`transactions`], [`batch`] | the routes of transactions |
 //! | [`balances`], [`balance`], [`history`] | the routes of balances |
+//! | [`reading`], [`dry_run`] | a balance as it is; what a transaction would do to it |
 //! | [`health`], [`openapi`] | ready or not; what there is |
 //! | [`submit`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
 //! | [`decided`], [`lookup`], [`answer`] | what became of it |
@@ -28,6 +29,7 @@ pub mod body;
 pub mod context;
 pub mod cursor;
 pub mod decided;
+pub mod dry_run;
 pub mod edge;
 pub mod error;
 pub mod header;
@@ -41,6 +43,7 @@ pub mod options;
 pub mod prefer;
 pub mod problem;
 pub mod publish;
+pub mod reading;
 pub mod record;
 pub mod replies;
 pub mod room;
