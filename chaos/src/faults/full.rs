@@ -78,11 +78,9 @@ async fn fill(ground: &Ground, stack: &Stack, service: Service, place: &Path) ->
     stack.up().await?;
     lab.is_alive().await?;
     let tally = lab.finish().await?;
-    Ok(format!(
-        "{} MB of ballast ended {}; {tally}",
-        bytes >> 20,
-        service.name()
-    ))
+    let end = if ended { "ended" } else { "hindered" };
+    let (megabytes, name) = (bytes >> 20, service.name());
+    Ok(format!("{megabytes} MB of ballast {end} {name}; {tally}"))
 }
 
 /// Writes until there is no room; how much.
