@@ -33,8 +33,8 @@ pub(super) async fn fill(world: &World, balances: u64, references: u64) -> Resul
 async fn add_balances(pool: &PgPool, partition: i32, rows: (u64, u64)) -> Result<()> {
     sqlx::query(
         "insert into balances \
-         select gen_random_uuid(), 'default/chaos', 'stuffed-' || $1 || '-' || n, 'default', 'USD/2', \
-                0, 0, 0, 0, null, 'open', 1, $1, 1, 0 \
+         select gen_random_uuid(), 'default/chaos', 'stuffed-' || $1 || '-' || n, 'default', \
+                'USD/2', 0, 0, 0, 0, null, 'open', 1, $1, 1, 0 \
          from generate_series($2::bigint, $3::bigint - 1) n",
     )
     .bind(partition)
