@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use uuid::Uuid;
@@ -46,6 +47,8 @@ pub struct Partition {
     pub(super) highest_offset: Option<u64>,
     /// Invariant: every value is zero (L1).
     pub(super) posted: BTreeMap<Asset, i128>,
+    /// By ledger, in milliseconds since the epoch: nothing may take effect before that any more.
+    pub(super) closed: BTreeMap<Arc<str>, i64>,
     /// Balances changed since [`Partition::take_touched`].
     pub(super) touched: Vec<BalanceId>,
 }
@@ -61,6 +64,8 @@ pub struct Cut {
     pub posted: BTreeMap<Asset, i128>,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
+    /// By ledger, the end of its closed period in milliseconds since the epoch.
+    pub closed: BTreeMap<Arc<str>, i64>,
     pub setting: Setting,
 }
 
@@ -84,6 +89,7 @@ impl Partition {
             version_sum: 0,
             highest_offset: None,
             posted: BTreeMap::new(),
+            closed: BTreeMap::new(),
             touched: Vec::new(),
         }
     }
@@ -101,6 +107,7 @@ impl Partition {
         partition.seen = seen;
         partition.sent.clone_from(&cut.sent);
         partition.received.clone_from(&cut.received);
+        partition.closed.clone_from(&cut.closed);
         partition.applied = Some(cut.command_offset);
         partition.log_time_ms = cut.log_time_ms;
         for (id, balance) in balances {
@@ -203,6 +210,7 @@ impl Partition {
             posted: self.posted.clone(),
             sent: self.sent.clone(),
             received: self.received.clone(),
+            closed: self.closed.clone(),
             setting: self.setting?,
         })
     }

@@ -13,7 +13,9 @@
 
 mod limits;
 mod page;
+mod period;
 mod turn;
+mod visit;
 mod way;
 
 use std::collections::{BTreeMap, HashMap};
@@ -51,6 +53,8 @@ struct Place {
     /// By partition, the number of the last leg.
     sent: BTreeMap<PartitionId, u64>,
     received: BTreeMap<PartitionId, u64>,
+    /// By ledger, the end of what is closed.
+    closed: BTreeMap<String, i64>,
 }
 
 impl Oracle {

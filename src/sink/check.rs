@@ -124,6 +124,7 @@ mod tests {
             posted: sums.posted.clone(),
             sent: vec![0],
             received: vec![0],
+            closed: Default::default(),
             setting: Setting {
                 generation: uuid::Uuid::nil(),
                 horizon_seconds: 1,
