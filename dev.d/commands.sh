@@ -183,7 +183,7 @@ command_test() {
   # All tests, then the faults that tell most; whoever asks for some tests wants those.
   if ((rc == 0 && $# == 0)); then
     [[ $(cat "$HOME_DIR/mode") == packages ]] || die "the fault lab needs the services as processes: STEELYARD_STACK=packages"
-      chaos_build debug
+    chaos_build debug
     chaos_program debug --ci || rc=$?
   fi
   exit "$rc"
