@@ -43,6 +43,7 @@ fn partition(count: u64) -> Partition {
         version_sum: count,
         highest_offset: Some(0),
         posted: [(dollars(), 0)].into(),
+        holds: HoldSums::default(),
         sent: vec![0],
         received: vec![0],
         setting: Setting {
@@ -65,7 +66,7 @@ fn partition(count: u64) -> Partition {
         name: format!("account-{number}/default").into_boxed_str(),
     };
     let balances = (0..count).map(|number| (balance_id(number), balance(number)));
-    Partition::from_cut(0, &cut, balances, SeenMap::default())
+    Partition::from_cut(0, &cut, balances, [], SeenMap::default())
 }
 
 /// Transfers between pseudo-random balances, each under a reference of its own.

@@ -11,14 +11,12 @@ use rdkafka::message::BorrowedMessage;
 use super::dead_letter::{self, DeadLetter};
 use super::gauges::Gauges;
 use super::{Failure, Shared};
-use crate::ledger::{
-    BalanceId, Cut, Outcome, Partition, PartitionId, Record, ReplyTo, TransactionId,
-};
+use crate::ledger::{BalanceId, Cut, Outcome, Partition, Record, ReplyTo, TransactionId};
 use crate::log::consumer::{Inbox, is_transient};
 use crate::log::producer::{Acks, Append};
 use crate::wire::outcome::{OutcomeBody, hash};
 use crate::wire::record::{NO_BALANCE_KEY, Raw, Recognizer};
-use crate::wire::{BalanceBody, Hex, LegRecord};
+use crate::wire::{BalanceBody, Hex, HoldBody, LegRecord};
 
 /// What a turn decided, on its way through the phases that wait.
 pub(super) struct Batch {
@@ -42,10 +40,17 @@ pub(super) struct Reply {
     pub(super) short: bool,
 }
 
-/// A balance as hot and `snapshots` get it.
+/// What has a snapshot of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    Balance(BalanceId),
+    Hold(TransactionId),
+}
+
+/// A balance as hot and `snapshots` get it, or a hold, which `snapshots` alone get.
 #[derive(Clone, Debug)]
 pub(super) struct Touched {
-    pub(super) id: BalanceId,
+    pub(super) subject: Subject,
     /// The last command that changed it.
     pub(super) offset: u64,
     /// `<version> <JSON>`.
@@ -125,8 +130,9 @@ impl Decider {
         }
         self.gauges
             .turned(gathered.outcomes.len(), started.elapsed());
+        let batch = self.publish(gathered).await?;
         self.purge();
-        self.publish(gathered).await.map(Some)
+        Ok(Some(batch))
     }
 
     /// A batch without commands, to publish `ids` again.
@@ -135,7 +141,10 @@ impl Decider {
             acks: Acks::open(),
             legs: Vec::new(),
             replies: Vec::new(),
-            touched: ids.iter().filter_map(|id| self.touched(*id)).collect(),
+            touched: ids
+                .iter()
+                .filter_map(|id| self.touched(Subject::Balance(*id)))
+                .collect(),
             cut: self.partition.cut()?,
             records: 0,
             decided_at: Instant::now(),
@@ -188,7 +197,7 @@ impl Decider {
         into.legs.extend(wire.legs);
         self.prev = hash(&body);
         let body = Bytes::from(body);
-        if outcome.answers() {
+        if outcome.answers {
             self.answer(&outcome, &body, into);
         }
         let key = outcome.command.as_ref().map_or_else(
@@ -253,11 +262,14 @@ impl Decider {
         }
         let ids = self.partition.take_touched();
         self.gauges.in_transit(&self.partition, &ids);
+        let holds = self.partition.take_touched_holds();
+        let subjects = ids.into_iter().map(Subject::Balance);
+        let subjects = subjects.chain(holds.into_iter().map(Subject::Hold));
         Ok(Batch {
             acks,
             legs: gathered.legs,
             replies: gathered.replies,
-            touched: ids.iter().filter_map(|id| self.touched(*id)).collect(),
+            touched: subjects.filter_map(|of| self.touched(of)).collect(),
             cut: self
                 .partition
                 .cut()
@@ -267,9 +279,8 @@ impl Decider {
         })
     }
 
-    fn touched(&self, id: BalanceId) -> Option<Touched> {
-        let balance = self.partition.balance(id)?;
-        Some(touched(id, balance, self.partition.id(), self.epoch))
+    fn touched(&self, subject: Subject) -> Option<Touched> {
+        touched(&self.partition, subject, self.epoch)
     }
 
     fn purge(&mut self) {
@@ -290,21 +301,29 @@ impl Decider {
     }
 }
 
-/// A balance as hot and `snapshots` get it.
-pub(super) fn touched(
-    id: BalanceId,
-    balance: &crate::ledger::Balance,
-    partition: PartitionId,
-    epoch: u64,
-) -> Touched {
-    let mut text = format!("{} ", balance.state.version).into_bytes();
-    let body = BalanceBody::of(id, balance, partition, epoch);
-    serde_json::to_writer(&mut text, &body).expect("a balance is plain JSON");
-    Touched {
-        id,
-        offset: balance.offset,
+/// The state of `subject` in `partition`, if it is there.
+pub(super) fn touched(partition: &Partition, subject: Subject, epoch: u64) -> Option<Touched> {
+    let number = partition.id();
+    let (offset, version, body) = match subject {
+        Subject::Balance(id) => {
+            let balance = partition.balance(id)?;
+            let body = BalanceBody::of(id, balance, number, epoch);
+            let body = serde_json::to_vec(&body);
+            (balance.offset, balance.state.version, body)
+        }
+        Subject::Hold(id) => {
+            let hold = partition.holds().get(id)?;
+            let body = HoldBody::snapshot(id, hold, number, epoch);
+            (hold.offset, hold.version, serde_json::to_vec(&body))
+        }
+    };
+    let mut text = format!("{version} ").into_bytes();
+    text.extend(body.expect("a snapshot is plain JSON"));
+    Some(Touched {
+        subject,
+        offset,
         text: text.into(),
-    }
+    })
 }
 
 /// The latest answers, bounded by bytes, so that a repeat gets the whole first answer.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::Touched;
+use super::batch::{Subject, Touched};
 use super::{Failure, Shared};
 use crate::hot::key::Keys;
 use crate::hot::store::{Claimed, Entry, Position, Step, Store, WRITE_MAX, Written};
@@ -158,8 +158,10 @@ impl Hot {
         offset: u64,
         at_ms: i64,
     ) -> Result<Visit, Failure> {
-        for balance in touched {
-            self.pending.insert(balance.id, balance);
+        for touched in touched {
+            if let Subject::Balance(id) = touched.subject {
+                self.pending.insert(id, touched);
+            }
         }
         if matches!(self.stands, Stands::Lost) {
             return Ok(Visit {
@@ -171,12 +173,12 @@ impl Hot {
             return Ok(Visit::default());
         }
         let mut chunks: Vec<Vec<Entry>> = Vec::new();
-        for balance in self.pending.values() {
+        for (id, balance) in &self.pending {
             if chunks.last().is_none_or(|chunk| chunk.len() == WRITE_MAX) {
                 chunks.push(Vec::new());
             }
             let entry = Entry {
-                id: balance.id,
+                id: *id,
                 text: balance.text.clone(),
             };
             chunks.last_mut().expect("pushed above").push(entry);

@@ -17,6 +17,7 @@ pub enum InvalidKind {
     SameBalance,
     ReservedAccount,
     InvalidPostings,
+    InvalidHold,
     InvalidExpect,
     InvalidNote,
     KeyMissing,
@@ -27,7 +28,7 @@ pub enum InvalidKind {
 }
 
 impl InvalidKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedRequest,
         Self::PayloadTooLarge,
         Self::ReferenceMissing,
@@ -39,6 +40,7 @@ impl InvalidKind {
         Self::SameBalance,
         Self::ReservedAccount,
         Self::InvalidPostings,
+        Self::InvalidHold,
         Self::InvalidExpect,
         Self::InvalidNote,
         Self::KeyMissing,
@@ -61,6 +63,7 @@ impl InvalidKind {
             Self::SameBalance => "same-balance",
             Self::ReservedAccount => "reserved-account",
             Self::InvalidPostings => "invalid-postings",
+            Self::InvalidHold => "invalid-hold",
             Self::InvalidExpect => "invalid-expect",
             Self::InvalidNote => "invalid-note",
             Self::KeyMissing => "key-missing",

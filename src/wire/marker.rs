@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::invalid::{Invalid, InvalidKind};
 use super::scalar::{Money, Time};
 use crate::ledger::amount::minor_of;
-use crate::ledger::{Asset, Cut, PartitionId, Setting};
+use crate::ledger::{Asset, Cut, HoldSums, PartitionId, Setting};
 
 /// The value of `marker:<partition>` on `snapshots`. The same text is kept in cold beside the
 /// watermark, so a takeover reads the whole cut back.
@@ -23,6 +23,9 @@ pub struct MarkerBody {
     pub highest_command_offset: Option<u64>,
     /// By asset; all zero (L1).
     pub posted: BTreeMap<String, Money>,
+    /// Of the open holds; markers from before there were holds do not say it.
+    #[serde(default)]
+    pub holds: HoldSumsBody,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
     pub epoch: u64,
@@ -30,6 +33,13 @@ pub struct MarkerBody {
     pub horizon_seconds: u64,
     /// Log time of X.
     pub at: Time,
+}
+
+/// How many holds are open, and the sum of their versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldSumsBody {
+    pub open: u64,
+    pub version_sum: u64,
 }
 
 impl MarkerBody {
@@ -44,6 +54,10 @@ impl MarkerBody {
             posted: posted
                 .map(|(a, sum)| (a.to_string(), Money::of(*sum, a.scale())))
                 .collect(),
+            holds: HoldSumsBody {
+                open: cut.holds.open,
+                version_sum: cut.holds.version_sum,
+            },
             sent: cut.sent.clone(),
             received: cut.received.clone(),
             epoch,
@@ -73,6 +87,10 @@ impl MarkerBody {
             version_sum: self.version_sum,
             highest_offset: self.highest_command_offset,
             posted,
+            holds: HoldSums {
+                open: self.holds.open,
+                version_sum: self.holds.version_sum,
+            },
             sent: self.sent.clone(),
             received: self.received.clone(),
             setting: Setting {

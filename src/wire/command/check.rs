@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::body::{CommandBody, ConfigureBody, OpenBody};
+use super::body::{CommandBody, ConfigureBody, OpenBody, PostBody, TargetBody};
 use super::{
     DESCRIPTION_MAX, METADATA_BYTES_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX,
     NAME_MAX, REFERENCE_MAX,
 };
 use crate::ledger::amount;
-use crate::ledger::command::{Body, Configure, Open};
-use crate::ledger::{Asset, BalanceId, Limit, Status};
+use crate::ledger::command::{Body, Configure, Hold, Open, Post, Target};
+use crate::ledger::{Amount, Asset, BalanceId, Limit, Status, TransactionId};
 use crate::wire::invalid::{Invalid, InvalidKind};
 use crate::wire::scalar::{Money, Pairs, Str};
 
@@ -135,6 +135,47 @@ pub(super) fn accept_configure(configure: &ConfigureBody<'_>) -> Result<Configur
     })
 }
 
+pub(super) fn accept_target(target: TargetBody, part: &str) -> Result<Target, Invalid> {
+    let hold = TransactionId::from_uuid(target.hold).ok_or_else(|| {
+        let detail = "is not the id of a transaction";
+        Invalid::new(InvalidKind::InvalidHold, format!("{part}.hold"), detail)
+    })?;
+    let balance = BalanceId::new(target.balance);
+    Ok(Target { hold, balance })
+}
+
+pub(super) fn accept_post(post: &PostBody<'_>) -> Result<Post, Invalid> {
+    let PostBody { hold, balance, .. } = *post;
+    let target = accept_target(TargetBody { hold, balance }, "post")?;
+    let amount = match (post.amount, post.asset.as_deref()) {
+        (None, None) => None,
+        (Some(_), None) => {
+            let detail = "needs the asset it is written in";
+            return Err(Invalid::new(
+                InvalidKind::InvalidAsset,
+                "post.amount",
+                detail,
+            ));
+        }
+        (None, Some(_)) => {
+            let detail = "needs an amount; leave both out to post all that is left";
+            return Err(Invalid::new(
+                InvalidKind::InvalidAmount,
+                "post.asset",
+                detail,
+            ));
+        }
+        (Some(money), Some(text)) => {
+            let asset = asset(text, || "post.asset".to_owned())?;
+            let amount = Amount::from_decimal(money.0, asset.scale()).map_err(|error| {
+                Invalid::new(InvalidKind::InvalidAmount, "post.amount", error.to_string())
+            })?;
+            Some((amount, asset))
+        }
+    };
+    Ok(Post { target, amount })
+}
+
 pub(super) fn expect(
     body: &CommandBody<'_>,
     intent: &Body,
@@ -148,9 +189,9 @@ pub(super) fn expect(
         .collect();
     expect.sort_unstable();
     let concerns = |id: BalanceId| match intent {
-        Body::Open(_) => false,
+        Body::Open(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => false,
         Body::Configure(configure) => configure.balance == id,
-        Body::Transfer(postings) => postings
+        Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => postings
             .iter()
             .any(|p| p.source.id == id || p.destination.id == id),
     };

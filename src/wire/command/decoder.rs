@@ -8,10 +8,11 @@ use serde::Deserialize;
 use super::DEFAULT_ORGANIZATION;
 use super::body::{CommandBody, Kind, PostingBody};
 use super::check::{
-    accept_configure, accept_open, asset, description, expect, metadata, plain_name, reference,
+    accept_configure, accept_open, accept_post, accept_target, asset, description, expect,
+    metadata, plain_name, reference,
 };
 use crate::ledger::amount::Amount;
-use crate::ledger::command::{Body, Command, Note, POSTINGS_MAX, Party, Posting};
+use crate::ledger::command::{Body, Command, Hold, Note, POSTINGS_MAX, Party, Posting};
 use crate::ledger::{Asset, BalanceId, ReplyTo};
 use crate::wire::fingerprint;
 use crate::wire::invalid::{Invalid, InvalidKind};
@@ -103,19 +104,25 @@ impl Decoder {
     }
 
     fn body(&mut self, body: &CommandBody<'_>, ledger: &Arc<str>) -> Result<Body, Invalid> {
-        let parts = (
+        let parts = [
             body.postings.is_some(),
             body.open.is_some(),
             body.configure.is_some(),
-        );
-        let (part, fits) = match body.kind {
-            Kind::Transfer => ("postings", parts == (true, false, false)),
-            Kind::Open => ("open", parts == (false, true, false)),
-            Kind::Configure => ("configure", parts == (false, false, true)),
+            body.post.is_some(),
+            body.void.is_some(),
+            body.expire.is_some(),
+        ];
+        let (part, at) = match body.kind {
+            Kind::Transfer => ("postings", 0),
+            Kind::Open => ("open", 1),
+            Kind::Configure => ("configure", 2),
+            Kind::Post => ("post", 3),
+            Kind::Void => ("void", 4),
+            Kind::Expire => ("expire", 5),
         };
-        if !fits {
-            let detail =
-                format!("this type takes exactly one of postings, open, configure: {part}");
+        let alone = parts.iter().filter(|given| **given).count() == 1;
+        if !alone || !parts[at] || (body.hold.is_some() && at != 0) {
+            let detail = format!("this type takes {part}, and no other type's part");
             return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
         }
         if let Some(open) = &body.open {
@@ -123,6 +130,15 @@ impl Decoder {
         }
         if let Some(configure) = &body.configure {
             return accept_configure(configure).map(Body::Configure);
+        }
+        if let Some(post) = &body.post {
+            return accept_post(post).map(Body::Post);
+        }
+        if let Some(target) = body.void {
+            return accept_target(target, "void").map(Body::Void);
+        }
+        if let Some(target) = body.expire {
+            return accept_target(target, "expire").map(Body::Expire);
         }
         let postings = body.postings.as_deref().unwrap_or_default();
         if postings.is_empty() || postings.len() > POSTINGS_MAX {
@@ -140,7 +156,14 @@ impl Decoder {
             .iter()
             .enumerate()
             .map(|(at, item)| self.posting(at, item, ledger));
-        accepted.collect::<Result<_, _>>().map(Body::Transfer)
+        let postings = accepted.collect::<Result<_, _>>()?;
+        Ok(match body.hold {
+            None => Body::Transfer(postings),
+            Some(terms) => Body::Hold(Hold {
+                postings,
+                expires_in: terms.expires_in.map(|span| span.0),
+            }),
+        })
     }
 
     fn posting(

@@ -11,7 +11,10 @@ mod body;
 mod check;
 mod decoder;
 
-pub use body::{CommandBody, ConfigureBody, Kind, OpenBody, PostingBody, given};
+pub use body::{
+    CommandBody, ConfigureBody, HoldTermsBody, Kind, OpenBody, PostBody, PostingBody, TargetBody,
+    given,
+};
 pub use check::{account_name, asset};
 pub use decoder::{Decoder, malformed};
 

@@ -11,7 +11,7 @@ use super::request::{accept, main_ledger};
 use crate::ledger::command::POSTINGS_MAX;
 use crate::ledger::{Asset, Command};
 use crate::wire::command::{
-    self, CommandBody, ConfigureBody, Decoder, Kind, OpenBody, PostingBody,
+    self, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody, PostingBody,
 };
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
@@ -41,6 +41,9 @@ pub struct TransactionRequest<'a> {
     /// Of a transfer: 1 to 100 postings, applied all or none.
     #[serde(borrow, default, deserialize_with = "objects")]
     pub postings: Option<Vec<PostingRequest<'a>>>,
+    /// Makes a transfer a hold: reserved until it is posted, voided or expires.
+    #[serde(default, deserialize_with = "object")]
+    pub hold: Option<HoldTermsBody>,
     #[serde(borrow, default, deserialize_with = "object")]
     pub open: Option<OpenPart<'a>>,
     #[serde(borrow, default, deserialize_with = "object")]
@@ -158,8 +161,6 @@ impl TransactionRequest<'_> {
         let ledger = decoder.ledger(&self.ledger)?;
         let body = CommandBody {
             reference: reference.map(Into::into),
-            kind: self.kind,
-            ledger: (&*self.ledger).into(),
             postings: self.postings(&ledger)?,
             open: self.open.as_ref().map(OpenPart::body),
             configure: self.configure.as_ref().map(ConfigurePart::body),
@@ -167,6 +168,8 @@ impl TransactionRequest<'_> {
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),
             metadata: self.metadata.clone(),
+            hold: self.hold,
+            ..CommandBody::new(self.kind, &self.ledger)
         };
         accept(body, if_match, decoder)
     }
