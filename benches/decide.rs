@@ -9,7 +9,7 @@ use divan::counter::ItemsCount;
 use steelyard::ledger::balance::{Balance, State, Status};
 use steelyard::ledger::command::{Body, Command, Note, Party, Posting};
 use steelyard::ledger::{
-    Amount, Asset, BalanceId, Cut, Outcome, Partition, Record, SeenMap, Setting,
+    Amount, Asset, BalanceId, Cut, HoldSums, Outcome, Partition, Record, SeenMap, Setting,
 };
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use steelyard::wire::record::{Headers, Raw, Recognizer};

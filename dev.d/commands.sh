@@ -144,12 +144,16 @@ command_test() {
   end_cleanly
   temp_home test
   need_build
+  need_tests
   STARTED=stack; stack_up
-  set_env stack_env
+  set_env stack_env test_env
   cd "$ROOT" || exit 1
   foreground cargo test --workspace --locked "$@" || rc=$?
   exit "$rc"
 }
+
+# Everything that a test may need has been installed: one that would skip itself for want of it fails.
+test_env() { export_line STEELYARD_TEST_STRICT 1; }
 
 command_stack() {
   case ${1:-} in
@@ -178,7 +182,7 @@ command_stack() {
 
 command_clean() {
   sweep_temp_homes
-  known_home || [[ -d $HOME_DIR/pids ]] || { say "nothing to remove in $HOME_DIR"; return 0; }
+  known_home || [[ -d $HOME_DIR/pids || -d $PYTHON_DIR ]] || { say "nothing to remove in $HOME_DIR"; return 0; }
   HOME_DIR=$(cd "$HOME_DIR" && pwd -P)
   ! alive owner || die "./dev run is at work in $HOME_DIR (pid $(pid_of owner)): stop it first"
   end_cleanly

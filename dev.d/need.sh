@@ -25,6 +25,19 @@ need_kafka() {
   kafka_jars_complete || have mvn || want "maven" "Maven, which downloads Kafka's jars"
 }
 
+# The clients that tests run as strangers' programs, and the servers that they stop. Docker is no substitute for these.
+need_tests() {
+  redis_server >/dev/null || want "redis-server" "Redis $REDIS_MAJOR, which tests stop and start"
+  have kcat || want "kcat" "kcat, the README's client for shells"
+  have openssl || want "openssl" "openssl, which makes certificates for Kafka over TLS"
+  need_kafka
+  java_compiler || want "openjdk-17-jdk-headless" "Java's compiler, for the Java client"
+  python_complete || python_venv || want "python3-venv" "Python's venv, for the Python client"
+  install_wanted
+  kafka_fetch
+  python_fetch
+}
+
 need_build() {
   { have cc && have c++ && have make; } || want "build-essential" "a C and C++ compiler and make, for librdkafka"
   have pkg-config || want "pkg-config" "pkg-config, which finds OpenSSL"
@@ -38,6 +51,7 @@ need_build() {
 
 redis_server() { command -v redis-server; }
 java_17() { have java && (($(java_major) >= 17)); }
+java_compiler() { have java && java --list-modules 2>/dev/null | grep -q '^jdk\.compiler@'; }
 java_major() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1 | grep . || echo 0; }
 
 postgres_bin() { # the newest directory that holds initdb and postgres

@@ -83,6 +83,7 @@ stack_env() {
   export_line STEELYARD_REPLICATION_FACTOR 1
   export_line STEELYARD_LEG_SECRET "$(leg_secret)"
   ! kafka_jars_complete || export_line STEELYARD_TEST_KAFKA_CLASSPATH "$KAFKA_CLASSPATH"
+  ! python_complete || export_line STEELYARD_TEST_PYTHON "$(python_bin)"
 }
 
 # What `steelyard all` of this directory reads besides.

@@ -269,7 +269,13 @@ fn a_command_is_described_just_when_it_is_understood() {
     ] {
         everything = with(everything, member, Some(value));
     }
-    let understood = [everything.clone(), transfer(), open(), configure()];
+    let shares = |shares: Value| with(transfer(), "/postings/0/source", Some(shares));
+    let split = shares(json!([
+        { "balance": "33333333-3333-5333-8333-333333333333", "amount": "0.30" },
+        { "balance": A, "percent": "33.333333330" },
+        { "balance": "44444444-4444-5444-8444-444444444444", "remaining": true },
+    ]));
+    let understood = [everything.clone(), transfer(), open(), configure(), split];
     let posting = |member: &str, value: Value| {
         with(transfer(), &format!("/postings/0/{member}"), Some(value))
     };
@@ -293,6 +299,12 @@ fn a_command_is_described_just_when_it_is_understood() {
         posting("asset", json!("usd")),
         posting("source", json!("alice")),
         posting("note", json!("?")),
+        shares(json!([])),
+        shares(json!([{ "balance": A }])),
+        shares(json!([{ "balance": A, "remaining": false }])),
+        shares(json!([{ "balance": A, "percent": 100 }])),
+        shares(json!([{ "balance": A, "percent": "100.1" }])),
+        shares(json!([{ "balance": A, "percent": "100", "amount": "12.50" }])),
         with(open(), "/open/account", Some(json!("@world"))),
         with(open(), "/open/floor", Some(json!(5))),
         with(configure(), "/configure", Some(json!({ "balance": A }))),

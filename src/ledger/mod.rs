@@ -37,6 +37,7 @@ pub mod rejection;
 mod reserve;
 pub mod route;
 pub mod seen;
+pub mod split;
 mod terms;
 mod visit;
 pub mod walk;

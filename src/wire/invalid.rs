@@ -18,6 +18,7 @@ pub enum InvalidKind {
     ReservedAccount,
     InvalidPostings,
     InvalidHold,
+    InvalidSplit,
     InvalidExpect,
     InvalidNote,
     KeyMissing,
@@ -28,7 +29,7 @@ pub enum InvalidKind {
 }
 
 impl InvalidKind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MalformedRequest,
         Self::PayloadTooLarge,
         Self::ReferenceMissing,
@@ -41,6 +42,7 @@ impl InvalidKind {
         Self::ReservedAccount,
         Self::InvalidPostings,
         Self::InvalidHold,
+        Self::InvalidSplit,
         Self::InvalidExpect,
         Self::InvalidNote,
         Self::KeyMissing,
@@ -64,6 +66,7 @@ impl InvalidKind {
             Self::ReservedAccount => "reserved-account",
             Self::InvalidPostings => "invalid-postings",
             Self::InvalidHold => "invalid-hold",
+            Self::InvalidSplit => "invalid-split",
             Self::InvalidExpect => "invalid-expect",
             Self::InvalidNote => "invalid-note",
             Self::KeyMissing => "key-missing",

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use steelyard::ledger::{BalanceId, partition_of};
 
 use crate::support::kafka::header;
+use crate::support::tools::there_is;
 use crate::support::{World, balance_id, transfer, until};
 
 /// The README's examples in `language` of the chapter on Kafka, led to this world.
@@ -26,16 +27,6 @@ fn examples(world: &World, language: &str) -> Vec<String> {
                 .replace("127.0.0.1:9092", &world.kafka)
         })
         .collect()
-}
-
-/// Whether `command` runs; else a word on what is skipped without it.
-fn there_is(command: &mut Command, what: &str) -> bool {
-    let ran = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let there = ran.is_ok_and(|status| status.success());
-    if !there {
-        eprintln!("skipped: there is no {what} here");
-    }
-    there
 }
 
 fn run(command: &mut Command, input: &str) -> String {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::kafka::{Sent, header, json_of};
+use crate::support::tools::kafka_classpath;
 use crate::support::{World, account_in, balance_id, until};
 
 fn open(account: &str) -> Value {
@@ -96,12 +97,12 @@ async fn a_reply_comes_with_springs_headers() {
         Some(&correlation[..])
     );
     assert_eq!(json_of(&reply).unwrap()["status"], "applied");
+    world.audit();
 }
 
 #[tokio::test]
 async fn a_java_client_lands_where_we_expect_and_gets_its_reply() {
-    let Ok(classpath) = std::env::var("STEELYARD_TEST_KAFKA_CLASSPATH") else {
-        eprintln!("skipped: STEELYARD_TEST_KAFKA_CLASSPATH is not set, so there is no Java client");
+    let Some(classpath) = kafka_classpath() else {
         return;
     };
     let world = World::new(2);
@@ -135,4 +136,5 @@ async fn a_java_client_lands_where_we_expect_and_gets_its_reply() {
         let reply: Value = serde_json::from_str(lines.next().unwrap_or_default()).unwrap();
         assert_eq!(reply["status"], "applied", "{reply}");
     }
+    world.audit();
 }

@@ -1,7 +1,9 @@
 //! Tests against real Kafka, Redis and Postgres, through the real binary.
 //!
 //! `./dev test` starts the services and says where they are. Each test has topics, keys and a
-//! schema of its own, and ends with the audit.
+//! schema of its own. One that gives commands ends with the audit; `support::ending` sees to it.
+//! The sinks' and the audit's own tests write logs by hand, with outcomes of no commands: there
+//! is nothing to audit.
 #![allow(
     clippy::unwrap_used,
     unreachable_pub,
@@ -19,6 +21,7 @@ mod lag;
 mod poison;
 mod replies;
 mod sink;
+mod splits;
 mod start;
 mod stop;
 mod support;

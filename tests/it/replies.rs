@@ -137,4 +137,5 @@ async fn what_cannot_be_understood_is_answered_with_its_reason() {
     let letter = body(&letter);
     assert_eq!(letter["reason"], "invalid-asset", "{letter}");
     assert_eq!(letter["field"], "open.asset", "{letter}");
+    world.audit();
 }

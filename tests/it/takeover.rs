@@ -228,6 +228,7 @@ async fn a_partition_that_was_quiet_for_longer_than_its_outcomes_are_kept_is_tak
         (&balance["posted"], &balance["version"]),
         (&json!("99.00"), &json!(3))
     );
+    world.audit();
 }
 
 #[tokio::test]

@@ -11,3 +11,4 @@ mod golden;
 mod invalid;
 mod largest;
 mod scenario;
+mod splits;

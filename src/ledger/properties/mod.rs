@@ -11,4 +11,5 @@ mod interleaved;
 mod oracle;
 mod plan;
 mod sequential;
+mod splits;
 mod values;

@@ -3,10 +3,12 @@
 //! [`table`] reads them, [`cluster`] runs them. Whatever a test says or forgets to say, the
 //! [`node`] checks after every decision what must always hold.
 
+mod assets;
 mod balances;
 mod broken;
 pub(super) mod cluster;
 mod extremes;
+mod holds;
 mod legs;
 pub(super) mod message;
 pub(super) mod names;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::side::SideBody;
 use crate::ledger::Limit;
 use crate::ledger::command::{Body, Command, Configure, Hold, Open, Post, Posting, Target};
 use crate::wire::object::{object, objects};
@@ -89,8 +90,8 @@ pub enum Kind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostingBody<'a> {
-    pub source: Uuid,
-    pub destination: Uuid,
+    pub source: SideBody<Uuid>,
+    pub destination: SideBody<Uuid>,
     pub amount: Money,
     #[serde(borrow)]
     pub asset: Str<'a>,
@@ -256,8 +257,8 @@ impl<'a> CommandBody<'a> {
 
 fn posting_body(posting: &Posting) -> PostingBody<'_> {
     PostingBody {
-        source: posting.source.id.uuid(),
-        destination: posting.destination.id.uuid(),
+        source: SideBody::One(posting.source.id.uuid()),
+        destination: SideBody::One(posting.destination.id.uuid()),
         amount: Money::of(posting.amount.minor(), posting.asset.scale()),
         asset: posting.asset.as_str().into(),
     }

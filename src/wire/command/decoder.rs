@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::DEFAULT_ORGANIZATION;
 use super::body::{CommandBody, Kind, PostingBody};
@@ -11,8 +12,10 @@ use super::check::{
     accept_configure, accept_open, accept_post, accept_target, asset, description, expect,
     metadata, plain_name, reference,
 };
+use super::side::SideBody;
 use crate::ledger::amount::Amount;
 use crate::ledger::command::{Body, Command, Hold, Note, POSTINGS_MAX, Party, Posting};
+use crate::ledger::split::pair;
 use crate::ledger::{Asset, BalanceId, ReplyTo};
 use crate::wire::fingerprint;
 use crate::wire::invalid::{Invalid, InvalidKind};
@@ -152,51 +155,79 @@ impl Decoder {
                 detail,
             ));
         }
-        let accepted = postings
-            .iter()
-            .enumerate()
-            .map(|(at, item)| self.posting(at, item, ledger));
-        let postings = accepted.collect::<Result<_, _>>()?;
+        let mut accepted = Vec::with_capacity(postings.len());
+        for (at, item) in postings.iter().enumerate() {
+            self.posting(at, item, ledger, &mut accepted)?;
+        }
+        if accepted.len() > POSTINGS_MAX {
+            let detail = format!(
+                "come to {} once they are split, the limit is {POSTINGS_MAX}",
+                accepted.len()
+            );
+            return Err(Invalid::new(
+                InvalidKind::InvalidPostings,
+                "postings",
+                detail,
+            ));
+        }
         Ok(match body.hold {
-            None => Body::Transfer(postings),
+            None => Body::Transfer(accepted),
             Some(terms) => Body::Hold(Hold {
-                postings,
+                postings: accepted,
                 expires_in: terms.expires_in.map(|span| span.0),
             }),
         })
     }
 
+    /// The postings that one posting of the command comes to.
     fn posting(
         &mut self,
         at: usize,
         body: &PostingBody<'_>,
         ledger: &Arc<str>,
-    ) -> Result<Posting, Invalid> {
+        accepted: &mut Vec<Posting>,
+    ) -> Result<(), Invalid> {
         let asset = asset(&body.asset, || format!("postings[{at}].asset"))?;
         let amount = Amount::from_decimal(body.amount.0, asset.scale()).map_err(|error| {
             let field = format!("postings[{at}].amount");
             Invalid::new(InvalidKind::InvalidAmount, field, error.to_string())
         })?;
-        if body.source == body.destination {
-            let detail = "is the source itself; source and destination must differ";
+        let world = self.world(ledger, asset);
+        let party = |id| Party {
+            id,
+            world: id == world,
+        };
+        if let (SideBody::One(source), SideBody::One(destination)) =
+            (&body.source, &body.destination)
+            && source != destination
+        {
+            accepted.push(Posting {
+                source: party(BalanceId::new(*source)),
+                destination: party(BalanceId::new(*destination)),
+                amount,
+                asset,
+            });
+            return Ok(());
+        }
+        let side = |side: &SideBody<Uuid>, name: &str| {
+            side.parts(amount, asset, || format!("postings[{at}].{name}"))
+        };
+        let sources = side(&body.source, "source")?;
+        let destinations = side(&body.destination, "destination")?;
+        let both = |(id, _): &&(BalanceId, i128)| sources.iter().any(|(other, _)| other == id);
+        if let Some((id, _)) = destinations.iter().find(both) {
+            let detail = format!("names {id}, a source itself; source and destination must differ");
             let field = format!("postings[{at}].destination");
             return Err(Invalid::new(InvalidKind::SameBalance, field, detail));
         }
-        let world = self.world(ledger, asset);
-        let party = |uuid| {
-            let id = BalanceId::new(uuid);
-            Party {
-                id,
-                world: id == world,
-            }
-        };
-        let (source, destination) = (party(body.source), party(body.destination));
-        Ok(Posting {
-            source,
-            destination,
+        let moves = pair(&sources, &destinations).into_iter();
+        accepted.extend(moves.map(|(source, destination, amount)| Posting {
+            source: party(source),
+            destination: party(destination),
             amount,
             asset,
-        })
+        }));
+        Ok(())
     }
 }
 

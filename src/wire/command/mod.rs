@@ -6,10 +6,12 @@
 //! | [`body`] | the form, and the way back to it |
 //! | [`decoder`] | bytes in, command out |
 //! | [`check`] | what each field may be |
+//! | [`side`] | splits: lists of shares, and the postings they come to |
 
 mod body;
 mod check;
 mod decoder;
+mod side;
 
 pub use body::{
     CommandBody, ConfigureBody, HoldTermsBody, Kind, OpenBody, PostBody, PostingBody, TargetBody,
@@ -17,6 +19,7 @@ pub use body::{
 };
 pub use check::{account_name, asset};
 pub use decoder::{Decoder, malformed};
+pub use side::{ShareBody, SideBody};
 
 /// The organization of a ledger that names none.
 pub const DEFAULT_ORGANIZATION: &str = "default";

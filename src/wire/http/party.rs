@@ -39,6 +39,32 @@ pub enum PartySchema {
     },
 }
 
+/// The documented form of one side of a posting.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = Side)]
+#[serde(untagged)]
+pub enum SideSchema {
+    One(PartySchema),
+    /// 1 to 100 shares that come to the amount of the posting. Percentages are rounded down to what
+    /// the asset can express; what that cuts off goes to the share with `remaining`, or else a
+    /// smallest unit each to the percentages that lost something, in order.
+    Shares(Vec<ShareSchema>),
+}
+
+/// One share: exactly one of `amount`, `percent` and `remaining`.
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = Share)]
+pub struct ShareSchema {
+    pub balance: PartySchema,
+    #[schema(example = "0.30")]
+    pub amount: Option<String>,
+    /// Of the posting's amount: more than 0, at most 100, with up to 8 decimals.
+    #[schema(example = "2.9")]
+    pub percent: Option<String>,
+    /// `true`: whatever the other shares leave.
+    pub remaining: Option<bool>,
+}
+
 impl PartyBody<'_> {
     /// The balance this names in `ledger` (`organization/ledger`) and `asset`; `field` is its path
     /// in the request.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{DEFAULT_LEDGER, RETRY_MARK};
 use crate::ledger::Command;
-use crate::wire::command::{self, CommandBody, Decoder};
+use crate::wire::command::{self, CommandBody, Decoder, Kind};
 use crate::wire::object::Object;
 use crate::wire::scalar::{Pairs, Str};
 use crate::wire::{Invalid, InvalidKind};
@@ -53,18 +53,15 @@ pub fn accept(
     if_match: Option<u64>,
     decoder: &mut Decoder,
 ) -> Result<Command, Invalid> {
-    if let Some(version) = if_match {
-        let postings = body.postings.as_deref().unwrap_or_default();
-        let configured = body.configure.as_ref().map(|configure| configure.balance);
-        if let Some(decider) = postings
-            .first()
-            .map(|posting| posting.source)
-            .or(configured)
-        {
+    let command = decoder.accept(&body, None, None)?;
+    let decider = command.decider().uuid();
+    match (if_match, body.kind) {
+        (None, _) | (Some(_), Kind::Open | Kind::Post | Kind::Void | Kind::Expire) => Ok(command),
+        (Some(version), Kind::Transfer | Kind::Configure) => {
             expect(&mut body, decider, version)?;
+            decoder.accept(&body, None, None)
         }
     }
-    decoder.accept(&body, None, None)
 }
 
 fn expect(body: &mut CommandBody<'_>, balance: Uuid, version: u64) -> Result<(), Invalid> {

@@ -61,6 +61,35 @@ fn both_roads_mean_the_same_command() {
 }
 
 #[test]
+fn a_split_is_the_same_on_both_roads() {
+    let ids = ["alice", "fees", "bob"].map(|account| id("default/main", account, "USD", "default"));
+    let [alice, fees, bob] = ids;
+    let record = kafka(&format!(
+        r#"{{"reference":"r","type":"transfer","ledger":"main","postings":[{{"source":"{alice}",
+        "destination":[{{"balance":"{fees}","percent":"2.9"}},{{"balance":"{fees}","amount":"0.3"}},
+        {{"balance":"{bob}","remaining":true}}],"amount":"10","asset":"USD"}}],
+        "expect":{{"{alice}":7}}}}"#
+    ));
+    let json = br#"{"reference":"r","postings":[{"source":"alice","destination":[
+        {"balance":"fees","percent":"2.90"},{"balance":{"account":"fees"},"amount":"0.30"},
+        {"balance":"bob","remaining":true}],"amount":"10.00","asset":"USD/2"}]}"#;
+    let request: TransactionRequest<'_> = parse(json).unwrap();
+    let command = request.command(Some("r"), Some(7), &mut Decoder::new());
+    assert_eq!(command.unwrap(), record);
+    assert_eq!(record.postings().len(), 3);
+    let refused = http(
+        r#"{"reference":"r","postings":[{"source":[{"balance":"a b","remaining":true}],
+        "destination":"bob","amount":"1","asset":"USD"}]}"#,
+    );
+    let field = "postings[0].source[0].balance".to_owned();
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.kind, refused.field),
+        (InvalidKind::InvalidBalance, field)
+    );
+}
+
+#[test]
 fn an_unnamed_opening_is_named_by_its_content() {
     let reference = |json: &str| {
         let open: OpenRequest<'_> = parse(json.as_bytes()).unwrap();

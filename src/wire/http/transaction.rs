@@ -6,12 +6,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::party::{PartyBody, PartySchema};
+use super::party::{PartyBody, SideSchema};
 use super::request::{accept, main_ledger};
+use crate::ledger::Command;
 use crate::ledger::command::POSTINGS_MAX;
-use crate::ledger::{Asset, Command};
 use crate::wire::command::{
-    self, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody, PostingBody,
+    self, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody, PostingBody, SideBody,
 };
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
@@ -75,11 +75,11 @@ pub struct TransactionRequest<'a> {
 #[serde(deny_unknown_fields)]
 pub struct PostingRequest<'a> {
     #[serde(borrow)]
-    #[schema(value_type = PartySchema)]
-    pub source: PartyBody<'a>,
+    #[schema(value_type = SideSchema)]
+    pub source: SideBody<PartyBody<'a>>,
     #[serde(borrow)]
-    #[schema(value_type = PartySchema)]
-    pub destination: PartyBody<'a>,
+    #[schema(value_type = SideSchema)]
+    pub destination: SideBody<PartyBody<'a>>,
     /// A positive decimal in units of the asset, as a text.
     #[schema(value_type = String, example = "12.50")]
     pub amount: Money,
@@ -185,28 +185,18 @@ impl TransactionRequest<'_> {
             .enumerate()
             .map(|(at, posting)| {
                 let asset = command::asset(&posting.asset, || format!("postings[{at}].asset"))?;
+                let side = |side: &SideBody<PartyBody<'_>>, name: &str| {
+                    let field = format!("postings[{at}].{name}");
+                    side.try_map(&field, |party, field| party.resolve(ledger, &asset, field))
+                };
                 Ok(PostingBody {
-                    source: side(&posting.source, ledger, &asset, (at, "source"))?,
-                    destination: side(&posting.destination, ledger, &asset, (at, "destination"))?,
+                    source: side(&posting.source, "source")?,
+                    destination: side(&posting.destination, "destination")?,
                     amount: posting.amount,
                     asset: (&*posting.asset).into(),
                 })
             });
         resolved.collect::<Result<_, _>>().map(Some)
-    }
-}
-
-fn side(
-    party: &PartyBody<'_>,
-    ledger: &str,
-    asset: &Asset,
-    (at, side): (usize, &str),
-) -> Result<Uuid, Invalid> {
-    match party {
-        PartyBody::Id(id) => Ok(*id),
-        PartyBody::Account(_) | PartyBody::AccountKey { .. } => {
-            party.resolve(ledger, asset, &format!("postings[{at}].{side}"))
-        }
     }
 }
 

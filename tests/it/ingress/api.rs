@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::ending::Ending;
 use crate::support::{World, until};
 
 #[derive(Debug, Parser)]
@@ -30,6 +31,7 @@ pub(super) struct Api {
     pub(super) client: Client,
     pub(super) registry: prometheus::Registry,
     pub(super) stop: CancellationToken,
+    ending: Ending,
     running: JoinSet<anyhow::Result<()>>,
 }
 
@@ -100,7 +102,9 @@ impl Api {
             args.extend(["--redis-url", &redis]);
         }
         args.extend(flags);
-        let api = Self::launch(&args, world.postgres().await, world.partitions, prefix).await;
+        let pool = world.postgres().await;
+        let mut api = Self::launch(&args, pool, world.partitions, prefix).await;
+        api.ending = world.ending.clone();
         api.ready().await;
         api
     }
@@ -151,6 +155,7 @@ impl Api {
             client: Client::new(),
             registry,
             stop,
+            ending: Ending::default(),
             running,
         }
     }
@@ -175,6 +180,9 @@ impl Api {
     }
 
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        if method != Method::GET {
+            self.ending.moved();
+        }
         self.client.request(method, format!("{}{path}", self.base))
     }
 

@@ -326,6 +326,7 @@ async fn every_bad_body_is_refused_by_name() {
     let after = world.hot_bytes(&ACCOUNTS).await;
     assert_eq!(after, before, "nothing changed");
     api.ended().await;
+    world.audit();
 }
 
 /// References.

@@ -89,6 +89,7 @@ async fn cold_answers_what_hot_cannot() {
     pages(&cold, &home, &home_id).await;
     api.ended().await;
     cold.ended().await;
+    world.audit();
 }
 
 async fn balance_from_cold(api: &Api, cold: &Api, id: &str) {
@@ -207,4 +208,5 @@ async fn both_roads_have_one_memory() {
     let outcome = world.outcome(at).await;
     assert_eq!(outcome["replay_of"], first.json()["offset"], "{outcome}");
     api.ended().await;
+    world.audit();
 }

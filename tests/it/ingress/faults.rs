@@ -47,6 +47,7 @@ async fn without_redis_it_is_still_applied_once() {
     assert!(verbose.text.contains("[-]redis"), "{verbose:?}");
     assert!(api.metric("steelyard_ingress_claims_total", "unknown") >= 1.0);
     api.ended().await;
+    world.audit();
 }
 
 /// A broker in this process, with nobody who decides.

@@ -97,6 +97,7 @@ async fn a_key_sees_its_own_ledgers_only() {
     }
     std::fs::remove_file(&file).ok();
     api.ended().await;
+    world.audit();
 }
 
 #[tokio::test]

@@ -90,6 +90,7 @@ async fn a_transaction_is_answered_once_and_for_all() {
     );
     balance_is_read_from_hot(&api, &alice).await;
     api.ended().await;
+    world.audit();
 }
 
 async fn balance_is_read_from_hot(api: &Api, alice: &str) {
@@ -165,6 +166,7 @@ async fn versions_are_expected_and_retried() {
 
     configure(&api, &alice).await;
     api.ended().await;
+    world.audit();
 }
 
 async fn configure(api: &Api, alice: &str) {
@@ -274,6 +276,7 @@ async fn a_batch_has_a_result_for_every_item() {
         assert_eq!(result["status"], 201, "{result}");
     }
     api.ended().await;
+    world.audit();
 }
 
 #[tokio::test]
@@ -319,6 +322,7 @@ async fn an_impatient_caller_asks_later() {
 
     unattended(&node, &api, (&near, &far)).await;
     api.ended().await;
+    world.audit();
 }
 
 /// With nobody to decide, the wait runs out; the outcome is found later.

@@ -14,6 +14,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 
+use super::tools::kafka_classpath;
 use super::{PATIENCE, World, until};
 
 /// What a test sends.
@@ -38,6 +39,7 @@ impl World {
 
     /// Sends a record to `commands` as any producer may; the partition and offset it got.
     pub async fn send(&self, sent: Sent<'_>) -> (i32, i64) {
+        self.ending.moved();
         let producer: FutureProducer = self
             .config()
             .set("partitioner", "murmur2_random")
@@ -91,6 +93,7 @@ impl World {
 
     /// Sends many commands, each keyed by its deciding balance, without waiting in between.
     pub async fn send_all(&self, commands: &[(uuid::Uuid, Value)]) {
+        self.ending.moved();
         let producer: FutureProducer = self
             .config()
             .set("partitioner", "murmur2_random")
@@ -232,10 +235,7 @@ pub struct Row {
 /// What `kafka-consumer-groups --describe` prints of a group, by partition; nothing, with a word
 /// on it, where Kafka's jars are not at hand.
 pub fn described(brokers: &str, group: &str) -> Option<BTreeMap<u16, Row>> {
-    let Ok(classpath) = std::env::var("STEELYARD_TEST_KAFKA_CLASSPATH") else {
-        eprintln!("not compared with Kafka's own tool: STEELYARD_TEST_KAFKA_CLASSPATH is not set");
-        return None;
-    };
+    let classpath = kafka_classpath()?;
     let output = Command::new("java")
         .args(["-cp", &classpath, "-Xmx96m", "-XX:TieredStopAtLevel=1"])
         .arg("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand")

@@ -1,16 +1,20 @@
 //! One world per test: its own topics, Redis prefix and schema, and the nodes it starts.
 
 pub mod broker;
+pub mod ending;
 pub mod gate;
 pub mod kafka;
 pub mod node;
 pub mod redis;
+pub mod tools;
 
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use self::ending::Ending;
 use self::node::Node;
 
 /// Everything that a test shares with nobody.
@@ -20,6 +24,9 @@ pub struct World {
     pub kafka: String,
     redis: String,
     database: String,
+    pub ending: Ending,
+    /// Whether a node with sinks was ever launched.
+    sinks: AtomicBool,
 }
 
 /// How long a test waits for a condition before it fails.
@@ -37,6 +44,8 @@ impl World {
             kafka: need("STEELYARD_KAFKA_BROKERS"),
             redis: need("STEELYARD_REDIS_URL"),
             database: need("STEELYARD_DATABASE_URL"),
+            ending: Ending::default(),
+            sinks: AtomicBool::new(false),
         };
         world.run(&["topics", "apply"]);
         world.run(&["migrate"]);
@@ -116,11 +125,17 @@ impl World {
         let mut command = self.command();
         command.env("STEELYARD_INSECURE", "true");
         command.envs(more.iter().copied());
-        Node::start(command, role)
+        if ["all", "sink"].contains(&role) {
+            self.sinks.store(true, Ordering::SeqCst);
+        }
+        Node::start(command, role, self.ending.clone())
     }
 
-    /// The audit's verdict once the sinks have caught up; the test fails if it is not clean.
+    /// The audit's verdict once the sinks have caught up, started where the test needed none; the
+    /// test fails if it is not clean. Processors are still at work.
     pub fn audit(&self) {
+        let sinks = self.sinks.load(Ordering::SeqCst);
+        let _sinks = (!sinks).then(|| self.launch("sink", &[]));
         let output = self.output(&["audit", "--wait", "60"]);
         let (out, err) = (
             String::from_utf8_lossy(&output.stdout),
@@ -130,6 +145,7 @@ impl World {
             output.status.success(),
             "the audit is not clean:\n{out}\n{err}"
         );
+        self.ending.audited();
     }
 
     /// A connection to this world's Redis.
@@ -159,6 +175,7 @@ pub const SECRET: &str = "a secret that only the tests know";
 impl Drop for World {
     fn drop(&mut self) {
         kafka::delete_topics(self);
+        self.ending.demand();
     }
 }
 

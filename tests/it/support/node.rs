@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::ending::Ending;
 use super::until;
 
 pub struct Node {
@@ -14,10 +15,11 @@ pub struct Node {
     pub ops: String,
     pub client: Client,
     log: std::path::PathBuf,
+    ending: Ending,
 }
 
 impl Node {
-    pub fn start(mut command: Command, role: &str) -> Self {
+    pub fn start(mut command: Command, role: &str, ending: Ending) -> Self {
         let (http, ops) = (free_port(), free_port());
         let log = std::env::temp_dir().join(format!("steelyard-it-{http}-{ops}.log"));
         let file = std::fs::File::create(&log).expect("a log file");
@@ -36,6 +38,7 @@ impl Node {
             ops: format!("http://127.0.0.1:{ops}"),
             client: Client::new(),
             log,
+            ending,
         }
     }
 
@@ -56,6 +59,7 @@ impl Node {
     }
 
     pub async fn post(&self, path: &str, json: &Value) -> (StatusCode, Value) {
+        self.ending.moved();
         let answer = self
             .client
             .post(format!("{}{path}", self.http))

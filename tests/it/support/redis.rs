@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::net::TcpStream;
 
 use super::node::free_port;
+use super::tools::there_is;
 use super::until;
 
 /// Keeps nothing on disk: after a stop it is empty.
@@ -20,12 +21,8 @@ impl Redis {
     /// A running server with this `maxmemory-policy`; none, with a word on it, where there is no
     /// `redis-server`.
     pub async fn start(policy: &'static str) -> Option<Self> {
-        let version = Command::new("redis-server")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .status();
-        if version.is_err() {
-            eprintln!("skipped: there is no redis-server here that could be stopped");
+        let mut version = Command::new("redis-server");
+        if !there_is(version.arg("--version"), "redis-server to be stopped") {
             return None;
         }
         let port = free_port();
