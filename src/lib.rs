@@ -2,6 +2,7 @@
 //! log. Read the modules in this order:
 
 pub mod ledger;
+pub mod oracle;
 pub mod wire;
 
 pub mod cold;

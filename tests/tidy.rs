@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// Who may import whom. `cli` and `config` put everything together and may import all.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("ledger", &[]),
+    ("oracle", &["ledger"]),
     ("telemetry", &[]),
     ("wire", &["ledger"]),
     ("log", &["wire", "ledger", "telemetry"]),
@@ -34,7 +35,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "audit",
-        &["log", "hot", "cold", "wire", "ledger", "telemetry"],
+        &[
+            "log",
+            "hot",
+            "cold",
+            "wire",
+            "oracle",
+            "ledger",
+            "telemetry",
+        ],
     ),
 ];
 

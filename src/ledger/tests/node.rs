@@ -1,6 +1,7 @@
 //! One partition in memory. Its records, outcomes and legs all pass through the wire, and after
 //! every decision it checks what no test has to say:
 //!
+//! - the oracle has the same outcome, and the same balances;
 //! - a partition that folds the outcomes' bytes has the state of the one that decided;
 //! - a repeat names the transaction that it repeats (L4);
 //! - a rejection, an ignored record and a repeat leave the balances as they were (L4, L6);
@@ -14,6 +15,7 @@ use crate::ledger::{
     Balance, BalanceId, Cut, Decision, Hold, Leg, Outcome, Partition, PartitionId, Seen, SeenKey,
     TransactionId,
 };
+use crate::oracle::Oracle;
 use crate::wire::outcome::{self, OutcomeBody};
 use crate::wire::record::Recognizer;
 use crate::wire::{BalanceBody, Decoder, Hex, HoldBody, MarkerBody};
@@ -23,6 +25,7 @@ pub(crate) struct Node {
     pub(crate) partition: Partition,
     /// Folds what the outcomes' bytes say.
     shadow: Partition,
+    oracle: Oracle,
     recognizer: Recognizer,
     pub(crate) log: Vec<(i64, Message)>,
     pub(crate) outcomes: Vec<Vec<u8>>,
@@ -50,6 +53,7 @@ impl Node {
         Self {
             partition: Partition::new(id, count),
             shadow: Partition::new(id, count),
+            oracle: Oracle::new(count),
             recognizer: recognizer(id, count),
             log: Vec::new(),
             outcomes: Vec::new(),
@@ -67,6 +71,10 @@ impl Node {
         let record = message.recognize(&mut self.recognizer, offset);
         let before = balances(&self.partition);
         let outcome = self.partition.apply(offset as u64, at_ms, &record);
+        let expected = self
+            .oracle
+            .apply(self.partition.id(), offset as u64, at_ms, &record);
+        assert_eq!(outcome, expected, "the oracle decides the same");
         let bytes = encode(&outcome, self.partition.id(), self.outcomes.last());
         if outcome.effects.entries.is_empty() {
             assert_eq!(before, balances(&self.partition));
@@ -88,6 +96,12 @@ impl Node {
         );
         check_holds(&self.partition);
         self.check_transaction(&outcome);
+        let theirs = self.oracle.balances();
+        assert_eq!(
+            balances(&self.partition),
+            sorted(theirs),
+            "the oracle has the same balances"
+        );
         fold(&mut self.shadow, &bytes);
         assert_eq!(
             state(&self.shadow),
@@ -216,9 +230,13 @@ fn text(bytes: &[u8]) -> &str {
 
 /// Every balance, in order.
 fn balances(partition: &Partition) -> Vec<(BalanceId, Balance)> {
-    let all = partition
-        .balances()
-        .map(|(id, balance)| (id, balance.clone()));
+    sorted(partition.balances())
+}
+
+fn sorted<'a>(
+    balances: impl Iterator<Item = (BalanceId, &'a Balance)>,
+) -> Vec<(BalanceId, Balance)> {
+    let all = balances.map(|(id, balance)| (id, balance.clone()));
     let mut all: Vec<_> = all.collect();
     all.sort_by_key(|(id, _)| *id);
     all

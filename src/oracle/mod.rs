@@ -1,0 +1,96 @@
+//! A second, naive implementation of the rules of money: what the first one must agree with.
+//!
+//! One map of balances and one of references, changed in place and put back after a refusal; every
+//! check is the sentence of the rule. It shares the plain data of [`crate::ledger`], and none of
+//! its code: not the routes, not the sums, not the order in which a walk passes its stops.
+//!
+//! | who | asks |
+//! |---|---|
+//! | the tests of the ledger, and the simulator | every outcome and every balance, after each record |
+//! | `audit --replay` | every outcome of a real log, from its `commands` |
+//!
+//! Fast enough to replay a log, and no faster. Knows nothing of batches, owners, stores or bytes.
+
+mod limits;
+mod page;
+mod turn;
+mod way;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::ledger::{Balance, BalanceId, Decision, Outcome, PartitionId, Record, SeenKey, Setting};
+
+pub use way::partition_of;
+
+/// Everything that was ever decided, as far as it matters for what is decided next.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    count: PartitionId,
+    balances: HashMap<BalanceId, Balance>,
+    /// By partition and the key under which a reference is remembered there.
+    memory: HashMap<(PartitionId, SeenKey), Memory>,
+    places: BTreeMap<PartitionId, Place>,
+}
+
+/// What is remembered of a reference.
+#[derive(Clone, Copy, Debug)]
+struct Memory {
+    fingerprint: [u8; 16],
+    /// The offset in the transaction's id.
+    offset: u64,
+    at_ms: i64,
+    decision: Decision,
+}
+
+/// Where one partition stands.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    setting: Option<Setting>,
+    last: Option<u64>,
+    log_time_ms: i64,
+    /// By partition, the number of the last leg.
+    sent: BTreeMap<PartitionId, u64>,
+    received: BTreeMap<PartitionId, u64>,
+}
+
+impl Oracle {
+    /// Knows nothing yet of a log of `count` partitions.
+    pub fn new(count: PartitionId) -> Self {
+        Self {
+            count,
+            balances: HashMap::new(),
+            memory: HashMap::new(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// The one right outcome of the record at `offset` of `partition`, whose log time is `at_ms` in
+    /// milliseconds. Each partition's records come in their order; how partitions take turns makes
+    /// no difference.
+    ///
+    /// # Panics
+    /// If the log itself cannot be: a command before the first record, a leg of no partition, money
+    /// that comes back and never went.
+    pub fn apply(
+        &mut self,
+        partition: PartitionId,
+        offset: u64,
+        at_ms: i64,
+        record: &Record,
+    ) -> Outcome {
+        let outcome = turn::turn(self, partition, offset, at_ms, record);
+        let place = self.places.entry(partition).or_default();
+        place.last = Some(offset);
+        place.log_time_ms = outcome.at_ms;
+        outcome
+    }
+
+    pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
+        self.balances.get(&id)
+    }
+
+    /// All balances of all partitions, in no particular order.
+    pub fn balances(&self) -> impl Iterator<Item = (BalanceId, &Balance)> {
+        self.balances.iter().map(|(id, balance)| (*id, balance))
+    }
+}
