@@ -137,8 +137,8 @@ impl Pinned {
     ) -> Result<(), sqlx::Error> {
         let mut rows = sqlx::query_as(
             "select c.balance_id, c.entries, c.versions, c.first, c.last, \
-                    c.posted_sum::text, c.held_sum::text, c.incoming_sum::text, e.command_offset, e.asset, \
-                    e.posted::text, e.held::text, e.incoming::text \
+                    c.posted_sum::text, c.held_sum::text, c.incoming_sum::text, \
+                    e.command_offset, e.asset, e.posted::text, e.held::text, e.incoming::text \
              from (select balance_id, count(*) as entries, count(distinct version) as versions, \
                           min(version) as first, max(version) as last, max(at) as at, \
                           sum(case when direction in ('debit', 'post') then -amount \

@@ -75,8 +75,8 @@ pub struct Stands {
     pub holds: HashMap<holds::Key, holds::Stand>,
 }
 
-/// Reads how the rows of `ids` and `keys` stand, lets `judge` decide what is written, and writes that, all
-/// in one transaction that holds the positions of `moves`.
+/// Reads how the rows of `ids` and `keys` stand, lets `judge` decide what is written, and writes
+/// that, all in one transaction that holds the positions of `moves`.
 pub async fn write<'a>(
     pool: &PgPool,
     moves: &[Move],

@@ -32,7 +32,6 @@ pub(super) fn decide(partition: &Partition, offset: u64, at_ms: i64, record: &Re
             detail: None,
             effects: Effects::default(),
             legs: Vec::new(),
-            answers: false,
         },
     };
     match record {
@@ -87,7 +86,6 @@ impl Turn<'_> {
         };
         if !seen.same_content(command.fingerprint) {
             self.outcome.decision = Decision::Rejected(Rejection::ReferenceReused);
-            self.outcome.answers = true;
             return;
         }
         let transaction = TransactionId::new(self.partition.id, seen.offset, setting.generation);
@@ -100,11 +98,11 @@ impl Turn<'_> {
     fn repeat(&mut self, command: &Arc<Command>, transaction: TransactionId, decision: Decision) {
         self.outcome.decision = decision;
         let home = transaction.home() == self.partition.id;
-        match decision {
-            Decision::Forwarded => self.ask(command, transaction),
+        if decision == Decision::Forwarded {
+            self.ask(command, transaction);
+        } else if decision == Decision::Held && !home {
             // The last stop has accepted a hold; it is home that says so.
-            Decision::Held if !home => self.ask_home(command, transaction),
-            _ => self.outcome.answers = true,
+            self.ask_home(command, transaction);
         }
     }
 
@@ -138,7 +136,6 @@ impl Turn<'_> {
             Err(refusal) => self.refuse(refusal),
         };
         self.conclude(command, transaction, decision, decision);
-        self.outcome.answers = true;
     }
 
     pub(super) fn refuse(&mut self, (rejection, detail): Refusal) -> Decision {
@@ -249,10 +246,7 @@ impl Turn<'_> {
         let seen = self.partition.seen.find(key, self.outcome.at_ms, horizon);
         self.outcome.replay_of = Some(transaction.offset());
         match seen.map(|seen| seen.decision) {
-            None => {
-                self.outcome.decision = Decision::Ignored(Ignored::Forgotten);
-                self.outcome.answers = true;
-            }
+            None => self.outcome.decision = Decision::Ignored(Ignored::Forgotten),
             Some(decision) => self.repeat(command, transaction, decision),
         }
     }

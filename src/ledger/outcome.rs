@@ -318,6 +318,32 @@ pub struct Outcome {
     pub effects: Effects,
     /// The contents of `effects.sent`, in the same order.
     pub legs: Vec<Leg>,
-    /// Whether the asker's question is answered here, and not at another stop.
-    pub answers: bool,
+}
+
+impl Outcome {
+    /// Whether the asker's question is answered here, and not at another stop: a settle repeats
+    /// what the last stop has answered, and a hold is answered at home alone.
+    pub fn answers(&self) -> bool {
+        let settles = |entry: &Entry| entry.direction == Direction::Settle;
+        match self.decision {
+            Decision::Applied => !self.effects.entries.iter().any(settles),
+            // The last stop of a hold tells home; home and a hold of one stop tell nobody.
+            Decision::Held => self.effects.sent.is_empty(),
+            Decision::Posted | Decision::Voided => self.replay_of.is_some() || self.decides_hold(),
+            Decision::Rejected(_) | Decision::Ignored(Ignored::Forgotten) => true,
+            Decision::Forwarded
+            | Decision::Expired
+            | Decision::Returned(_)
+            | Decision::Ignored(_) => false,
+        }
+    }
+
+    /// Whether this is the hold's home, where its rest is counted first.
+    fn decides_hold(&self) -> bool {
+        let (mark, command) = (self.effects.mark, self.command.as_ref());
+        let home = mark
+            .zip(command)
+            .map(|(mark, command)| mark.key == command.seen_key);
+        self.effects.hold.is_some() && home == Some(true)
+    }
 }

@@ -49,7 +49,6 @@ impl<'a> Turn<'a> {
         hold.stage = Stage::Open;
         self.keep(transaction, hold);
         self.conclude(command, transaction, Decision::Held, Decision::Held);
-        self.outcome.answers = true;
     }
 
     pub(super) fn post(&mut self, command: &Arc<Command>, transaction: TransactionId, post: &Post) {
@@ -83,7 +82,6 @@ impl<'a> Turn<'a> {
             }
         };
         self.conclude(command, transaction, decision, decision);
-        self.outcome.answers = true;
     }
 
     pub(super) fn void(
@@ -100,7 +98,6 @@ impl<'a> Turn<'a> {
             }
         };
         self.conclude(command, transaction, decision, decision);
-        self.outcome.answers = true;
     }
 
     /// Releases a hold that is due by log time; anything else is ignored, and may come again.
@@ -166,23 +163,23 @@ impl<'a> Turn<'a> {
         let target = command.target();
         let target = target.expect("a part of a hold is told by a command on it");
         let mut draft = Draft::new(self.partition, portions.len().saturating_mul(2));
-        let (end, decision) = match (&leg.step, command.kind()) {
-            (Step::Release { .. }, "expire") => (Stage::Expired, Decision::Expired),
-            (Step::Release { .. }, _) => (Stage::Voided, Decision::Voided),
+        let (end, decision) = match command.kind() {
+            "expire" => (Stage::Expired, Decision::Expired),
+            "void" => (Stage::Voided, Decision::Voided),
             _ => (Stage::Spent, Decision::Posted),
         };
-        match &leg.step {
-            Step::Release { .. } => self.give_up(&mut draft, portions),
-            Step::Give { carried, .. } => {
-                for money in carried {
-                    let arrived = draft.arrive(leg.from, *money);
-                    arrived.expect("what a partition sends fits the mirror of what it sent");
-                }
-                for portion in portions {
-                    draft.resolve(portion.destination, portion.amount, Direction::Settle);
-                }
+        if matches!(leg.step, Step::Take { .. }) {
+            self.take(&mut draft, command, transaction, portions);
+        } else if matches!(leg.step, Step::Give { .. }) {
+            for money in leg.step.carried() {
+                let arrived = draft.arrive(leg.from, *money);
+                arrived.expect("what a partition sends fits the mirror of what it sent");
             }
-            _ => self.take(&mut draft, command, transaction, portions),
+            for portion in portions {
+                draft.resolve(portion.destination, portion.amount, Direction::Settle);
+            }
+        } else {
+            self.give_up(&mut draft, portions);
         }
         self.outcome.effects.entries = draft.entries;
         // Home has counted it when it decided.
@@ -190,9 +187,11 @@ impl<'a> Turn<'a> {
             let after = self.part_of(target.hold).less(portions, end);
             self.keep(target.hold, after);
         }
-        match decision {
-            Decision::Expired => self.outcome.decision = decision,
-            _ => self.conclude(command, transaction, decision, decision),
+        match end {
+            Stage::Expired => self.outcome.decision = decision,
+            Stage::Spent | Stage::Voided | Stage::Refused | Stage::Pending | Stage::Open => {
+                self.conclude(command, transaction, decision, decision);
+            }
         }
     }
 

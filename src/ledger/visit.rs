@@ -41,12 +41,6 @@ impl Turn<'_> {
             }
         };
         self.conclude(visit.command, visit.transaction, decision, decision);
-        self.outcome.answers = match decision {
-            // One that walked is answered at home, so that what follows cannot overtake it.
-            Decision::Held => visit.index == 0,
-            Decision::Forwarded => false,
-            _ => true,
-        };
         let held = matches!(decision, Decision::Held | Decision::Forwarded);
         if let (true, Some(hold)) = (held, visit.command.hold()) {
             self.reserve(visit, hold);

@@ -145,6 +145,34 @@ impl Step {
         }
     }
 
+    /// Why a walk turns back.
+    pub fn reason(&self) -> Option<Rejection> {
+        match self {
+            Self::Unwind { reason, .. } => Some(*reason),
+            Self::Visit { .. }
+            | Self::Settle { .. }
+            | Self::Question { .. }
+            | Self::Take { .. }
+            | Self::Give { .. }
+            | Self::Release { .. }
+            | Self::Forward { .. } => None,
+        }
+    }
+
+    /// Where a forwarded record had arrived.
+    pub fn origin_offset(&self) -> Option<u64> {
+        match self {
+            Self::Forward { origin_offset, .. } => Some(*origin_offset),
+            Self::Visit { .. }
+            | Self::Settle { .. }
+            | Self::Unwind { .. }
+            | Self::Question { .. }
+            | Self::Take { .. }
+            | Self::Give { .. }
+            | Self::Release { .. } => None,
+        }
+    }
+
     pub fn portions(&self) -> &[Portion] {
         match self {
             Self::Take { portions, .. }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::page::{Page, Refusal};
-use super::way::{self, Stop, partition_of};
+use super::way::{self, Stop, partition_of, unknown};
 use super::{Memory, Oracle, Place, limits};
 use crate::ledger::command::Body;
 use crate::ledger::outcome::Ignored;
@@ -83,6 +83,7 @@ impl Turn<'_> {
             Body::Open(open) => open.balance,
             Body::Configure(configure) => configure.balance,
             Body::Transfer(postings) => postings[0].source.id,
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let home = partition_of(key, self.oracle.count);
         if home == self.here {
@@ -137,6 +138,7 @@ impl Turn<'_> {
             Body::Open(open) => limits::open(&mut page, command, open),
             Body::Configure(configure) => limits::configure(&mut page, command, configure),
             Body::Transfer(_) => return self.pass(&self.visit_of(command, id, &[])),
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let decision = match result {
             Ok(()) => {
@@ -201,6 +203,7 @@ impl Turn<'_> {
                 let (done, said) = (Decision::Returned(*reason), Decision::Rejected(*reason));
                 self.conclude(command, *transaction, done, said);
             }
+            Step::Take { .. } | Step::Give { .. } | Step::Release { .. } => unknown(),
         }
     }
 
@@ -492,5 +495,6 @@ fn postings(command: &Command) -> &[Posting] {
     match &command.body {
         Body::Transfer(postings) => postings,
         Body::Open(_) | Body::Configure(_) => &[],
+        Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
     }
 }

@@ -197,7 +197,7 @@ impl Decider {
         into.legs.extend(wire.legs);
         self.prev = hash(&body);
         let body = Bytes::from(body);
-        if outcome.answers {
+        if outcome.answers() {
             self.answer(&outcome, &body, into);
         }
         let key = outcome.command.as_ref().map_or_else(

@@ -148,14 +148,8 @@ impl LegRecord {
             transaction_id: leg.step.transaction().map(TransactionId::uuid),
             carried: leg.step.carried().iter().map(carried_body).collect(),
             portions: leg.step.portions().iter().map(portion_body).collect(),
-            reason: match &leg.step {
-                Step::Unwind { reason, .. } => Some(reason.slug().into()),
-                _ => None,
-            },
-            origin_offset: match &leg.step {
-                Step::Forward { origin_offset, .. } => Some(*origin_offset),
-                _ => None,
-            },
+            reason: leg.step.reason().map(|reason| reason.slug().into()),
+            origin_offset: leg.step.origin_offset(),
             command: CommandBody::of(command),
             reply: command.note.reply.as_ref().map(reply_body),
             traceparent: command.note.trace.as_deref().map(Into::into),

@@ -23,8 +23,8 @@ pub struct MarkerBody {
     pub highest_command_offset: Option<u64>,
     /// By asset; all zero (L1).
     pub posted: BTreeMap<String, Money>,
-    /// Of the open holds; markers from before there were holds do not say it.
-    #[serde(default)]
+    /// Left out where none is open.
+    #[serde(default, skip_serializing_if = "HoldSumsBody::are_none")]
     pub holds: HoldSumsBody,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
@@ -40,6 +40,12 @@ pub struct MarkerBody {
 pub struct HoldSumsBody {
     pub open: u64,
     pub version_sum: u64,
+}
+
+impl HoldSumsBody {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl MarkerBody {

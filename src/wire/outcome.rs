@@ -235,7 +235,6 @@ impl<'a> OutcomeBody<'a> {
             detail: None,
             effects,
             legs: Vec::new(),
-            answers: false,
         })
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use steelyard::ledger::{Asset, BalanceId, Partition, PartitionId, Record, partition_of};
+use steelyard::ledger::{
+    Asset, BalanceId, Partition, PartitionId, Record, TransactionId, partition_of,
+};
 use steelyard::wire::leg::{HEADER, SEAL_HEADER, VERSION};
 use steelyard::wire::outcome::{self, GenesisBody};
 use steelyard::wire::record::{
@@ -10,7 +12,7 @@ use steelyard::wire::record::{
     TRACE_HEADER,
 };
 use steelyard::wire::{
-    BalanceBody, CommandBody, Decoder, LegRecord, MarkerBody, OutcomeBody, Secret, Time,
+    BalanceBody, CommandBody, Decoder, HoldBody, LegRecord, MarkerBody, OutcomeBody, Secret, Time,
 };
 use uuid::{Uuid, uuid};
 
@@ -35,6 +37,7 @@ pub(crate) struct Written {
     /// By partition.
     pub outcomes: [Vec<String>; 2],
     pub snapshots: Vec<String>,
+    pub holds: Vec<String>,
     pub markers: Vec<String>,
     pub genesis: String,
     pub claim: String,
@@ -90,6 +93,7 @@ impl Day {
         day.transfers();
         day.walks();
         day.strays();
+        day.holds();
         day.projections(nine);
         day.written
     }
@@ -195,6 +199,80 @@ impl Day {
         self.leg(11);
     }
 
+    fn holds(&mut self) {
+        let ((_, alice), (_, bob)) = (account(0, 0), account(1, 0));
+        let hold = |reference, postings: &[_], terms| {
+            transfer(reference, postings).replacen("\"type\"", &format!("{terms}, \"type\""), 1)
+        };
+        let on = |reference, kind, hold: TransactionId, more| {
+            format!(
+                r#"{{"reference": "{reference}", "type": "{kind}", "ledger": "{LEDGER}",
+                "{kind}": {{"hold": "{hold}", "balance": "{alice}"{more}}}}}"#
+            )
+        };
+        // posted in part, then voided
+        let first = TransactionId::new(0, self.offsets[0], GENERATION);
+        let one = [(alice, bob, "5.00")];
+        self.command(0, &hold("hold-1", &one, r#""hold": {"expires_in": "15m"}"#));
+        self.leg(12);
+        self.leg(13);
+        self.command(
+            0,
+            &on(
+                "post-1",
+                "post",
+                first,
+                r#", "amount": "2", "asset": "USD""#,
+            ),
+        );
+        self.leg(14);
+        self.command(
+            0,
+            &on(
+                "post-2",
+                "post",
+                first,
+                r#", "amount": "4", "asset": "USD""#,
+            ),
+        );
+        self.command(0, &on("void-1", "void", first, ""));
+        self.leg(15);
+        // from and to both partitions
+        let second = TransactionId::new(0, self.offsets[0], GENERATION);
+        let both = [(alice, bob, "1.00"), (bob, alice, "0.50")];
+        self.command(0, &hold("hold-2", &both, r#""hold": {}"#));
+        self.leg(16);
+        self.leg(17);
+        self.command(0, &on("post-3", "post", second, ""));
+        for leg in 18..=20 {
+            self.leg(leg);
+        }
+        // expired, and one that stays
+        let third = TransactionId::new(0, self.offsets[0], GENERATION);
+        self.command(0, &hold("hold-3", &one, r#""hold": {"expires_in": "60s"}"#));
+        self.leg(21);
+        self.leg(22);
+        let tick = on("hold-3", "expire", third, "");
+        self.tick(alice, &tick);
+        self.now_ms += 60_000;
+        self.tick(alice, &tick);
+        self.leg(23);
+        self.command(0, &hold("hold-4", &one, r#""hold": {"expires_in": "1d"}"#));
+        self.leg(24);
+    }
+
+    /// What an owner writes when a hold is due.
+    fn tick(&mut self, key: BalanceId, json: &str) {
+        let key = key.to_string();
+        let seal = serde_json::to_value(secret().seal(key.as_bytes(), json.as_bytes())).unwrap();
+        let headers = Headers {
+            tick: Some(VERSION.as_bytes()),
+            seal: seal.as_str().map(str::as_bytes),
+            ..Headers::default()
+        };
+        self.record(0, &key, json, headers);
+    }
+
     fn projections(&mut self, at: Time) {
         for (id, partition) in (0..).zip(&self.partitions) {
             let cut = partition.cut().unwrap();
@@ -208,6 +286,14 @@ impl Day {
                 let body = BalanceBody::of(balance, state, id, 7);
                 self.written
                     .snapshots
+                    .push(serde_json::to_string(&body).unwrap());
+            }
+            let mut holds: Vec<_> = partition.holds().iter().collect();
+            holds.sort_by_key(|(id, _)| *id);
+            for (hold, state) in holds {
+                let body = HoldBody::snapshot(hold, state, id, 7);
+                self.written
+                    .holds
                     .push(serde_json::to_string(&body).unwrap());
             }
         }

@@ -51,7 +51,7 @@ impl Cluster {
     /// Decides the next record of `id`, if there is one.
     pub(crate) fn turn(&mut self, id: PartitionId) -> Option<Outcome> {
         let outcome = self.node_mut(id).turn()?;
-        let command = outcome.command.as_ref().filter(|_| outcome.answers);
+        let command = outcome.command.as_ref().filter(|_| outcome.answers());
         if let Some(reply) = command.and_then(|command| command.note.reply.as_ref()) {
             let ticket = u64::from_be_bytes(reply.correlation[..].try_into().unwrap());
             let twice = self.answers.insert(ticket, outcome.clone());
