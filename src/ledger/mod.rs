@@ -33,6 +33,7 @@ pub mod holds;
 pub mod id;
 pub mod outcome;
 pub mod partition;
+pub mod rehearsal;
 pub mod rejection;
 mod reserve;
 pub mod route;

@@ -14,6 +14,7 @@ use super::batch::{Subject, Touched};
 use super::ports::{Outbox, World};
 use crate::ledger::{Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::MarkerBody;
 use crate::wire::record::{hold_key, marker_key, snapshot_key};
 
@@ -160,6 +161,7 @@ pub(super) async fn publish<W: World>(
         producer.append(append, &acks).await?;
     }
     acks.wait().await?;
+    failpoint::pass(Point::BeforeMarker);
     let marker = MarkerBody::of(&flush.cut, partition, flush.position, epoch);
     let value = serde_json::to_vec(&marker).expect("a marker is plain JSON");
     let key = marker_key(partition);
