@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use super::base::horizon;
+use super::read::{self, AsOf, BalanceRow};
 use super::write::{decode, long};
 use crate::ledger::{Hold, PartitionId, Stage, TransactionId};
 use crate::wire::{Decoder, HoldBody, MarkerBody, Time};
@@ -33,6 +34,73 @@ pub struct Stand {
 pub struct Sums {
     pub open: i128,
     pub versions: i128,
+}
+
+/// A hold as a client may read it.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct HoldRow {
+    pub id: Uuid,
+    pub reference: String,
+    pub state: String,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub postings: serde_json::Value,
+}
+
+/// A hold at its home, which alone knows when it expires and what may still be posted.
+pub(super) async fn at_home(
+    db: &mut PgConnection,
+    id: TransactionId,
+) -> Result<Option<HoldRow>, sqlx::Error> {
+    sqlx::query_as(
+        "select id, reference, state, expires_at, postings from holds \
+         where id = $1 and partition = $2",
+    )
+    .bind(id.uuid())
+    .bind(i32::from(id.home()))
+    .fetch_optional(db)
+    .await
+}
+
+/// The first `limit` open holds of a balance in `partition`, oldest first; when one expires is
+/// known to its home, as far as that is in.
+async fn open_of(
+    db: &mut PgConnection,
+    balance: Uuid,
+    partition: PartitionId,
+    limit: u32,
+) -> Result<Vec<HoldRow>, sqlx::Error> {
+    let side = |side: &str| serde_json::json!([{ side: balance }]);
+    sqlx::query_as(
+        "select h.id, h.reference, h.state, coalesce(h.expires_at, o.expires_at) as expires_at, \
+                h.postings \
+         from holds h \
+         left join lateral (select expires_at from holds o \
+                            where o.id = h.id and o.expires_at is not null limit 1) o on true \
+         where h.partition = $1 and h.state in ('pending', 'open') \
+           and (h.postings @> $2 or h.postings @> $3) \
+         order by h.id limit $4",
+    )
+    .bind(i32::from(partition))
+    .bind(side("source"))
+    .bind(side("destination"))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await
+}
+
+/// A balance and its first `limit` open holds, as of one moment.
+pub async fn of_balance(
+    pool: &PgPool,
+    balance: Uuid,
+    limit: u32,
+) -> Result<Option<(BalanceRow, AsOf, Vec<HoldRow>)>, sqlx::Error> {
+    let begin = "begin isolation level repeatable read read only";
+    let mut db_tx = pool.begin_with(begin).await?;
+    let Some((row, as_of)) = read::balance(&mut *db_tx, balance).await? else {
+        return Ok(None);
+    };
+    let holds = open_of(&mut db_tx, balance, row.partition, limit).await?;
+    Ok(Some((row, as_of, holds)))
 }
 
 /// Sums up the open rows of a partition.

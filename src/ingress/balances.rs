@@ -122,7 +122,7 @@ pub fn balance_id(text: &str) -> Result<BalanceId, Problem> {
 }
 
 impl Context {
-    async fn carry_out(
+    pub(super) async fn carry_out(
         &self,
         caller: &Caller,
         headers: &HeaderMap,

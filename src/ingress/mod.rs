@@ -35,6 +35,7 @@ pub mod error;
 pub mod header;
 pub mod health;
 pub mod history;
+mod holds;
 pub mod items;
 pub mod lookup;
 pub mod metrics;
@@ -233,12 +234,15 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/transactions", post(transactions::post))
         .route("/v1/transactions/batch", post(batch::post))
         .route("/v1/transactions/{reference}", get(transactions::get))
+        .route("/v1/transactions/{reference}/post", post(holds::post))
+        .route("/v1/transactions/{reference}/void", post(holds::void))
         .route("/v1/balances", post(balances::open).get(history::balances))
         .route(
             "/v1/balances/{id}",
             get(balance::get).patch(balances::configure),
         )
         .route("/v1/balances/{id}/entries", get(history::entries))
+        .route("/v1/balances/{id}/holds", get(holds::list))
         .route("/openapi.json", get(describe))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

@@ -10,6 +10,7 @@ use rdkafka::Message;
 use super::dead_letter::{self, DeadLetter};
 use super::gauges::Gauges;
 use super::ports::{Inbox, Outbox, World};
+use super::ticks::Ticks;
 use super::{Failure, Shared};
 use crate::ledger::{BalanceId, Cut, Outcome, Partition, Record, ReplyTo, TransactionId};
 use crate::log::consumer::is_transient;
@@ -69,6 +70,7 @@ pub(super) struct Decider<W> {
     recent: Recent,
     purged_at_ms: i64,
     gauges: Gauges,
+    ticks: Ticks,
 }
 
 /// What fetch and decide gathered before anything was sent.
@@ -96,6 +98,7 @@ impl<W: World> Decider<W> {
         let purged_at_ms = partition.log_time_ms();
         let gauges = Gauges::new(&shared.metrics, &partition);
         let recent = Recent::default();
+        let ticks = Ticks::new(shared.world.now());
         Self {
             shared,
             partition,
@@ -106,6 +109,7 @@ impl<W: World> Decider<W> {
             recent,
             purged_at_ms,
             gauges,
+            ticks,
         }
     }
 
@@ -135,6 +139,11 @@ impl<W: World> Decider<W> {
         Ok(Some(batch))
     }
 
+    /// Writes ticks for holds that are due.
+    pub(super) fn tick(&mut self) {
+        self.ticks.write(&self.shared, &self.partition);
+    }
+
     /// A batch without commands, to publish `ids` again.
     pub(super) fn again(&self, ids: &[BalanceId]) -> Option<Batch> {
         Some(Batch {
@@ -151,11 +160,18 @@ impl<W: World> Decider<W> {
         })
     }
 
-    /// How many balances and references are in memory.
-    pub(super) fn remembered(&self) -> (i64, i64) {
+    /// Whether a hold is open that will be due.
+    pub(super) fn expects_ticks(&self) -> bool {
+        self.partition.holds().due(i64::MAX, 1).next().is_some()
+    }
+
+    /// How many balances, open holds and references are in memory.
+    pub(super) fn remembered(&self) -> (i64, i64, i64) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let open = self.partition.holds().sums().open;
         (
             count(self.partition.resident()),
+            i64::try_from(open).unwrap_or(i64::MAX),
             count(self.partition.references()),
         )
     }

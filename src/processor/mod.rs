@@ -8,7 +8,7 @@
 //! | publish | outcomes, then legs, acknowledged by all replicas ([`finish`]) | Kafka |
 //! | store | hot: one script call per batch ([`hot`]) | Redis |
 //! | answer | replies ([`finish`]), to old repeats by way of cold ([`recall`]) | Kafka |
-//! | flush | one snapshot per touched balance, a marker, the consumer offset ([`flush`]) | Kafka |
+//! | flush | one snapshot per touched balance and hold, a marker, the consumer offset ([`flush`]) | Kafka |
 //!
 //! Later batches are decided while earlier ones are published.
 //!
@@ -33,6 +33,7 @@ pub mod partition;
 pub mod ports;
 mod recall;
 mod restore;
+mod ticks;
 pub mod services;
 
 use std::sync::Arc;

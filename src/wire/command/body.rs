@@ -108,22 +108,28 @@ pub struct HoldTermsBody {
 }
 
 /// A hold: its transaction's id, and its first source, whose partition decides.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetBody {
+    /// `transaction_id` of the hold.
     pub hold: Uuid,
+    /// Its first source.
     pub balance: Uuid,
 }
 
 /// How much of a hold is posted; left out, all that is left. An amount needs its `asset`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostBody<'a> {
+    /// `transaction_id` of the hold.
     pub hold: Uuid,
+    /// Its first source.
     pub balance: Uuid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "12.50")]
     pub amount: Option<Money>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "USD")]
     pub asset: Option<Str<'a>>,
 }
 

@@ -9,6 +9,7 @@
 
 pub mod balance;
 pub mod balance_view;
+pub mod hold;
 pub mod list;
 pub mod party;
 pub mod problem;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use balance::{ConfigureRequest, OpenRequest};
 pub use balance_view::{BalanceView, PastBalanceView};
+pub use hold::{BalanceHoldsView, HoldView, KnownHold, OnHoldRequest};
 pub use list::{BatchResultView, BatchView, DryRunView, PageView};
 pub use party::PartyBody;
 pub use problem::ProblemBody;

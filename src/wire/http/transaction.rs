@@ -11,7 +11,8 @@ use super::request::{accept, main_ledger};
 use crate::ledger::Command;
 use crate::ledger::command::POSTINGS_MAX;
 use crate::wire::command::{
-    self, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody, PostingBody, SideBody,
+    self, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody, PostBody, PostingBody, SideBody,
+    TargetBody,
 };
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
@@ -30,7 +31,7 @@ pub struct TransactionRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, max_length = 128, example = "order-8412")]
     pub reference: Option<Str<'a>>,
-    /// `transfer`, `open` or `configure`.
+    /// `transfer`, `open`, `configure`, `post` or `void`.
     #[serde(rename = "type", default = "transfer")]
     #[schema(value_type = String, default = "transfer")]
     pub kind: Kind,
@@ -48,6 +49,12 @@ pub struct TransactionRequest<'a> {
     pub open: Option<OpenPart<'a>>,
     #[serde(borrow, default, deserialize_with = "object")]
     pub configure: Option<ConfigurePart<'a>>,
+    /// Of a type `post`: makes a hold final, in part or all that is left of it.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub post: Option<PostBody<'a>>,
+    /// Of a type `void`: releases what is left of a hold.
+    #[serde(default, deserialize_with = "object")]
+    pub void: Option<TargetBody>,
     /// The version of a balance that you saw, by balance id: with any other version the
     /// transaction is rejected as `version-mismatch`.
     #[serde(default)]
@@ -158,6 +165,10 @@ impl TransactionRequest<'_> {
                 detail,
             ));
         }
+        if self.kind == Kind::Expire {
+            let detail = "must be transfer, open, configure, post or void";
+            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+        }
         let ledger = decoder.ledger(&self.ledger)?;
         let body = CommandBody {
             reference: reference.map(Into::into),
@@ -169,6 +180,8 @@ impl TransactionRequest<'_> {
             description: self.description.as_deref().map(Into::into),
             metadata: self.metadata.clone(),
             hold: self.hold,
+            post: self.post.clone(),
+            void: self.void,
             ..CommandBody::new(self.kind, &self.ledger)
         };
         accept(body, if_match, decoder)
