@@ -25,9 +25,7 @@ use crate::cold::holds;
 use crate::ledger::Rejection;
 use crate::wire::command::Kind;
 use crate::wire::http::request::{client_reference, parse};
-use crate::wire::http::{
-    BalanceHoldsView, KnownHold, OnHoldRequest, ProblemBody, TransactionView,
-};
+use crate::wire::http::{BalanceHoldsView, KnownHold, OnHoldRequest, ProblemBody, TransactionView};
 
 /// Post a hold
 ///

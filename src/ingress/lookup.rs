@@ -15,10 +15,10 @@ use crate::cold::transaction::{self, TransactionView as ColdView};
 use crate::hot::claims::Known;
 use crate::ledger::amount::minor_of;
 use crate::ledger::{Asset, Command, PartitionId};
+use crate::wire::hold::PartBody;
 use crate::wire::http::hold::HeldPostingView;
 use crate::wire::http::view::{HELD, PENDING, POSTED, VOIDED, transits};
 use crate::wire::http::{EntryView, HoldView, TransactionView};
-use crate::wire::hold::PartBody;
 use crate::wire::scalar::{Money, Str, Time};
 
 /// What is known of a reference.

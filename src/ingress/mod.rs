@@ -35,7 +35,7 @@ pub mod error;
 pub mod header;
 pub mod health;
 pub mod history;
-mod holds;
+pub mod holds;
 pub mod items;
 pub mod lookup;
 pub mod metrics;

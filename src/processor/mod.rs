@@ -33,8 +33,8 @@ pub mod partition;
 pub mod ports;
 mod recall;
 mod restore;
-mod ticks;
 pub mod services;
+mod ticks;
 
 use std::sync::Arc;
 use std::time::Duration;

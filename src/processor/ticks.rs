@@ -52,7 +52,11 @@ impl Ticks {
         self.looked = now;
         self.asked.retain(|id, asked| {
             let waits = now.saturating_duration_since(*asked) < PATIENCE;
-            waits && partition.holds().get(*id).is_some_and(|hold| hold.stage.is_open())
+            waits
+                && partition
+                    .holds()
+                    .get(*id)
+                    .is_some_and(|hold| hold.stage.is_open())
         });
         for (id, hold) in partition.holds().due(shared.world.clock_ms(), MOST) {
             if !self.asked.contains_key(&id) && self.asked.len() < MOST {

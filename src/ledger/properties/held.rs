@@ -44,7 +44,10 @@ fn action() -> impl Strategy<Value = Action> {
         (0..ACCOUNTS, 1..ACCOUNTS, 1_i64..15)
             .prop_map(|(source, step, cents)| (source, (source + step) % ACCOUNTS, cents))
     };
-    let hold = (prop::collection::vec(one(), 1..4), prop::option::of(1_i64..60));
+    let hold = (
+        prop::collection::vec(one(), 1..4),
+        prop::option::of(1_i64..60),
+    );
     let which = any::<Index>;
     prop_oneof![
         5 => hold.prop_map(|(moves, seconds)| Action::Hold(moves, seconds)),
@@ -104,7 +107,8 @@ impl World {
     fn send(&mut self, key: BalanceId, json: &Value) -> u64 {
         self.asked += 1;
         let to = partition_of(key, self.book.count);
-        self.cluster.append(to, Message::command(self.asked, key, json));
+        self.cluster
+            .append(to, Message::command(self.asked, key, json));
         self.asked
     }
 
@@ -121,7 +125,8 @@ impl World {
                 let home = partition_of(key, self.book.count);
                 let offset = self.cluster.node(home).log.len() as u64;
                 let generation = crate::ledger::tests::message::SETTING.generation;
-                self.holds.push((TransactionId::new(home, offset, generation), key));
+                self.holds
+                    .push((TransactionId::new(home, offset, generation), key));
                 return Some(self.send(key, &json));
             }
             Action::Transfer(one) => {
@@ -143,7 +148,8 @@ impl World {
             Action::Tick(which) => {
                 let (key, part) = self.target(which)?;
                 let tick = Message::tick(key, &self.on_hold(&reference, "expire", &part));
-                self.cluster.append(partition_of(key, self.book.count), tick);
+                self.cluster
+                    .append(partition_of(key, self.book.count), tick);
             }
         }
         None

@@ -60,7 +60,10 @@ impl KnownHold {
     pub fn of(view: &TransactionView<'_>, count: PartitionId) -> Option<Self> {
         let id = TransactionId::from_uuid(view.transaction_id?)?;
         let at_home = |uuid: &Uuid| partition_of(BalanceId::new(*uuid), count) == id.home();
-        let held = view.entries.iter().filter(|entry| &*entry.direction == "hold");
+        let held = view
+            .entries
+            .iter()
+            .filter(|entry| &*entry.direction == "hold");
         let postings = view.hold.iter().flat_map(|hold| &hold.postings);
         let mut sources = postings.clone().map(|posting| posting.source);
         let source = sources.next();

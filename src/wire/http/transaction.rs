@@ -11,8 +11,8 @@ use super::request::{accept, main_ledger};
 use crate::ledger::Command;
 use crate::ledger::command::POSTINGS_MAX;
 use crate::wire::command::{
-    self, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody, PostBody, PostingBody, SideBody,
-    TargetBody,
+    self, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody, PostBody,
+    PostingBody, SideBody, TargetBody,
 };
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};

@@ -51,7 +51,13 @@ async fn a_hold_is_posted_in_parts_voided_and_listed() {
     api.open("alice").await;
     api.open("bob").await;
     api.transfer("fund", "@world", "alice", "100").await;
-    let made = hold(&api, "h1", &[("alice", "bob", "60")], json!({"expires_in": "1d"})).await;
+    let made = hold(
+        &api,
+        "h1",
+        &[("alice", "bob", "60")],
+        json!({"expires_in": "1d"}),
+    )
+    .await;
     assert_eq!(made["hold"]["postings"][0]["rest"], "60.00", "{made}");
     stands(&api, "alice", ["100.00", "60.00", "0.00"]).await;
     stands(&api, "bob", ["0.00", "0.00", "60.00"]).await;
@@ -60,7 +66,13 @@ async fn a_hold_is_posted_in_parts_voided_and_listed() {
     let part = json!({"reference": "p1", "amount": "25.5"});
     assert_eq!(on(&api, "h1", "post", part.clone()).await, posted);
     assert_eq!(on(&api, "h1", "post", part).await, posted, "a repeat");
-    let beyond = on(&api, "h1", "post", json!({"reference": "p2", "amount": "34.51"})).await;
+    let beyond = on(
+        &api,
+        "h1",
+        "post",
+        json!({"reference": "p2", "amount": "34.51"}),
+    )
+    .await;
     assert_eq!(beyond, (422, "post-exceeds-hold".to_owned()));
     stands(&api, "alice", ["74.50", "34.50", "0.00"]).await;
     let path = format!("/v1/balances/{}/holds", balance_id("alice"));
@@ -74,7 +86,10 @@ async fn a_hold_is_posted_in_parts_voided_and_listed() {
     assert!(listed["holds"][0]["expires_at"].is_string());
 
     let void = |reference: &str| json!({"reference": reference});
-    assert_eq!(on(&api, "h1", "void", void("v1")).await, (201, "voided".to_owned()));
+    assert_eq!(
+        on(&api, "h1", "void", void("v1")).await,
+        (201, "voided".to_owned())
+    );
     let again = on(&api, "h1", "void", void("v2")).await;
     assert_eq!(again, (422, "hold-voided".to_owned()));
     let late = on(&api, "h1", "post", json!({"reference": "p3"})).await;
@@ -100,7 +115,8 @@ async fn a_hold_over_partitions_outlives_its_owners() {
     api.open(&near).await;
     api.open(&far).await;
     for account in [&near, &far] {
-        api.transfer(&format!("fund-{account}"), "@world", account, "10").await;
+        api.transfer(&format!("fund-{account}"), "@world", account, "10")
+            .await;
     }
     let both = [(&*near, &*far, "6"), (&*far, &*near, "3")];
     let made = hold(&api, "h1", &both, json!({})).await;
@@ -122,7 +138,10 @@ async fn a_hold_over_partitions_outlives_its_owners() {
     let answer = api.post("/v1/transactions/batch", &batch).await.json();
     let results: Vec<_> = answer["results"].as_array().unwrap().iter().collect();
     assert_eq!(results[0]["transaction"]["status"], "posted", "{answer}");
-    assert_eq!(results[1]["problem"]["type"], "/problems/hold-spent", "{answer}");
+    assert_eq!(
+        results[1]["problem"]["type"], "/problems/hold-spent",
+        "{answer}"
+    );
     stands(&api, &near, ["7.00", "0.00", "0.00"]).await;
     stands(&api, &far, ["13.00", "0.00", "0.00"]).await;
     api.ended().await;
@@ -140,7 +159,13 @@ async fn a_hold_expires_in_an_idle_partition() {
     api.open(&near).await;
     api.open(&far).await;
     api.transfer("fund", "@world", &near, "10").await;
-    hold(&api, "h1", &[(&near, &far, "6")], json!({"expires_in": "2s"})).await;
+    hold(
+        &api,
+        "h1",
+        &[(&near, &far, "6")],
+        json!({"expires_in": "2s"}),
+    )
+    .await;
     stands(&api, &far, ["0.00", "0.00", "6.00"]).await;
     stands(&api, &near, ["10.00", "0.00", "0.00"]).await;
     stands(&api, &far, ["0.00", "0.00", "0.00"]).await;
@@ -157,7 +182,8 @@ async fn what_is_no_hold_is_refused_by_name() {
     let _processor = world.start("processor").await;
     let api = Api::start(&world, &[]).await;
     api.open("alice").await;
-    let posting = json!({"source": "@world", "destination": "alice", "amount": "1", "asset": "USD"});
+    let posting =
+        json!({"source": "@world", "destination": "alice", "amount": "1", "asset": "USD"});
     for span in ["0s", "15", "1.5h", "367d", "-1m", ""] {
         let body = json!({"reference": "h", "postings": [posting], "hold": {"expires_in": span}});
         let answer = api.post("/v1/transactions", &body).await;
@@ -167,7 +193,10 @@ async fn what_is_no_hold_is_refused_by_name() {
     let bad = [
         (json!({"reference": "p", "amount": 1}), "invalid-amount"),
         (json!({"reference": "p", "amount": "0"}), "invalid-amount"),
-        (json!({"reference": "p", "amount": "0.001"}), "invalid-amount"),
+        (
+            json!({"reference": "p", "amount": "0.001"}),
+            "invalid-amount",
+        ),
         (json!({"reference": "p", "asset": "USD"}), "invalid-amount"),
         (json!({"amount": "1"}), "reference-missing"),
         (json!({"reference": "p", "rest": true}), "malformed-request"),
