@@ -46,6 +46,7 @@ fn partition(count: u64) -> Partition {
         holds: HoldSums::default(),
         sent: vec![0],
         received: vec![0],
+        closed: Default::default(),
         setting: Setting {
             generation: Uuid::from_u128(42),
             horizon_seconds: 604_800,

@@ -50,7 +50,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 /// Of some modules a service may only use a part.
 const PARTS: &[(&str, &str, &[&str])] = &[
     // reads, never writes
-    ("ingress", "cold", &["read", "transaction"]),
+    ("ingress", "cold", &["periods", "read", "transaction"]),
     // a takeover starts from cold, and old repeats are answered from it
     ("processor", "cold", &["base", "transaction"]),
     // tells hot what is synced, and that is all

@@ -39,6 +39,7 @@ pub enum Body {
     Void(Target),
     /// Releases a hold that is due. Only processors write it; it is no client's reference.
     Expire(Target),
+    ClosePeriod(ClosePeriod),
 }
 
 /// Reserves what postings move; the first source decides.
@@ -66,6 +67,15 @@ pub struct Target {
 pub struct Post {
     pub target: Target,
     pub amount: Option<(Amount, Asset)>,
+}
+
+/// Closes what takes effect before a time, in every partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosePeriod {
+    /// Milliseconds since the epoch; never moves back.
+    pub before_ms: i64,
+    /// The ledger's [`BalanceId::period`], where the walk begins.
+    pub home: BalanceId,
 }
 
 /// Opens a balance.
@@ -139,6 +149,7 @@ impl Command {
         match &self.body {
             Body::Open(open) => open.balance,
             Body::Configure(configure) => configure.balance,
+            Body::ClosePeriod(close) => close.home,
             Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => {
                 postings
                     .first()
@@ -157,6 +168,7 @@ impl Command {
         match self.body {
             Body::Open(_) => "open",
             Body::Configure(_) => "configure",
+            Body::ClosePeriod(_) => "close-period",
             Body::Transfer(_) | Body::Hold(_) => "transfer",
             Body::Post(_) => "post",
             Body::Void(_) => "void",
@@ -169,6 +181,7 @@ impl Command {
             Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => postings,
             Body::Open(_)
             | Body::Configure(_)
+            | Body::ClosePeriod(_)
             | Body::Post(_)
             | Body::Void(_)
             | Body::Expire(_) => &[],
@@ -181,6 +194,7 @@ impl Command {
             Body::Hold(hold) => Some(hold),
             Body::Open(_)
             | Body::Configure(_)
+            | Body::ClosePeriod(_)
             | Body::Transfer(_)
             | Body::Post(_)
             | Body::Void(_)
@@ -194,7 +208,11 @@ impl Command {
             Body::Post(Post { target, .. }) | Body::Void(target) | Body::Expire(target) => {
                 Some(*target)
             }
-            Body::Open(_) | Body::Configure(_) | Body::Transfer(_) | Body::Hold(_) => None,
+            Body::Open(_)
+            | Body::Configure(_)
+            | Body::ClosePeriod(_)
+            | Body::Transfer(_)
+            | Body::Hold(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::draft::{Draft, Refusal};
 use super::id::{BalanceId, TransactionId};
 use super::outcome::{Decision, Direction, Effects, Entry, Ignored, Mark, Outcome};
 use super::partition::{Partition, Setting};
+use super::period;
 use super::rejection::Rejection;
 use super::route::{PartitionId, partition_of};
 use super::terms::{configure_balance, open_balance};
@@ -113,6 +114,10 @@ impl Turn<'_> {
     }
 
     fn fresh(&mut self, command: &Arc<Command>, transaction: TransactionId) {
+        if let Some(reason) = period::refuse(self.partition, command, self.outcome.at_ms) {
+            let refused = Decision::Rejected(reason);
+            return self.conclude(command, transaction, refused, refused);
+        }
         let result = match &command.body {
             Body::Open(open) => open_balance(self.partition, command, open),
             Body::Configure(configure) => configure_balance(self.partition, command, configure),
@@ -127,6 +132,9 @@ impl Turn<'_> {
                 local_transfer(self.partition, command, postings)
             }
             Body::Hold(_) => return self.visit(&self.at_stop(transaction, command, &[])),
+            Body::ClosePeriod(_) => {
+                return self.visit(&self.at_stop(transaction, command, &[]));
+            }
         };
         let decision = match result {
             Ok(entries) => {
@@ -225,7 +233,7 @@ impl Turn<'_> {
         command: &'c Arc<Command>,
         carried: &'c [Carried],
     ) -> Visit<'c> {
-        let walk = Walk::new(command.postings(), self.partition.count);
+        let walk = Walk::of(command, self.partition.count);
         let index = walk.index_of(self.partition.id);
         Visit {
             transaction,
@@ -262,7 +270,7 @@ impl Turn<'_> {
 
     /// Sends a question to the stop after this one.
     fn ask(&mut self, command: &Arc<Command>, transaction: TransactionId) {
-        let walk = Walk::new(command.postings(), self.partition.count);
+        let walk = Walk::of(command, self.partition.count);
         let here = walk.index_of(self.partition.id);
         let next = here.and_then(|here| walk.stop_after(here));
         let next = next.expect("a forwarded transaction has a stop after this one");

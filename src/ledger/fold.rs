@@ -50,6 +50,11 @@ pub(super) fn fold(
     if let Some(mark) = effects.mark {
         partition.seen.insert(mark.key, mark.seen(at_ms));
     }
+    if let Some((ledger, before_ms)) = &effects.closed {
+        let closed = partition.closed.entry(ledger.clone());
+        let closed = closed.or_insert(*before_ms);
+        *closed = (*closed).max(*before_ms);
+    }
     if let Some(setting) = effects.setting {
         partition.setting = Some(setting);
     }

@@ -33,6 +33,7 @@ pub mod holds;
 pub mod id;
 pub mod outcome;
 pub mod partition;
+pub mod period;
 pub mod rehearsal;
 pub mod rejection;
 mod reserve;
@@ -53,7 +54,9 @@ mod tests;
 pub use amount::{Amount, AmountError};
 pub use asset::Asset;
 pub use balance::{Balance, Limit, State, Status};
-pub use command::{Body, Command, Configure, Note, Open, Post, Posting, ReplyTo, Target};
+pub use command::{
+    Body, ClosePeriod, Command, Configure, Note, Open, Post, Posting, ReplyTo, Target,
+};
 pub use hold::{Hold, HoldSums, Part, Portion, Stage};
 pub use holds::Holds;
 pub use id::{BalanceId, TransactionId};

@@ -288,6 +288,8 @@ pub struct Effects {
     pub received: Option<(PartitionId, u64)>,
     /// Legs that go out: destination and number.
     pub sent: Vec<(PartitionId, u64)>,
+    /// A ledger, and the end of its closed period in milliseconds since the epoch.
+    pub closed: Option<(Arc<str>, i64)>,
     /// The generation and horizon that the log's first record sets.
     pub setting: Option<super::partition::Setting>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use uuid::Uuid;
@@ -49,6 +50,8 @@ pub struct Partition {
     pub(super) highest_offset: Option<u64>,
     /// Invariant: every value is zero (L1).
     pub(super) posted: BTreeMap<Asset, i128>,
+    /// By ledger, in milliseconds since the epoch: nothing may take effect before that any more.
+    pub(super) closed: BTreeMap<Arc<str>, i64>,
     /// Balances changed since [`Partition::take_touched`].
     pub(super) touched: Vec<BalanceId>,
     /// Holds changed since [`Partition::take_touched_holds`].
@@ -67,6 +70,8 @@ pub struct Cut {
     pub holds: HoldSums,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
+    /// By ledger, the end of its closed period in milliseconds since the epoch.
+    pub closed: BTreeMap<Arc<str>, i64>,
     pub setting: Setting,
 }
 
@@ -91,6 +96,7 @@ impl Partition {
             version_sum: 0,
             highest_offset: None,
             posted: BTreeMap::new(),
+            closed: BTreeMap::new(),
             touched: Vec::new(),
             touched_holds: Vec::new(),
         }
@@ -110,6 +116,7 @@ impl Partition {
         partition.seen = seen;
         partition.sent.clone_from(&cut.sent);
         partition.received.clone_from(&cut.received);
+        partition.closed.clone_from(&cut.closed);
         partition.applied = Some(cut.command_offset);
         partition.log_time_ms = cut.log_time_ms;
         for (id, balance) in balances {
@@ -230,6 +237,7 @@ impl Partition {
             holds: self.holds.sums(),
             sent: self.sent.clone(),
             received: self.received.clone(),
+            closed: self.closed.clone(),
             setting: self.setting?,
         })
     }

@@ -9,6 +9,10 @@
 pub enum Rejection {
     /// The reference was decided before, with other content.
     ReferenceReused = 1,
+    /// It would take effect later than it is decided, or closes a period that is not over.
+    EffectiveInFuture,
+    /// It would take effect in a closed period, or closes less than is closed.
+    PeriodClosed,
     /// `open` of a balance that is there already.
     BalanceExists,
     /// A balance that was never opened in this ledger.
@@ -49,8 +53,10 @@ pub enum Rejection {
 }
 
 /// All rejections, in order of precedence.
-pub const ALL: [Rejection; 20] = [
+pub const ALL: [Rejection; 22] = [
     Rejection::ReferenceReused,
+    Rejection::EffectiveInFuture,
+    Rejection::PeriodClosed,
     Rejection::BalanceExists,
     Rejection::BalanceNotFound,
     Rejection::SystemBalance,
@@ -77,6 +83,8 @@ impl Rejection {
     pub fn slug(self) -> &'static str {
         match self {
             Self::ReferenceReused => "reference-reused",
+            Self::EffectiveInFuture => "effective-in-future",
+            Self::PeriodClosed => "period-closed",
             Self::BalanceExists => "balance-exists",
             Self::BalanceNotFound => "balance-not-found",
             Self::SystemBalance => "system-balance",
@@ -108,6 +116,7 @@ impl Rejection {
     pub fn retry_may_succeed(self) -> bool {
         match self {
             Self::ReferenceReused
+            | Self::PeriodClosed
             | Self::BalanceExists
             | Self::SystemBalance
             | Self::AssetMismatch
@@ -118,6 +127,7 @@ impl Rejection {
             | Self::AmountAmbiguous
             | Self::PostExceedsHold => false,
             Self::HoldPending
+            | Self::EffectiveInFuture
             | Self::BalanceNotFound
             | Self::BalanceClosed
             | Self::BalanceFrozen

@@ -13,7 +13,9 @@
 
 mod limits;
 mod page;
+mod period;
 mod turn;
+mod visit;
 mod way;
 
 use std::collections::{BTreeMap, HashMap};
@@ -53,6 +55,8 @@ struct Place {
     /// By partition, the number of the last leg.
     sent: BTreeMap<PartitionId, u64>,
     received: BTreeMap<PartitionId, u64>,
+    /// By ledger, the end of what is closed.
+    closed: BTreeMap<String, i64>,
 }
 
 impl Oracle {
@@ -74,7 +78,7 @@ impl Oracle {
             Record::Genesis(_) | Record::DeadLetter => return true,
         };
         match command.body {
-            Body::Open(_) | Body::Configure(_) | Body::Transfer(_) => true,
+            Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) | Body::Transfer(_) => true,
             Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => false,
         }
     }

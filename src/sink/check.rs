@@ -164,6 +164,7 @@ mod tests {
             holds: HoldSums::default(),
             sent: vec![0],
             received: vec![0],
+            closed: Default::default(),
             setting: Setting {
                 generation: uuid::Uuid::nil(),
                 horizon_seconds: 1,

@@ -20,6 +20,7 @@ pub enum InvalidKind {
     InvalidHold,
     InvalidSplit,
     InvalidExpect,
+    InvalidDate,
     InvalidNote,
     KeyMissing,
     KeyMismatch,
@@ -29,7 +30,7 @@ pub enum InvalidKind {
 }
 
 impl InvalidKind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MalformedRequest,
         Self::PayloadTooLarge,
         Self::ReferenceMissing,
@@ -44,6 +45,7 @@ impl InvalidKind {
         Self::InvalidHold,
         Self::InvalidSplit,
         Self::InvalidExpect,
+        Self::InvalidDate,
         Self::InvalidNote,
         Self::KeyMissing,
         Self::KeyMismatch,
@@ -68,6 +70,7 @@ impl InvalidKind {
             Self::InvalidHold => "invalid-hold",
             Self::InvalidSplit => "invalid-split",
             Self::InvalidExpect => "invalid-expect",
+            Self::InvalidDate => "invalid-date",
             Self::InvalidNote => "invalid-note",
             Self::KeyMissing => "key-missing",
             Self::KeyMismatch => "key-mismatch",

@@ -28,6 +28,9 @@ pub struct MarkerBody {
     pub holds: HoldSumsBody,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
+    /// By ledger: nothing may take effect before that any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub closed: BTreeMap<String, Time>,
     pub epoch: u64,
     pub generation: Uuid,
     pub horizon_seconds: u64,
@@ -66,6 +69,11 @@ impl MarkerBody {
             },
             sent: cut.sent.clone(),
             received: cut.received.clone(),
+            closed: cut
+                .closed
+                .iter()
+                .map(|(ledger, before_ms)| (ledger.to_string(), Time(*before_ms)))
+                .collect(),
             epoch,
             generation: cut.setting.generation,
             horizon_seconds: cut.setting.horizon_seconds,
@@ -99,6 +107,11 @@ impl MarkerBody {
             },
             sent: self.sent.clone(),
             received: self.received.clone(),
+            closed: self
+                .closed
+                .iter()
+                .map(|(ledger, before)| (ledger.as_str().into(), before.0))
+                .collect(),
             setting: Setting {
                 generation: self.generation,
                 horizon_seconds: self.horizon_seconds,

@@ -18,6 +18,7 @@ mod hot;
 mod ingress;
 mod kafka_road;
 mod lag;
+mod periods;
 mod poison;
 mod replies;
 mod secure;

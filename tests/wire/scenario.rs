@@ -93,6 +93,7 @@ impl Day {
         day.transfers();
         day.walks();
         day.strays();
+        day.periods();
         day.holds();
         day.projections(nine);
         day.written
@@ -199,6 +200,24 @@ impl Day {
         self.leg(11);
     }
 
+    fn periods(&mut self) {
+        let home = partition_of(BalanceId::period(LEDGER), 2);
+        let close = format!(
+            r#"{{"reference": "november", "type": "close-period", "ledger": "{LEDGER}",
+            "close_period": {{"before": "2026-11-01T00:00:00Z"}}}}"#
+        );
+        self.command(home, &close);
+        self.leg(self.written.legs.len() - 1);
+        let ((_, alice), (_, carl)) = (account(0, 0), account(0, 1));
+        let late = transfer("late-1", &[(alice, carl, "1.00")]);
+        let late = late.replacen(
+            "\"type\"",
+            r#""effective_at": "2026-10-31T23:59:59Z", "type""#,
+            1,
+        );
+        self.command(0, &late);
+    }
+
     fn holds(&mut self) {
         let ((_, alice), (_, bob)) = (account(0, 0), account(1, 0));
         let hold = |reference, postings: &[_], terms| {
@@ -210,12 +229,13 @@ impl Day {
                 "{kind}": {{"hold": "{hold}", "balance": "{alice}"{more}}}}}"#
             )
         };
+        let at = self.written.legs.len();
         // posted in part, then voided
         let first = TransactionId::new(0, self.offsets[0], GENERATION);
         let one = [(alice, bob, "5.00")];
         self.command(0, &hold("hold-1", &one, r#""hold": {"expires_in": "15m"}"#));
-        self.leg(12);
-        self.leg(13);
+        self.leg(at);
+        self.leg(at + 1);
         self.command(
             0,
             &on(
@@ -225,7 +245,7 @@ impl Day {
                 r#", "amount": "2", "asset": "USD""#,
             ),
         );
-        self.leg(14);
+        self.leg(at + 2);
         self.command(
             0,
             &on(
@@ -236,29 +256,29 @@ impl Day {
             ),
         );
         self.command(0, &on("void-1", "void", first, ""));
-        self.leg(15);
+        self.leg(at + 3);
         // from and to both partitions
         let second = TransactionId::new(0, self.offsets[0], GENERATION);
         let both = [(alice, bob, "1.00"), (bob, alice, "0.50")];
         self.command(0, &hold("hold-2", &both, r#""hold": {}"#));
-        self.leg(16);
-        self.leg(17);
+        self.leg(at + 4);
+        self.leg(at + 5);
         self.command(0, &on("post-3", "post", second, ""));
-        for leg in 18..=20 {
-            self.leg(leg);
+        for leg in 6..=8 {
+            self.leg(at + leg);
         }
         // expired, and one that stays
         let third = TransactionId::new(0, self.offsets[0], GENERATION);
         self.command(0, &hold("hold-3", &one, r#""hold": {"expires_in": "60s"}"#));
-        self.leg(21);
-        self.leg(22);
+        self.leg(at + 9);
+        self.leg(at + 10);
         let tick = on("hold-3", "expire", third, "");
         self.tick(alice, &tick);
         self.now_ms += 60_000;
         self.tick(alice, &tick);
-        self.leg(23);
+        self.leg(at + 11);
         self.command(0, &hold("hold-4", &one, r#""hold": {"expires_in": "1d"}"#));
-        self.leg(24);
+        self.leg(at + 12);
     }
 
     /// What an owner writes when a hold is due.

@@ -13,6 +13,7 @@ mod legs;
 pub(super) mod message;
 pub(super) mod names;
 pub(super) mod node;
+mod periods;
 mod references;
 mod table;
 mod transfers;

@@ -91,10 +91,12 @@ impl Node {
             Decision::Returned(_) => !outcome.effects.entries.is_empty(),
             Decision::Rejected(_) | Decision::Ignored(_) => false,
         };
+        let does = !outcome.effects.entries.is_empty()
+            || outcome.effects.closed.is_some()
+            || outcome.effects.hold.is_some();
         assert_eq!(
-            changes,
-            !outcome.effects.entries.is_empty() || outcome.effects.hold.is_some(),
-            "{outcome:?} changes something if and only if it does something"
+            changes, does,
+            "{outcome:?} has effects if and only if it does something"
         );
         check_holds(&self.partition);
         self.check_transaction(&outcome);

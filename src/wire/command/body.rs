@@ -66,6 +66,12 @@ pub struct CommandBody<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub expire: Option<TargetBody>,
+    #[serde(
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub close_period: Option<ClosePeriodBody>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Pairs<Uuid, u64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +91,8 @@ pub enum Kind {
     Post,
     Void,
     Expire,
+    #[serde(rename = "close-period")]
+    ClosePeriod,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -176,6 +184,14 @@ pub struct ConfigureBody<'a> {
     pub status: Option<Str<'a>>,
 }
 
+/// Closes what takes effect before a time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClosePeriodBody {
+    #[schema(value_type = String, format = DateTime)]
+    pub before: Time,
+}
+
 /// Tells a field that is `null` from one that is left out.
 pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
@@ -197,6 +213,7 @@ impl<'a> CommandBody<'a> {
             post: None,
             void: None,
             expire: None,
+            close_period: None,
             expect: None,
             effective_at: None,
             description: None,
@@ -255,6 +272,12 @@ impl<'a> CommandBody<'a> {
             Body::Configure(configure) => {
                 body.kind = Kind::Configure;
                 body.configure = Some(configure_body(configure));
+            }
+            Body::ClosePeriod(close) => {
+                body.kind = Kind::ClosePeriod;
+                body.close_period = Some(ClosePeriodBody {
+                    before: Time(close.before_ms),
+                });
             }
         }
         body

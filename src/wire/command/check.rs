@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::body::{CommandBody, ConfigureBody, OpenBody, PostBody, TargetBody};
+use super::body::{CommandBody, ConfigureBody, Kind, OpenBody, PostBody, TargetBody};
 use super::{
     DESCRIPTION_MAX, METADATA_BYTES_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX,
     NAME_MAX, REFERENCE_MAX,
@@ -12,7 +12,7 @@ use crate::ledger::amount;
 use crate::ledger::command::{Body, Configure, Hold, Open, Post, Target};
 use crate::ledger::{Amount, Asset, BalanceId, Limit, Status, TransactionId};
 use crate::wire::invalid::{Invalid, InvalidKind};
-use crate::wire::scalar::{Money, Pairs, Str};
+use crate::wire::scalar::{Money, Pairs, Str, Time};
 
 pub(super) fn reference(text: Option<&str>) -> Result<&str, Invalid> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
@@ -135,6 +135,34 @@ pub(super) fn accept_configure(configure: &ConfigureBody<'_>) -> Result<Configur
     })
 }
 
+/// Whether a command has the part that its type takes, and no other.
+pub(super) fn only_its_part(body: &CommandBody<'_>) -> Result<(), Invalid> {
+    let parts = [
+        body.postings.is_some(),
+        body.open.is_some(),
+        body.configure.is_some(),
+        body.post.is_some(),
+        body.void.is_some(),
+        body.expire.is_some(),
+        body.close_period.is_some(),
+    ];
+    let (part, at) = match body.kind {
+        Kind::Transfer => ("postings", 0),
+        Kind::Open => ("open", 1),
+        Kind::Configure => ("configure", 2),
+        Kind::Post => ("post", 3),
+        Kind::Void => ("void", 4),
+        Kind::Expire => ("expire", 5),
+        Kind::ClosePeriod => ("close_period", 6),
+    };
+    let alone = parts.iter().filter(|given| **given).count() == 1;
+    if !alone || !parts[at] || (body.hold.is_some() && at != 0) {
+        let detail = format!("this type takes {part}, and no other type's part");
+        return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+    }
+    Ok(())
+}
+
 pub(super) fn accept_target(target: TargetBody, part: &str) -> Result<Target, Invalid> {
     let hold = TransactionId::from_uuid(target.hold).ok_or_else(|| {
         let detail = "is not the id of a transaction";
@@ -189,7 +217,9 @@ pub(super) fn expect(
         .collect();
     expect.sort_unstable();
     let concerns = |id: BalanceId| match intent {
-        Body::Open(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => false,
+        Body::Open(_) | Body::ClosePeriod(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => {
+            false
+        }
         Body::Configure(configure) => configure.balance == id,
         Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => postings
             .iter()
@@ -200,6 +230,18 @@ pub(super) fn expect(
         Some((id, _)) => {
             let detail = format!("names {id}, which is no balance of this command");
             Err(Invalid::new(InvalidKind::InvalidExpect, "expect", detail))
+        }
+    }
+}
+
+/// Checks a date that something takes effect at, from 1970 to 9999: milliseconds since the epoch.
+pub fn date(time: Time, field: &str) -> Result<i64, Invalid> {
+    const END: i64 = 253_402_300_800_000;
+    match time.0 {
+        0..END => Ok(time.0),
+        _ => {
+            let detail = "must be from 1970 to 9999";
+            Err(Invalid::new(InvalidKind::InvalidDate, field, detail))
         }
     }
 }

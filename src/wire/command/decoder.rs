@@ -7,14 +7,16 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::DEFAULT_ORGANIZATION;
-use super::body::{CommandBody, Kind, PostingBody};
+use super::body::{CommandBody, PostingBody};
 use super::check::{
-    accept_configure, accept_open, accept_post, accept_target, asset, description, expect,
-    metadata, plain_name, reference,
+    accept_configure, accept_open, accept_post, accept_target, asset, date, description, expect,
+    metadata, only_its_part, plain_name, reference,
 };
 use super::side::SideBody;
 use crate::ledger::amount::Amount;
-use crate::ledger::command::{Body, Command, Hold, Note, POSTINGS_MAX, Party, Posting};
+use crate::ledger::command::{
+    Body, ClosePeriod, Command, Hold, Note, POSTINGS_MAX, Party, Posting,
+};
 use crate::ledger::split::pair;
 use crate::ledger::{Asset, BalanceId, ReplyTo};
 use crate::wire::fingerprint;
@@ -60,7 +62,10 @@ impl Decoder {
         let intent = self.body(body, &ledger)?;
         let expect = expect(body, &intent)?;
         let note = Note {
-            effective_at: body.effective_at.map(|time| time.0),
+            effective_at: match body.effective_at {
+                Some(time) => Some(date(time, "effective_at")?),
+                None => None,
+            },
             description: description(body.description.as_deref())?,
             metadata: metadata(body.metadata.as_ref())?,
             reply,
@@ -107,27 +112,7 @@ impl Decoder {
     }
 
     fn body(&mut self, body: &CommandBody<'_>, ledger: &Arc<str>) -> Result<Body, Invalid> {
-        let parts = [
-            body.postings.is_some(),
-            body.open.is_some(),
-            body.configure.is_some(),
-            body.post.is_some(),
-            body.void.is_some(),
-            body.expire.is_some(),
-        ];
-        let (part, at) = match body.kind {
-            Kind::Transfer => ("postings", 0),
-            Kind::Open => ("open", 1),
-            Kind::Configure => ("configure", 2),
-            Kind::Post => ("post", 3),
-            Kind::Void => ("void", 4),
-            Kind::Expire => ("expire", 5),
-        };
-        let alone = parts.iter().filter(|given| **given).count() == 1;
-        if !alone || !parts[at] || (body.hold.is_some() && at != 0) {
-            let detail = format!("this type takes {part}, and no other type's part");
-            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
-        }
+        only_its_part(body)?;
         if let Some(open) = &body.open {
             return accept_open(open, ledger).map(Body::Open);
         }
@@ -142,6 +127,12 @@ impl Decoder {
         }
         if let Some(target) = body.expire {
             return accept_target(target, "expire").map(Body::Expire);
+        }
+        if let Some(close) = &body.close_period {
+            return Ok(Body::ClosePeriod(ClosePeriod {
+                before_ms: date(close.before, "close_period.before")?,
+                home: BalanceId::period(ledger),
+            }));
         }
         let postings = body.postings.as_deref().unwrap_or_default();
         if postings.is_empty() || postings.len() > POSTINGS_MAX {

@@ -14,10 +14,10 @@ mod decoder;
 mod side;
 
 pub use body::{
-    CommandBody, ConfigureBody, HoldTermsBody, Kind, OpenBody, PostBody, PostingBody, TargetBody,
-    given,
+    ClosePeriodBody, CommandBody, ConfigureBody, HoldTermsBody, Kind, OpenBody, PostBody,
+    PostingBody, TargetBody, given,
 };
-pub use check::{account_name, asset};
+pub use check::{account_name, asset, date};
 pub use decoder::{Decoder, malformed};
 pub use side::{ShareBody, SideBody};
 

@@ -11,8 +11,8 @@ use super::request::{accept, main_ledger};
 use crate::ledger::Command;
 use crate::ledger::command::POSTINGS_MAX;
 use crate::wire::command::{
-    self, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody, PostBody,
-    PostingBody, SideBody, TargetBody,
+    self, ClosePeriodBody, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody,
+    PostBody, PostingBody, SideBody, TargetBody,
 };
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
@@ -31,7 +31,7 @@ pub struct TransactionRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, max_length = 128, example = "order-8412")]
     pub reference: Option<Str<'a>>,
-    /// `transfer`, `open`, `configure`, `post` or `void`.
+    /// `transfer`, `open`, `configure`, `close-period`, `post` or `void`.
     #[serde(rename = "type", default = "transfer")]
     #[schema(value_type = String, default = "transfer")]
     pub kind: Kind,
@@ -55,6 +55,9 @@ pub struct TransactionRequest<'a> {
     /// Of a type `void`: releases what is left of a hold.
     #[serde(default, deserialize_with = "object")]
     pub void: Option<TargetBody>,
+    /// Of type `close-period`.
+    #[serde(default, deserialize_with = "object")]
+    pub close_period: Option<ClosePeriodBody>,
     /// The version of a balance that you saw, by balance id: with any other version the
     /// transaction is rejected as `version-mismatch`.
     #[serde(default)]
@@ -65,6 +68,8 @@ pub struct TransactionRequest<'a> {
     #[serde(default)]
     #[schema(maximum = 5, default = 0)]
     pub expect_retries: u8,
+    /// When it takes effect: from 1970 on, no more than a minute from now, and not before the end
+    /// of the ledger's closed period. Left out, it is the time of the decision.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub effective_at: Option<Time>,
@@ -175,6 +180,7 @@ impl TransactionRequest<'_> {
             postings: self.postings(&ledger)?,
             open: self.open.as_ref().map(OpenPart::body),
             configure: self.configure.as_ref().map(ConfigurePart::body),
+            close_period: self.close_period,
             expect: self.expect.clone(),
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),

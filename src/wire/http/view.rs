@@ -220,7 +220,9 @@ impl<'a> TransactionView<'a> {
             offset: Some(outcome.offset),
             balance: outcome.refused.map(|refused| refused.balance).or(changed),
             version: outcome.refused.and_then(|refused| refused.version),
-            partial: applied && (walked || outcome.replay_of.is_some() || elsewhere),
+            partial: applied
+                && (walked || outcome.replay_of.is_some() || elsewhere)
+                && outcome.closed_before.is_none(),
             entries,
             hold: outcome.hold.map(HoldView::of),
             effective_at: outcome.effective_at,

@@ -27,7 +27,7 @@ async fn on(api: &Api, hold: &str, what: &str, body: Value) -> (u16, String) {
     let view = answer.json();
     match view["status"].as_str() {
         Some(status) if answer.status == 201 => (201, status.to_owned()),
-        _ => (answer.status.into(), answer.slug()),
+        _ => (answer.status, answer.slug()),
     }
 }
 
