@@ -51,6 +51,7 @@ fn partition(count: u64) -> Partition {
             generation: Uuid::from_u128(42),
             horizon_seconds: 604_800,
         },
+        rules: 1,
     };
     let ledger: Arc<str> = LEDGER.into();
     let balance = |number| Balance {

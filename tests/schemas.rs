@@ -160,6 +160,7 @@ fn full_outcome() -> OutcomeBody<'static> {
             generation: Uuid::new_v4(),
             horizon_seconds: 604_800,
         }),
+        rules: Some(2),
         closed_before: Some(Time(0)),
         hash: Some(Hex([9; 32])),
     }
@@ -185,6 +186,7 @@ fn short_outcome() -> OutcomeBody<'static> {
         description: None,
         metadata: None,
         genesis: None,
+        rules: None,
         closed_before: None,
         ..full_outcome()
     }
@@ -246,6 +248,7 @@ fn markers_genesis_and_claims_are_as_described() {
         epoch: 100,
         generation: Uuid::new_v4(),
         horizon_seconds: 604_800,
+        rules: 2,
         at: Time(1_795_000_000_000),
     };
     check("marker", &[serde_json::to_value(marker).unwrap()]);

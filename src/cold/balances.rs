@@ -93,9 +93,7 @@ pub async fn write<'a>(
             holds: holds::stands(&mut db_tx, keys).await?,
         };
         let verdict = judge(&stands);
-        for rows in verdict.rows.chunks(CHUNK) {
-            upsert(&mut db_tx, rows).await?;
-        }
+        upsert(&mut db_tx, &verdict.rows).await?;
         holds::upsert(&mut db_tx, &verdict.holds).await?;
         if !verdict.moves.is_empty() {
             advance(&mut db_tx, Sink::Balances, &verdict.moves).await?;
@@ -130,7 +128,14 @@ async fn stands(
 }
 
 /// A newer version wins, an older one changes nothing.
-async fn upsert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
+pub(super) async fn upsert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
+    for rows in rows.chunks(CHUNK) {
+        upsert_some(db, rows).await?;
+    }
+    Ok(())
+}
+
+async fn upsert_some(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
     let money = |balance: &Balance, minor| decimal_of(minor, balance.asset.scale());
     let limit = |balance: &Balance, minor: Option<i128>| minor.map(|minor| money(balance, minor));
     let each = || rows.iter().map(|(_, _, balance, _)| *balance);

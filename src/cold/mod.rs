@@ -8,6 +8,7 @@
 //! | [`journal`], `part`, `references` | outcomes as transactions and entries; S4 |
 //! | [`balances`], [`holds`] | balances and holds as a marker is accepted (S1) |
 //! | `copy` | rows in Postgres's binary format |
+//! | [`rebuild`] | a partition written anew, while sinks go on |
 //! | [`audit`] | what an audit compares with the log |
 //!
 //! SQL lives only here and in `migrations/`.
@@ -21,6 +22,7 @@ pub mod journal;
 mod part;
 pub mod periods;
 pub mod read;
+pub mod rebuild;
 mod references;
 pub mod transaction;
 pub mod write;

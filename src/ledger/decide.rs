@@ -10,6 +10,7 @@ use super::partition::{Partition, Setting};
 use super::period;
 use super::rejection::Rejection;
 use super::route::{PartitionId, partition_of};
+use super::rules::RULES_KNOWN;
 use super::terms::{configure_balance, open_balance};
 use super::visit::Visit;
 use super::walk::{self, Carried, Leg, Record, Step, Walk};
@@ -40,6 +41,14 @@ pub(super) fn decide(partition: &Partition, offset: u64, at_ms: i64, record: &Re
         Record::Genesis(setting) => {
             turn.outcome.decision = Decision::Ignored(Ignored::Genesis);
             turn.outcome.effects.setting = Some(*setting);
+        }
+        Record::Rules(rules) => {
+            assert!(
+                *rules <= RULES_KNOWN,
+                "rules {rules} are decided by a binary that knows them, not by this one"
+            );
+            turn.outcome.decision = Decision::Ignored(Ignored::Rules);
+            turn.outcome.effects.rules = Some(*rules).filter(|rules| *rules > partition.rules);
         }
         Record::Command(command) => turn.route(command),
         Record::Leg(leg) => turn.leg(leg),

@@ -38,6 +38,7 @@ pub mod rehearsal;
 pub mod rejection;
 mod reserve;
 pub mod route;
+pub mod rules;
 pub mod seen;
 pub mod split;
 mod terms;
@@ -64,5 +65,6 @@ pub use outcome::{Decision, Detail, Direction, Effects, Entry, Mark, Outcome, Te
 pub use partition::{Cut, Partition, Setting};
 pub use rejection::Rejection;
 pub use route::{PartitionId, partition_of};
+pub use rules::{RULES_FIRST, RULES_KNOWN};
 pub use seen::{Fingerprint, Seen, SeenKey, SeenMap};
 pub use walk::{Carried, Leg, Record, Step};

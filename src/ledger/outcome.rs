@@ -44,6 +44,8 @@ pub enum Ignored {
     LegGap,
     /// The first record of the log.
     Genesis,
+    /// A record that sets the rules.
+    Rules,
     /// It can never be understood, and is in the dead letters.
     DeadLetter,
     /// It belongs to another partition, and was sent there.
@@ -103,10 +105,11 @@ impl Decision {
 }
 
 impl Ignored {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::KnownLeg,
         Self::LegGap,
         Self::Genesis,
+        Self::Rules,
         Self::DeadLetter,
         Self::Misrouted,
         Self::Forgotten,
@@ -118,6 +121,7 @@ impl Ignored {
             Self::KnownLeg => "known-leg",
             Self::LegGap => "leg-gap",
             Self::Genesis => "genesis",
+            Self::Rules => "rules",
             Self::DeadLetter => "dead-letter",
             Self::Misrouted => "misrouted",
             Self::Forgotten => "forgotten",
@@ -292,6 +296,8 @@ pub struct Effects {
     pub closed: Option<(Arc<str>, i64)>,
     /// The generation and horizon that the log's first record sets.
     pub setting: Option<super::partition::Setting>,
+    /// The rules that are in force from the next record on, if they change.
+    pub rules: Option<u32>,
 }
 
 /// Which balance a rejection speaks of, and how it stood.

@@ -16,6 +16,7 @@ use super::holds::Holds;
 use super::id::{BalanceId, TransactionId};
 use super::outcome::Outcome;
 use super::route::PartitionId;
+use super::rules::RULES_FIRST;
 use super::seen::SeenMap;
 use super::walk::Record;
 
@@ -35,6 +36,8 @@ pub struct Partition {
     pub(super) id: PartitionId,
     pub(super) count: PartitionId,
     pub(super) setting: Option<Setting>,
+    /// By which rules the next record is decided.
+    pub(super) rules: u32,
     pub(super) balances: HashMap<BalanceId, Balance, FixedState>,
     pub(super) seen: SeenMap,
     pub(super) holds: Holds,
@@ -73,6 +76,8 @@ pub struct Cut {
     /// By ledger, the end of its closed period in milliseconds since the epoch.
     pub closed: BTreeMap<Arc<str>, i64>,
     pub setting: Setting,
+    /// By which rules the next record is decided.
+    pub rules: u32,
 }
 
 impl Partition {
@@ -86,6 +91,7 @@ impl Partition {
             id,
             count,
             setting: None,
+            rules: RULES_FIRST,
             balances: HashMap::default(),
             seen: SeenMap::default(),
             holds: Holds::default(),
@@ -113,6 +119,7 @@ impl Partition {
         let count = PartitionId::try_from(cut.sent.len()).unwrap_or_default();
         let mut partition = Self::new(id, count);
         partition.setting = Some(cut.setting);
+        partition.rules = cut.rules;
         partition.seen = seen;
         partition.sent.clone_from(&cut.sent);
         partition.received.clone_from(&cut.received);
@@ -162,6 +169,11 @@ impl Partition {
 
     pub fn setting(&self) -> Option<Setting> {
         self.setting
+    }
+
+    /// By which rules the next record is decided.
+    pub fn rules(&self) -> u32 {
+        self.rules
     }
 
     pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
@@ -239,6 +251,7 @@ impl Partition {
             received: self.received.clone(),
             closed: self.closed.clone(),
             setting: self.setting?,
+            rules: self.rules,
         })
     }
 }

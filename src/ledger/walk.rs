@@ -195,6 +195,8 @@ pub enum Record {
     Leg(Leg),
     /// The first record of the log.
     Genesis(Setting),
+    /// From the next record on, what is decided follows these rules, which this binary knows.
+    Rules(u32),
     /// It can never be understood; the caller writes it to the dead letters.
     DeadLetter,
 }

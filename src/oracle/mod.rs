@@ -50,6 +50,8 @@ struct Memory {
 #[derive(Clone, Debug, Default)]
 struct Place {
     setting: Option<Setting>,
+    /// By which rules it decides; the first ones if absent.
+    rules: Option<u32>,
     last: Option<u64>,
     log_time_ms: i64,
     /// By partition, the number of the last leg.
@@ -75,7 +77,7 @@ impl Oracle {
         let command = match record {
             Record::Command(command) => command,
             Record::Leg(leg) => leg.step.command(),
-            Record::Genesis(_) | Record::DeadLetter => return true,
+            Record::Genesis(_) | Record::Rules(_) | Record::DeadLetter => return true,
         };
         match command.body {
             Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) | Body::Transfer(_) => true,

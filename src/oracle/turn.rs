@@ -46,6 +46,15 @@ pub(super) fn turn(
             turn.outcome.effects.setting = Some(*setting);
             turn.place().setting = Some(*setting);
         }
+        Record::Rules(rules) => {
+            let place = turn.place();
+            let raised = place.rules.is_none_or(|known| known < *rules) && *rules > 1;
+            turn.outcome.decision = Decision::Ignored(Ignored::Rules);
+            if raised {
+                turn.place().rules = Some(*rules);
+                turn.outcome.effects.rules = Some(*rules);
+            }
+        }
         Record::Command(command) => turn.arrived(command),
         Record::Leg(leg) => turn.leg(leg),
     }

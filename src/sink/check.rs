@@ -169,6 +169,7 @@ mod tests {
                 generation: uuid::Uuid::nil(),
                 horizon_seconds: 1,
             },
+            rules: 1,
         }
     }
 

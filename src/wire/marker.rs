@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::invalid::{Invalid, InvalidKind};
 use super::scalar::{Money, Time};
 use crate::ledger::amount::minor_of;
-use crate::ledger::{Asset, Cut, HoldSums, PartitionId, Setting};
+use crate::ledger::{Asset, Cut, HoldSums, PartitionId, RULES_FIRST, Setting};
 
 /// The value of `marker:<partition>` on `snapshots`. The same text is kept in cold beside the
 /// watermark, so a takeover reads the whole cut back.
@@ -34,6 +34,9 @@ pub struct MarkerBody {
     pub epoch: u64,
     pub generation: Uuid,
     pub horizon_seconds: u64,
+    /// By which rules the record after X is decided; absent where they are the first ones.
+    #[serde(default = "first_rules", skip_serializing_if = "are_first")]
+    pub rules: u32,
     /// Log time of X.
     pub at: Time,
 }
@@ -77,6 +80,7 @@ impl MarkerBody {
             epoch,
             generation: cut.setting.generation,
             horizon_seconds: cut.setting.horizon_seconds,
+            rules: cut.rules,
             at: Time(cut.log_time_ms),
         }
     }
@@ -116,10 +120,53 @@ impl MarkerBody {
                 generation: self.generation,
                 horizon_seconds: self.horizon_seconds,
             },
+            rules: self.rules,
         })
     }
 }
 
+fn first_rules() -> u32 {
+    RULES_FIRST
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn are_first(rules: &u32) -> bool {
+    *rules == RULES_FIRST
+}
+
 fn broken(field: &str, detail: String) -> Invalid {
     Invalid::new(InvalidKind::MalformedRequest, field, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An older binary never wrote them.
+    #[test]
+    fn the_first_rules_are_left_out() {
+        let cut = |rules| Cut {
+            command_offset: 1,
+            log_time_ms: 0,
+            version_sum: 0,
+            highest_offset: None,
+            posted: BTreeMap::new(),
+            holds: HoldSums::default(),
+            sent: vec![0],
+            received: vec![0],
+            setting: Setting {
+                generation: Uuid::nil(),
+                horizon_seconds: 1,
+            },
+            closed: BTreeMap::new(),
+            rules,
+        };
+        for (rules, written) in [(RULES_FIRST, false), (RULES_FIRST + 1, true)] {
+            let body = MarkerBody::of(&cut(rules), 0, 1, 1);
+            let text = serde_json::to_string(&body).unwrap();
+            assert_eq!(text.contains("rules"), written, "{text}");
+            let read = MarkerBody::parse(text.as_bytes()).unwrap();
+            assert_eq!(read.to_cut().unwrap(), cut(rules));
+        }
+    }
 }

@@ -14,6 +14,7 @@ pub mod hold;
 pub mod http;
 pub mod invalid;
 pub mod leg;
+pub mod letter;
 pub mod marker;
 pub mod object;
 pub mod outcome;

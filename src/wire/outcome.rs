@@ -101,6 +101,9 @@ pub struct OutcomeBody<'a> {
     pub metadata: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis: Option<GenesisBody>,
+    /// The rules that are in force from the next record on, if they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<u32>,
     /// In this partition, nothing of the ledger may take effect before that any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_before: Option<Time>,
@@ -210,6 +213,7 @@ impl<'a> OutcomeBody<'a> {
                 generation: setting.generation,
                 horizon_seconds: setting.horizon_seconds,
             }),
+            rules: outcome.effects.rules,
             closed_before: outcome.effects.closed.as_ref().map(|(_, at)| Time(*at)),
             hash: None,
         }
@@ -258,6 +262,7 @@ impl<'a> OutcomeBody<'a> {
                 generation: genesis.generation,
                 horizon_seconds: genesis.horizon_seconds,
             }),
+            rules: self.rules,
         };
         Ok(Outcome {
             offset: self.offset,

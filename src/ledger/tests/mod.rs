@@ -15,6 +15,7 @@ pub(super) mod names;
 pub(super) mod node;
 mod periods;
 mod references;
+mod rules;
 mod table;
 mod transfers;
 mod walks;

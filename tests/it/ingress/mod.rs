@@ -8,3 +8,4 @@ mod faults;
 mod holds;
 mod keys;
 mod road;
+mod security;
