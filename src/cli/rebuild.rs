@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{bar, done};
 use crate::cold::read::journaled;
+use crate::cold::write::foreign_generation;
 use crate::config::{Config, duration};
 use crate::hot::audit::Reader;
 use crate::hot::key::Keys;
@@ -134,6 +135,10 @@ async fn rebuild_cold(
 ) -> anyhow::Result<()> {
     let config = &options.config;
     let pool = config.cold.connect()?;
+    let other = foreign_generation(&pool, verified.generation).await;
+    if let Some(other) = other.context("postgres")? {
+        bail!("postgres holds positions of another log ({other})");
+    }
     let mut rebuilt = Vec::new();
     for partition in partitions {
         let source = Source {

@@ -155,6 +155,25 @@ pub(super) async fn upsert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<()
     Ok(())
 }
 
+/// Replaces the holds of a partition: all of them, or those that `rows` name and the open ones.
+pub(super) async fn replace(
+    db: &mut PgConnection,
+    partition: PartitionId,
+    rows: &[Row<'_>],
+    whole: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from holds where partition = $1 \
+         and ($2 or state in ('pending', 'open') or id = any($3))",
+    )
+    .bind(i32::from(partition))
+    .bind(whole)
+    .bind(rows.iter().map(|(id, ..)| id.uuid()).collect::<Vec<_>>())
+    .execute(&mut *db)
+    .await?;
+    upsert(db, rows).await
+}
+
 async fn insert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
     let each = || rows.iter().map(|(_, _, hold, _)| *hold);
     let time = |ms: i64| Time(ms).utc();

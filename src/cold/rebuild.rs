@@ -8,6 +8,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::balances::{Row, upsert};
+use super::holds;
 use super::write::{Checkpoint, Move, Sink, advance, checkpoints, decode, long};
 use crate::ledger::PartitionId;
 use crate::wire::{MarkerBody, Time};
@@ -21,9 +22,21 @@ pub enum Error {
     Older { watermark: u64, read: u64 },
 }
 
-/// Replaces every balance of the marker's partition: rows and watermark in one transaction (S1),
-/// never back (S2).
-pub async fn balances(pool: &PgPool, marker: &MarkerBody, rows: &[Row<'_>]) -> Result<(), Error> {
+/// What a partition is to hold.
+#[derive(Debug)]
+pub struct State<'a> {
+    /// The cut that the rows are.
+    pub marker: MarkerBody,
+    pub balances: Vec<Row<'a>>,
+    pub holds: Vec<holds::Row<'a>>,
+    /// Whether these are all holds there ever were; else ended ones that are not named stay.
+    pub whole: bool,
+}
+
+/// Replaces every balance of the marker's partition, and its holds: rows and watermark in one
+/// transaction (S1), never back (S2).
+pub async fn balances(pool: &PgPool, state: &State<'_>) -> Result<(), Error> {
+    let marker = &state.marker;
     let partition = marker.partition;
     let stored = checkpoint(pool, Sink::Balances, partition, marker.generation).await?;
     let mut connection = pool.acquire().await?;
@@ -37,7 +50,8 @@ pub async fn balances(pool: &PgPool, marker: &MarkerBody, rows: &[Row<'_>]) -> R
         .bind(i32::from(partition))
         .execute(&mut *db_tx)
         .await?;
-    upsert(&mut db_tx, rows).await?;
+    upsert(&mut db_tx, &state.balances).await?;
+    holds::replace(&mut db_tx, partition, &state.holds, state.whole).await?;
     let text = serde_json::to_string(marker).expect("a marker is plain JSON");
     let to = Checkpoint {
         // Reading one record twice costs nothing; the first one is the genesis record.

@@ -39,15 +39,6 @@ pub struct Rebuilt {
     pub trimmed: bool,
 }
 
-/// What was read of `outcomes`.
-struct Read {
-    fold: Fold,
-    /// The latest claim.
-    epoch: u64,
-    /// Where the journal begins, if there is any outcome.
-    beginning: Option<rebuild::Beginning>,
-}
-
 /// Writes the balances of a partition anew, and sends the journal sink back to the first outcome.
 /// `progress` is told how many outcomes of how many are read.
 ///
@@ -57,17 +48,21 @@ pub async fn cold(
     source: Source,
     progress: impl FnMut(u64, u64) + Send + 'static,
 ) -> anyhow::Result<Rebuilt> {
-    let base = base::base(&source.pool, source.partition).await;
-    let base = base.context("postgres")?;
+    let looking = source.clone();
+    let began = tokio::task::spawn_blocking(move || beginning(&looking));
+    let beginning = began.await??;
+    let trimmed = beginning.is_some_and(|beginning| beginning.before.is_some());
+    let base = match trimmed {
+        true => {
+            let base = base::base(&source.pool, source.partition).await;
+            Some(base.context("postgres")?)
+        }
+        false => None,
+    };
     let reading = source.clone();
     let read = tokio::task::spawn_blocking(move || read(&reading, base, progress));
-    let Read {
-        fold,
-        epoch,
-        beginning,
-    } = read.await??;
+    let (fold, epoch) = read.await??;
     let (partition, number) = (&fold.partition, source.partition);
-    let trimmed = beginning.is_some_and(|beginning| beginning.before.is_some());
     let (Some(cut), Some(beginning)) = (partition.cut(), beginning) else {
         return Ok(Rebuilt {
             balances: 0,
@@ -75,39 +70,37 @@ pub async fn cold(
             trimmed,
         });
     };
-    let marker = MarkerBody::of(&cut, number, fold.position, epoch);
-    let rows = partition.balances();
-    let rows: Vec<_> = rows
-        .map(|(id, balance)| (id, number, balance, epoch))
-        .collect();
-    rebuild::balances(&source.pool, &marker, &rows).await?;
+    let (balances, holds) = (partition.balances(), partition.holds().iter());
+    let state = rebuild::State {
+        marker: MarkerBody::of(&cut, number, fold.position, epoch),
+        balances: balances
+            .map(|(id, balance)| (id, number, balance, epoch))
+            .collect(),
+        holds: holds.map(|(id, hold)| (id, number, hold, epoch)).collect(),
+        whole: !trimmed,
+    };
+    rebuild::balances(&source.pool, &state).await?;
     rebuild::journal(&source.pool, number, source.generation, beginning).await?;
     Ok(Rebuilt {
-        balances: rows.len(),
+        balances: state.balances.len(),
         command_offset: Some(cut.command_offset),
         trimmed,
     })
 }
 
-/// Folds everything there is. Blocks.
+/// Folds everything there is, on `base` where there is more than outcomes tell; and the latest
+/// claim. Blocks.
 fn read(
     source: &Source,
-    base: base::Base,
+    base: Option<base::Base>,
     mut progress: impl FnMut(u64, u64),
-) -> Result<Read, Failure> {
-    if let Some(marker) = &base.marker
-        && marker.generation != source.generation
-    {
-        return Err(Failure::OtherGeneration(marker.generation));
-    }
+) -> Result<(Fold, u64), Failure> {
     let topic = source.log.topics().outcomes;
     let reader = Reader::open(&source.log)?;
-    let bounds = reader.bounds(&topic, source.partition)?;
-    let (low, end) = bounds;
-    let beginning = beginning(&reader, &topic, source.partition, bounds)?;
-    let mut fold = match beginning.is_some_and(|beginning| beginning.before.is_some()) {
-        true => Fold::new(base, source.partition, source.count)?,
-        false => {
+    let (low, end) = reader.bounds(&topic, source.partition)?;
+    let mut fold = match base {
+        Some(base) => Fold::new(base, source.partition, source.count)?,
+        None => {
             let empty = Partition::new(source.partition, source.count);
             Fold::at(empty, None, None, low)
         }
@@ -128,22 +121,16 @@ fn read(
         }
         fold.take(found)
     })?;
-    Ok(Read {
-        fold: fold.ended()?,
-        epoch,
-        beginning,
-    })
+    Ok((fold.ended()?, epoch))
 }
 
-/// Where the journal of the partition begins.
-fn beginning(
-    reader: &Reader,
-    topic: &str,
-    partition: PartitionId,
-    (low, end): (u64, u64),
-) -> Result<Option<rebuild::Beginning>, Failure> {
+/// Where the journal of the partition begins, if there is any outcome. Blocks.
+fn beginning(source: &Source) -> Result<Option<rebuild::Beginning>, Failure> {
+    let (reader, topic) = (Reader::open(&source.log)?, source.log.topics().outcomes);
+    let partition = source.partition;
+    let (low, end) = reader.bounds(&topic, partition)?;
     let (mut found, mut bad) = (None, None);
-    reader.read(topic, partition, low, end, |message| {
+    reader.read(&topic, partition, low, end, |message| {
         let key = message.key().unwrap_or_default();
         if key == CLAIM_KEY.as_bytes() || key == GENESIS_KEY.as_bytes() {
             return true;

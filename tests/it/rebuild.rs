@@ -17,6 +17,18 @@ async fn funded(world: &World) -> (Node, Vec<String>) {
         let fund = transfer(&format!("fund-{account}"), "@world", account, "100");
         node.applied(&fund).await;
     }
+    for (n, to) in accounts[1..].iter().enumerate() {
+        let mut hold = transfer(&format!("hold-{n}"), &accounts[0], to, "5");
+        hold["hold"] = json!({});
+        node.applied(&hold).await;
+    }
+    let (status, void) = node
+        .post(
+            "/v1/transactions/hold-0/void",
+            &json!({"reference": "void-0"}),
+        )
+        .await;
+    assert_eq!(status, 201, "{void}");
     (node, accounts)
 }
 
@@ -79,6 +91,7 @@ async fn cold_is_rebuilt_while_money_moves() {
         "delete from transactions where reference like 'fund-a0-%'",
         "update entries set amount = amount + 1",
         "delete from transaction_references",
+        "update holds set version = version + 1, state = 'open'",
     ] {
         sqlx::raw_sql(damage).execute(&pool).await.expect(damage);
     }
