@@ -14,6 +14,7 @@ pub(super) mod names;
 pub(super) mod node;
 mod periods;
 mod references;
+mod stripes;
 mod table;
 mod transfers;
 mod walks;
