@@ -6,8 +6,9 @@
 //! | [`base`] | the one consistent read that a takeover starts from |
 //! | [`write`] | positions: a fence, and moved with the rows (S3) |
 //! | [`journal`], `part`, `references` | outcomes as transactions and entries; S4 |
-//! | [`balances`] | balances as a marker is accepted (S1) |
+//! | [`balances`], [`holds`] | balances and holds as a marker is accepted (S1) |
 //! | `copy` | rows in Postgres's binary format |
+//! | [`rebuild`] | a partition written anew, while sinks go on |
 //! | [`audit`] | what an audit compares with the log |
 //!
 //! SQL lives only here and in `migrations/`.
@@ -16,10 +17,12 @@ pub mod audit;
 pub mod balances;
 pub mod base;
 mod copy;
+pub mod holds;
 pub mod journal;
 mod part;
 pub mod periods;
 pub mod read;
+pub mod rebuild;
 mod references;
 pub mod transaction;
 pub mod write;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use rust_decimal::Decimal;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::ledger::{Asset, PartitionId};
@@ -130,7 +130,10 @@ struct Stamped {
 }
 
 /// A balance, and the watermark of its partition.
-pub async fn balance(pool: &PgPool, id: Uuid) -> Result<Option<(BalanceRow, AsOf)>, sqlx::Error> {
+pub async fn balance(
+    db: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<Option<(BalanceRow, AsOf)>, sqlx::Error> {
     let found: Option<Stamped> = sqlx::query_as(
         "select b.*, p.partition as as_of_partition, p.command_offset as as_of_offset, \
                 p.at as as_of_at \
@@ -139,7 +142,7 @@ pub async fn balance(pool: &PgPool, id: Uuid) -> Result<Option<(BalanceRow, AsOf
          where b.id = $1",
     )
     .bind(id)
-    .fetch_optional(pool)
+    .fetch_optional(db)
     .await?;
     Ok(found.map(|found| (found.row.scaled(), found.as_of)))
 }
@@ -255,6 +258,16 @@ pub async fn watermark(pool: &PgPool, partition: PartitionId) -> Result<Option<A
 /// How far the entries and transactions of a partition are; absent before the first one.
 pub async fn journaled(pool: &PgPool, partition: PartitionId) -> Result<Option<AsOf>, sqlx::Error> {
     as_of(pool, "journal", partition).await
+}
+
+/// The accepted marker of every partition that has one, in order.
+pub async fn markers(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select marker from sink_positions where sink = 'balances' and marker is not null \
+         order by partition",
+    )
+    .fetch_all(pool)
+    .await
 }
 
 async fn as_of(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::page::{Page, Refusal};
 use super::visit::{Visit, pass, postings};
-use super::way::{self, partition_of};
+use super::way::{self, partition_of, unknown};
 use super::{Memory, Oracle, Place, limits};
 use crate::ledger::command::Body;
 use crate::ledger::outcome::Ignored;
@@ -46,6 +46,15 @@ pub(super) fn turn(
             turn.outcome.effects.setting = Some(*setting);
             turn.place().setting = Some(*setting);
         }
+        Record::Rules(rules) => {
+            let place = turn.place();
+            let raised = place.rules.is_none_or(|known| known < *rules) && *rules > 1;
+            turn.outcome.decision = Decision::Ignored(Ignored::Rules);
+            if raised {
+                turn.place().rules = Some(*rules);
+                turn.outcome.effects.rules = Some(*rules);
+            }
+        }
         Record::Command(command) => turn.arrived(command),
         Record::Leg(leg) => turn.leg(leg),
     }
@@ -76,6 +85,7 @@ impl Turn<'_> {
             Body::Configure(configure) => configure.balance,
             Body::ClosePeriod(close) => close.home,
             Body::Transfer(postings) => postings[0].source.id,
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let home = partition_of(key, self.oracle.count);
         if home == self.here {
@@ -136,6 +146,7 @@ impl Turn<'_> {
             Body::Transfer(_) | Body::ClosePeriod(_) => {
                 return self.pass(&self.visit_of(command, id, &[]));
             }
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let decision = match result {
             Ok(()) => {
@@ -200,6 +211,7 @@ impl Turn<'_> {
                 let (done, said) = (Decision::Returned(*reason), Decision::Rejected(*reason));
                 self.conclude(command, *transaction, done, said);
             }
+            Step::Take { .. } | Step::Give { .. } | Step::Release { .. } => unknown(),
         }
     }
 
@@ -306,6 +318,7 @@ impl Turn<'_> {
             Body::Transfer(_) | Body::Open(_) | Body::Configure(_) => {
                 way::stops(postings(command), self.oracle.count)
             }
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let index = stops
             .iter()

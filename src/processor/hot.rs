@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
-use super::batch::Touched;
+use super::batch::{Subject, Touched};
+use super::metrics::conflict;
 use super::ports::{HotStore, World};
 use super::{Failure, Shared};
 use crate::hot::store::{Claimed, Entry, Position, Step, WRITE_MAX, Written};
@@ -112,7 +113,7 @@ impl<W: World> Hot<W> {
             self.shared
                 .metrics
                 .hot_conflicts
-                .with_label_values(&["older-than-cold"])
+                .with_label_values(&[conflict::OLDER_THAN_COLD])
                 .inc();
             if let Err(error) = self.store.wipe(self.epoch).await {
                 self.away(&error);
@@ -163,8 +164,10 @@ impl<W: World> Hot<W> {
         offset: u64,
         at_ms: i64,
     ) -> Result<Visit, Failure> {
-        for balance in touched {
-            self.pending.insert(balance.id, balance);
+        for touched in touched {
+            if let Subject::Balance(id) = touched.subject {
+                self.pending.insert(id, touched);
+            }
         }
         if matches!(self.stands, Stands::Lost) {
             return Ok(Visit {
@@ -176,12 +179,12 @@ impl<W: World> Hot<W> {
             return Ok(Visit::default());
         }
         let mut chunks: Vec<Vec<Entry>> = Vec::new();
-        for balance in self.pending.values() {
+        for (id, balance) in &self.pending {
             if chunks.last().is_none_or(|chunk| chunk.len() == WRITE_MAX) {
                 chunks.push(Vec::new());
             }
             let entry = Entry {
-                id: balance.id,
+                id: *id,
                 text: balance.text.clone(),
             };
             chunks.last_mut().expect("pushed above").push(entry);
@@ -263,14 +266,14 @@ impl<W: World> Hot<W> {
     /// Hot is not what this owner last wrote (H1).
     fn conflict(&mut self, position: Position) -> Result<Visit, Failure> {
         let kind = match position {
-            Position { epoch: None, .. } => "empty",
+            Position { epoch: None, .. } => conflict::EMPTY,
             Position {
                 epoch: Some(epoch), ..
-            } if epoch > self.epoch => "newer",
+            } if epoch > self.epoch => conflict::NEWER,
             Position {
                 epoch: Some(epoch), ..
-            } if epoch < self.epoch => "lower",
-            Position { .. } => "rolled-back",
+            } if epoch < self.epoch => conflict::LOWER,
+            Position { .. } => conflict::ROLLED_BACK,
         };
         self.shared
             .metrics
@@ -283,10 +286,10 @@ impl<W: World> Hot<W> {
             kind,
             "hot is not what its owner last wrote"
         );
-        if let (Some(epoch), "newer") = (position.epoch, kind) {
+        if let (Some(epoch), conflict::NEWER) = (position.epoch, kind) {
             return Err(Failure::Zombie(epoch));
         }
-        if let (Stands::At { wrote, tried }, Some(offset), "rolled-back") =
+        if let (Stands::At { wrote, tried }, Some(offset), conflict::ROLLED_BACK) =
             (self.stands, position.offset, kind)
         {
             assert!(

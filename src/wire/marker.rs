@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::invalid::{Invalid, InvalidKind};
 use super::scalar::{Money, Time};
 use crate::ledger::amount::minor_of;
-use crate::ledger::{Asset, Cut, PartitionId, Setting};
+use crate::ledger::{Asset, Cut, HoldSums, PartitionId, RULES_FIRST, Setting};
 
 /// The value of `marker:<partition>` on `snapshots`. The same text is kept in cold beside the
 /// watermark, so a takeover reads the whole cut back.
@@ -23,6 +23,9 @@ pub struct MarkerBody {
     pub highest_command_offset: Option<u64>,
     /// By asset; all zero (L1).
     pub posted: BTreeMap<String, Money>,
+    /// Left out where none is open.
+    #[serde(default, skip_serializing_if = "HoldSumsBody::are_none")]
+    pub holds: HoldSumsBody,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
     /// By ledger: nothing may take effect before that any more.
@@ -31,8 +34,24 @@ pub struct MarkerBody {
     pub epoch: u64,
     pub generation: Uuid,
     pub horizon_seconds: u64,
+    /// By which rules the record after X is decided; absent where they are the first ones.
+    #[serde(default = "first_rules", skip_serializing_if = "are_first")]
+    pub rules: u32,
     /// Log time of X.
     pub at: Time,
+}
+
+/// How many holds are open, and the sum of their versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldSumsBody {
+    pub open: u64,
+    pub version_sum: u64,
+}
+
+impl HoldSumsBody {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl MarkerBody {
@@ -47,6 +66,10 @@ impl MarkerBody {
             posted: posted
                 .map(|(a, sum)| (a.to_string(), Money::of(*sum, a.scale())))
                 .collect(),
+            holds: HoldSumsBody {
+                open: cut.holds.open,
+                version_sum: cut.holds.version_sum,
+            },
             sent: cut.sent.clone(),
             received: cut.received.clone(),
             closed: cut
@@ -57,6 +80,7 @@ impl MarkerBody {
             epoch,
             generation: cut.setting.generation,
             horizon_seconds: cut.setting.horizon_seconds,
+            rules: cut.rules,
             at: Time(cut.log_time_ms),
         }
     }
@@ -81,6 +105,10 @@ impl MarkerBody {
             version_sum: self.version_sum,
             highest_offset: self.highest_command_offset,
             posted,
+            holds: HoldSums {
+                open: self.holds.open,
+                version_sum: self.holds.version_sum,
+            },
             sent: self.sent.clone(),
             received: self.received.clone(),
             closed: self
@@ -92,10 +120,53 @@ impl MarkerBody {
                 generation: self.generation,
                 horizon_seconds: self.horizon_seconds,
             },
+            rules: self.rules,
         })
     }
 }
 
+fn first_rules() -> u32 {
+    RULES_FIRST
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn are_first(rules: &u32) -> bool {
+    *rules == RULES_FIRST
+}
+
 fn broken(field: &str, detail: String) -> Invalid {
     Invalid::new(InvalidKind::MalformedRequest, field, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An older binary never wrote them.
+    #[test]
+    fn the_first_rules_are_left_out() {
+        let cut = |rules| Cut {
+            command_offset: 1,
+            log_time_ms: 0,
+            version_sum: 0,
+            highest_offset: None,
+            posted: BTreeMap::new(),
+            holds: HoldSums::default(),
+            sent: vec![0],
+            received: vec![0],
+            setting: Setting {
+                generation: Uuid::nil(),
+                horizon_seconds: 1,
+            },
+            closed: BTreeMap::new(),
+            rules,
+        };
+        for (rules, written) in [(RULES_FIRST, false), (RULES_FIRST + 1, true)] {
+            let body = MarkerBody::of(&cut(rules), 0, 1, 1);
+            let text = serde_json::to_string(&body).unwrap();
+            assert_eq!(text.contains("rules"), written, "{text}");
+            let read = MarkerBody::parse(text.as_bytes()).unwrap();
+            assert_eq!(read.to_cut().unwrap(), cut(rules));
+        }
+    }
 }

@@ -10,12 +10,17 @@ use super::invalid::{Invalid, InvalidKind};
 use super::leg::{self, Secret};
 use super::outcome::GenesisBody;
 use super::scalar::Time;
+use crate::ledger::command::POSTINGS_MAX;
 use crate::ledger::id::DEFAULT_KEY;
 use crate::ledger::walk::Walk;
-use crate::ledger::{BalanceId, Command, PartitionId, Posting, Record, ReplyTo, Setting};
+use crate::ledger::{
+    BalanceId, Body, Command, PartitionId, Record, ReplyTo, Setting, TransactionId,
+};
 
 /// The key of a partition's first record on `commands`, `outcomes` and `snapshots`.
 pub const GENESIS_KEY: &str = "genesis";
+/// The key of a record of `commands` that raises the rules; a seal makes it one.
+pub const RULES_KEY: &str = "rules";
 /// The key of a claim record on `outcomes`.
 pub const CLAIM_KEY: &str = "claim";
 /// The key of an outcome on a record without a deciding balance.
@@ -51,9 +56,22 @@ pub struct ClaimBody {
     pub at: Time,
 }
 
+/// The value of a record that raises the rules.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesBody {
+    /// By which every later record of its partition is decided.
+    pub rules: u32,
+}
+
 /// The key of a balance's record on `snapshots`.
 pub fn snapshot_key(id: BalanceId) -> String {
     format!("balance:{id}")
+}
+
+/// The key of a hold's record on `snapshots`.
+pub fn hold_key(id: TransactionId) -> String {
+    format!("hold:{id}")
 }
 
 /// The key of a partition's marker on `snapshots`.
@@ -70,6 +88,7 @@ pub struct Headers<'a> {
     pub reply_partition: Option<&'a [u8]>,
     pub trace: Option<&'a [u8]>,
     pub leg: Option<&'a [u8]>,
+    pub tick: Option<&'a [u8]>,
     pub seal: Option<&'a [u8]>,
 }
 
@@ -83,6 +102,7 @@ impl<'a> Headers<'a> {
                 REPLY_PARTITION_HEADER => headers.reply_partition = value,
                 TRACE_HEADER => headers.trace = value,
                 leg::HEADER => headers.leg = value,
+                leg::TICK_HEADER => headers.tick = value,
                 leg::SEAL_HEADER => headers.seal = value,
                 _ => {}
             }
@@ -139,6 +159,9 @@ impl Recognizer {
         if raw.offset == 0 && key == GENESIS_KEY.as_bytes() {
             return genesis(value).map(Record::Genesis);
         }
+        if key == RULES_KEY.as_bytes() {
+            return self.rules(key, value, raw.headers.seal.unwrap_or_default());
+        }
         if raw.headers.leg.is_some() {
             let seal = raw.headers.seal.unwrap_or_default();
             let way = (self.here, self.count);
@@ -152,10 +175,19 @@ impl Recognizer {
             );
             return Err(Invalid::new(InvalidKind::PayloadTooLarge, "value", detail));
         }
+        let ticks = raw.headers.tick.is_some();
+        if ticks {
+            let seal = raw.headers.seal.unwrap_or_default();
+            leg::verify(&self.secret, key, value, seal)?;
+        }
         let reply = self.reply(&raw.headers)?;
         let trace = raw.headers.trace.and_then(trace);
         let command = self.decoder.parse(value, reply, trace)?;
-        self.bound_walk(value.len(), command.postings())?;
+        if matches!(command.body, Body::Expire(_)) != ticks {
+            let detail = "expire comes from processors only, and nothing else does";
+            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+        }
+        self.bound_walk(value.len(), &command)?;
         let mut text = Uuid::encode_buffer();
         let decider = command.decider().uuid();
         let decider = decider.as_hyphenated().encode_lower(&mut text);
@@ -166,14 +198,34 @@ impl Recognizer {
         Ok(Record::Command(Arc::new(command)))
     }
 
+    /// The rules that a sealed record asks for, known here or not.
+    fn rules(&self, key: &[u8], value: &[u8], seal: &[u8]) -> Result<Record, Invalid> {
+        if !self.secret.verify(key, value, seal) {
+            let detail = "is not of one who has the secret";
+            return Err(Invalid::new(InvalidKind::KeyMismatch, "key", detail));
+        }
+        let body: Result<RulesBody, _> = serde_json::from_slice(value);
+        body.map(|body| Record::Rules(body.rules))
+            .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))
+    }
+
     /// Refuses a command that is too large for the number of partitions it passes.
-    fn bound_walk(&self, bytes: usize, postings: &[Posting]) -> Result<(), Invalid> {
+    fn bound_walk(&self, bytes: usize, command: &Command) -> Result<(), Invalid> {
         let bytes = bytes + CANONICAL_BYTES_MORE;
-        let stops_max = postings.len() * 2;
+        let postings = command.postings();
+        // How many partitions a hold touches is not said by a command on it.
+        let postings_max = match command.target() {
+            Some(_) => POSTINGS_MAX,
+            None => postings.len(),
+        };
+        let stops_max = postings_max * 2;
         if bytes * stops_max.min(self.count.into()) <= WALK_BYTES_MAX {
             return Ok(());
         }
-        let stops = Walk::new(postings, self.count).stops().len();
+        let stops = match command.target() {
+            Some(_) => stops_max.min(self.count.into()),
+            None => Walk::new(postings, self.count).stops().len(),
+        };
         if bytes * stops <= WALK_BYTES_MAX {
             return Ok(());
         }

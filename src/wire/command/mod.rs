@@ -15,7 +15,10 @@ mod decoder;
 mod names;
 mod side;
 
-pub use body::{ClosePeriodBody, CommandBody, ConfigureBody, Kind, OpenBody, PostingBody, given};
+pub use body::{
+    ClosePeriodBody, CommandBody, ConfigureBody, HoldTermsBody, Kind, OpenBody, PostBody,
+    PostingBody, TargetBody, given,
+};
 pub use check::{account_name, asset, date};
 pub use decoder::{Decoder, malformed};
 pub use names::NameBody;
