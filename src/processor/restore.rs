@@ -14,6 +14,7 @@ use super::finish::send_legs;
 use super::hot::Hot;
 use super::{Failure, Shared};
 use crate::cold::base::{self, Base};
+use crate::ledger::chain::{self, Place};
 use crate::ledger::{Cut, Partition, PartitionId, SeenMap};
 use crate::log::producer::Append;
 use crate::log::reader;
@@ -284,15 +285,16 @@ impl Fold {
     fn one(&mut self, position: u64, value: &[u8]) -> Result<bool, Failure> {
         let bad = |error: crate::wire::Invalid| Failure::BadOutcome(position, error.to_string());
         let body = OutcomeBody::parse(value).map_err(bad)?;
-        if self.last.is_some_and(|last| body.offset <= last) {
-            if self.last == Some(body.offset) && self.hash.is_none() {
-                self.hash = Some(hash(value));
-                self.position = position;
+        match chain::place(self.last, body.offset, body.follows) {
+            Place::Next => {}
+            Place::Copy => {
+                if self.last == Some(body.offset) && self.hash.is_none() {
+                    self.hash = Some(hash(value));
+                    self.position = position;
+                }
+                return Ok(true);
             }
-            return Ok(true);
-        }
-        if body.follows != self.last {
-            return Ok(self.last < self.base);
+            Place::Hole | Place::Fork => return Ok(self.last < self.base),
         }
         assert!(
             self.hash.is_none_or(|hash| hash == body.prev),

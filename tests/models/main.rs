@@ -11,3 +11,4 @@
 
 mod automaton;
 mod explore;
+mod legs;
