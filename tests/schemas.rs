@@ -134,6 +134,7 @@ fn full_outcome() -> OutcomeBody<'static> {
             generation: Uuid::new_v4(),
             horizon_seconds: 604_800,
         }),
+        hash: Some(Hex([9; 32])),
     }
 }
 

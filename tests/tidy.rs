@@ -90,7 +90,7 @@ const LEDGER_IMPORTS: &[&str] = &[
 const SPAWNS: &str = "
     src/cli/serve.rs: constructs, starts and stops the services
     src/processor/assignment.rs: one task for each partition it is given
-    src/processor/restore.rs: reading the log's tail blocks, and is awaited
+    src/processor/services.rs: reading the log blocks, and is awaited
     src/log/admin.rs: librdkafka's admin calls block, and are awaited
     src/log/consumer.rs: librdkafka's seek blocks, and is awaited
     src/log/follower.rs: leaving a group blocks, and is awaited

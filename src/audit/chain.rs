@@ -1,4 +1,5 @@
-//! Chain: every outcome names the command before it and the hash of the outcome before it.
+//! Chain: every outcome names the command before it and the hash of the outcome before it, and
+//! carries its own.
 //!
 //! A second owner writes copies; they must be the same bytes. A record may also run ahead of the
 //! chain, where an append before it was lost: it does not count, the owner after that decides it
@@ -73,6 +74,7 @@ impl Chain {
             Place::Next => {}
             Place::Copy => {
                 self.copy(position, body.offset, hash);
+                self.sealed(position, body, hash);
                 return false;
             }
             Place::Hole | Place::Fork => {
@@ -87,6 +89,7 @@ impl Chain {
             let what = format!("the outcome at {position} names another outcome before it");
             self.miss(body.offset, what);
         }
+        self.sealed(position, body, hash);
         if let Some((earlier, _, other)) = self.ahead.remove(&body.offset)
             && other != head(hash)
         {
@@ -96,6 +99,13 @@ impl Chain {
         }
         self.go_on(position, body.offset, hash);
         true
+    }
+
+    fn sealed(&mut self, position: u64, body: &OutcomeBody<'_>, hash: Hex<32>) {
+        if body.hash != Some(hash) {
+            let what = format!("the outcome at {position} does not carry the hash of its bytes");
+            self.miss(body.offset, what);
+        }
     }
 
     /// A record that cannot be read at all.

@@ -3,7 +3,7 @@
 //! | check | proves |
 //! |---|---|
 //! | caught-up | with `--wait`: every store stands at the last command |
-//! | chain | every outcome names the command before it and the hash of the outcome before it; copies are the same bytes |
+//! | chain | every outcome names the command before it and the hash of the outcome before it, and carries its own; copies are the same bytes |
 //! | commands | every record up to the last one decided has exactly one outcome |
 //! | fold | the ledger's own fold over all outcomes keeps L1, L2, L3 and the order of legs |
 //! | versions | a balance's versions are 1, 2, 3…; no reservation is negative |

@@ -82,16 +82,21 @@ async fn processor(parts: &Parts, services: &Services, verified: Verified) -> an
         secret: config.leg_secret()?,
         options: config.processor.clone(),
         log: config.log.clone(),
-        hot: config.hot.clone(),
-        pool: config.cold.connect()?,
         partitions: verified.partitions,
         generation: verified.generation,
         metrics: processor::Metrics::new(&parts.registry)?,
         report: reporter(&parts.health),
     };
+    let stores = processor::Stores {
+        hot: config.hot.clone(),
+        pool: config.cold.connect()?,
+    };
     let joining = State::waiting("joining the group");
     parts.health.set("processor-group", joining);
-    services.start("processor", processor::run(built, parts.stop.clone()));
+    services.start(
+        "processor",
+        processor::run(built, stores, parts.stop.clone()),
+    );
     Ok(())
 }
 
@@ -108,17 +113,20 @@ async fn refuse_eviction(hot: &hot::Options) -> anyhow::Result<()> {
 
 async fn sink(parts: &Parts, services: &Services, verified: Verified) -> anyhow::Result<()> {
     let config = &parts.config;
-    let wiring = sink::Wiring {
+    let reached = sink::services::Services {
         log: config.log.clone(),
         hot: config.hot.clone(),
         pool: config.cold.connect()?,
+        generation: verified.generation,
+        options: config.sink.clone(),
+    };
+    let wiring = sink::Wiring {
         generation: verified.generation,
         metrics: SinkMetrics::new(&parts.registry)?,
         report: reporter(&parts.health),
         stop: parts.stop.clone(),
     };
-    let options = config.sink.clone();
-    services.start("sink", async move { sink::run(&options, wiring).await });
+    services.start("sink", sink::run(reached, wiring));
     Ok(())
 }
 

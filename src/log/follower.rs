@@ -24,8 +24,8 @@ use crate::ledger::PartitionId;
 
 /// What happened next.
 #[derive(Debug)]
-pub enum Next<'a> {
-    Record(BorrowedMessage<'a>),
+pub enum Next<M> {
+    Record(M),
     Change(Change),
 }
 
@@ -69,7 +69,7 @@ impl Follower {
     ///
     /// # Errors
     /// If reading cannot go on. What passes by itself, a broker that is away, is only logged.
-    pub async fn next(&self) -> KafkaResult<Next<'_>> {
+    pub async fn next(&self) -> KafkaResult<Next<BorrowedMessage<'_>>> {
         loop {
             if let Some(change) = self.consumer.context().change() {
                 return Ok(Next::Change(change));
@@ -228,7 +228,7 @@ fn config(options: &Options, membership: Membership<'_>) -> ClientConfig {
         .set("fetch.queue.backoff.ms", "10")
         .set("queued.max.messages.kbytes", "32768")
         .set("session.timeout.ms", "15000");
-    for (name, value) in &options.kafka_properties {
+    for (name, value) in options.properties() {
         config.set(name, value);
     }
     if config.get("group.protocol") == Some("consumer") {

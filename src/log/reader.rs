@@ -34,6 +34,23 @@ pub enum ReadError {
     Kafka(#[from] KafkaError),
 }
 
+/// A stretch of one partition: from `from` up to, not including, `end`.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    pub topic: String,
+    pub partition: PartitionId,
+    pub from: u64,
+    pub end: u64,
+}
+
+/// A record of a stretch; an absent key or value is empty.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    pub offset: u64,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+}
+
 /// How long a stretch may give nothing before the reader gives up.
 const STALL: Duration = Duration::from_secs(30);
 
@@ -88,7 +105,7 @@ impl Reader {
             // A fetch that waits at the end would hold up the next stretch.
             .set("fetch.wait.max.ms", "5")
             .set("queued.max.messages.kbytes", "65536");
-        for (name, value) in &options.kafka_properties {
+        for (name, value) in options.properties() {
             config.set(name, value);
         }
         Ok(Self {

@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Parts, Shared, partition, recall};
+use super::services::Services;
+use super::{Parts, Shared, Stores, partition, recall};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
 
@@ -18,8 +19,9 @@ use crate::log::consumer::{Change, Inbox, Member};
 ///
 /// # Errors
 /// If a client refuses its settings, or the group will not have this instance any more.
-pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
-    let (shared, waiting) = Shared::new(parts)?;
+pub async fn run(parts: Parts, stores: Stores, stop: CancellationToken) -> anyhow::Result<()> {
+    let services = Services::new(&parts.log, &stores.hot, stores.pool, parts.generation)?;
+    let (shared, waiting) = Shared::recalling(parts, services);
     let session = Duration::from_millis(shared.options.session_ms);
     let instance = shared.options.instance.as_deref();
     let (member, mut changes) = Member::join(&shared.log, "processor", instance, session)?;
@@ -48,7 +50,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
     let flushing = shared.clone();
     owners
         .tracker
-        .spawn_blocking(move || flushing.replies.finish(Duration::from_secs(2)))
+        .spawn_blocking(move || flushing.world.replies.finish(Duration::from_secs(2)))
         .await?;
     Ok(polled?)
 }
@@ -72,7 +74,7 @@ async fn follow(owners: &mut Owners, changes: &mut mpsc::UnboundedReceiver<Chang
 }
 
 struct Owners {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Services>>,
     tracker: TaskTracker,
     tasks: HashMap<PartitionId, (CancellationToken, JoinHandle<()>)>,
 }
@@ -115,7 +117,7 @@ impl Owners {
 }
 
 /// A broken invariant: the partition stays as it is, uncommitted, until somebody has looked.
-fn alarm(shared: &Shared, partition: PartitionId) {
+fn alarm<W>(shared: &Shared<W>, partition: PartitionId) {
     let label = partition.to_string();
     shared.metrics.violations.with_label_values(&[&label]).inc();
     tracing::error!(

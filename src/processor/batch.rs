@@ -6,17 +6,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
 
 use super::dead_letter::{self, DeadLetter};
 use super::gauges::Gauges;
+use super::ports::{Inbox, Outbox, World};
 use super::{Failure, Shared};
 use crate::ledger::{
     BalanceId, Cut, Outcome, Partition, PartitionId, Record, ReplyTo, TransactionId,
 };
-use crate::log::consumer::{Inbox, is_transient};
+use crate::log::consumer::is_transient;
 use crate::log::producer::{Acks, Append};
-use crate::wire::outcome::{OutcomeBody, hash};
+use crate::wire::outcome::OutcomeBody;
 use crate::wire::record::{NO_BALANCE_KEY, Raw, Recognizer};
 use crate::wire::{BalanceBody, Hex, LegRecord};
 
@@ -53,8 +53,8 @@ pub(super) struct Touched {
 }
 
 /// The state of a partition and what it takes to decide.
-pub(super) struct Decider {
-    shared: Arc<Shared>,
+pub(super) struct Decider<W> {
+    shared: Arc<Shared<W>>,
     partition: Partition,
     recognizer: Recognizer,
     /// The hash of the last outcome.
@@ -76,9 +76,9 @@ struct Gathered {
     bytes: usize,
 }
 
-impl Decider {
+impl<W: World> Decider<W> {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<Shared<W>>,
         partition: Partition,
         prev: Hex<32>,
         epoch: u64,
@@ -105,8 +105,8 @@ impl Decider {
     }
 
     /// Takes what has arrived, decides it, and enqueues the outcomes. `None` if nothing had.
-    pub(super) async fn turn(&mut self, inbox: &Inbox) -> Result<Option<Batch>, Failure> {
-        let started = Instant::now();
+    pub(super) async fn turn(&mut self, inbox: &W::Inbox) -> Result<Option<Batch>, Failure> {
+        let started = self.shared.world.now();
         let mut gathered = Gathered::default();
         while gathered.outcomes.len() < self.shared.options.batch_records
             && gathered.bytes < self.shared.options.batch_bytes
@@ -124,7 +124,7 @@ impl Decider {
             return Ok(None);
         }
         self.gauges
-            .turned(gathered.outcomes.len(), started.elapsed());
+            .turned(gathered.outcomes.len(), self.shared.world.now() - started);
         self.purge();
         self.publish(gathered).await.map(Some)
     }
@@ -138,7 +138,7 @@ impl Decider {
             touched: ids.iter().filter_map(|id| self.touched(*id)).collect(),
             cut: self.partition.cut()?,
             records: 0,
-            decided_at: Instant::now(),
+            decided_at: self.shared.world.now(),
         })
     }
 
@@ -152,7 +152,7 @@ impl Decider {
     }
 
     /// Recognises and decides one record.
-    fn one(&mut self, message: &BorrowedMessage<'_>, into: &mut Gathered) -> Result<(), Failure> {
+    fn one(&mut self, message: &impl Message, into: &mut Gathered) -> Result<(), Failure> {
         let offset = u64::try_from(message.offset()).unwrap_or(0);
         if self
             .partition
@@ -179,14 +179,14 @@ impl Decider {
         };
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
         let outcome = self.partition.apply(offset, at_ms, &record);
-        into.bytes += message.payload_len();
+        into.bytes += message.payload().map_or(0, <[u8]>::len);
         self.gauges.decided(&outcome, at_ms);
         let mut body = Vec::with_capacity(1024);
         let wire = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
-        serde_json::to_writer(&mut body, &wire)
+        self.prev = wire
+            .seal(&mut body)
             .map_err(|error| Failure::BadOutcome(offset, error.to_string()))?;
         into.legs.extend(wire.legs);
-        self.prev = hash(&body);
         let body = Bytes::from(body);
         if outcome.answers() {
             self.answer(&outcome, &body, into);
@@ -240,7 +240,7 @@ impl Decider {
             }));
         }
         let acks = Acks::open();
-        let producer = self.shared.producer()?;
+        let producer = self.shared.world.outbox()?;
         for (key, body) in &gathered.outcomes {
             let append = Append {
                 topic: &self.shared.topics.outcomes,
@@ -263,7 +263,7 @@ impl Decider {
                 .cut()
                 .expect("the first record of a log sets its generation"),
             records: gathered.outcomes.len(),
-            decided_at: Instant::now(),
+            decided_at: self.shared.world.now(),
         })
     }
 

@@ -1,9 +1,10 @@
 //! Records that can never be understood: kept as they were, with Spring's header names.
 
 use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 
 use super::Shared;
+use super::ports::{Outbox, World};
 use crate::ledger::{PartitionId, ReplyTo};
 use crate::log::producer::{Acks, Append, AppendFailed};
 use crate::wire::Invalid;
@@ -21,7 +22,7 @@ pub(super) struct DeadLetter {
 
 impl DeadLetter {
     pub(super) fn new(
-        message: &BorrowedMessage<'_>,
+        message: &impl Message,
         group: &str,
         reply: Option<ReplyTo>,
         why: &Invalid,
@@ -51,7 +52,7 @@ impl DeadLetter {
             });
         }
         if !(whole_key && whole_value && whole_headers) {
-            let length = message.payload_len().to_string();
+            let length = message.payload().map_or(0, <[u8]>::len).to_string();
             headers = headers.insert(Header {
                 key: "steelyard-truncated",
                 value: Some(&length),
@@ -86,7 +87,7 @@ fn fitting(bytes: Option<&[u8]>, most: usize) -> (Option<Vec<u8>>, bool) {
 }
 
 /// A record's own headers as far as they fit, and whether that is all.
-fn kept(message: &BorrowedMessage<'_>) -> (OwnedHeaders, bool) {
+fn kept(message: &impl Message) -> (OwnedHeaders, bool) {
     let mut kept = OwnedHeaders::new();
     let mut bytes = 0;
     for header in message.headers().into_iter().flat_map(|all| all.iter()) {
@@ -103,12 +104,12 @@ fn kept(message: &BorrowedMessage<'_>) -> (OwnedHeaders, bool) {
 const HEADER_BYTES_EACH: usize = 10;
 
 /// Appends `letters` and waits until they are safe: after this their records may be decided away.
-pub(super) async fn publish(
-    shared: &Shared,
+pub(super) async fn publish<W: World>(
+    shared: &Shared<W>,
     partition: PartitionId,
     letters: &mut [DeadLetter],
 ) -> Result<(), AppendFailed> {
-    let producer = shared.producer().map_err(|_| AppendFailed)?;
+    let producer = shared.world.outbox().map_err(|_| AppendFailed)?;
     let acks = Acks::open();
     for letter in letters {
         let append = Append {
@@ -134,7 +135,7 @@ pub(super) async fn publish(
 }
 
 /// The headers of a message that mean something here.
-pub(super) fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Headers<'a> {
+pub(super) fn headers(message: &impl Message) -> Headers<'_> {
     match message.headers() {
         None => Headers::default(),
         Some(headers) => Headers::of(headers.iter().map(|header| (header.key, header.value))),

@@ -8,14 +8,13 @@ use futures::future::BoxFuture;
 use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::batch::{Batch, Reply, Touched};
 use super::flush::{self, Books, Flush};
 use super::hot::{Hot, Visit};
+use super::ports::{Inbox, Outbox, World};
 use super::{Failure, Shared, restore};
 use crate::ledger::{BalanceId, Cut, PartitionId};
-use crate::log::consumer::Inbox;
 use crate::log::producer::{Acks, Append, AppendFailed};
 use crate::wire::LegRecord;
 use crate::wire::leg;
@@ -25,11 +24,11 @@ use crate::wire::record::CORRELATION_HEADER;
 const BEAT: Duration = Duration::from_secs(1);
 
 /// The later phases of one ownership.
-pub(super) struct Finisher {
-    shared: Arc<Shared>,
+pub(super) struct Finisher<W: World> {
+    shared: Arc<Shared<W>>,
     partition: PartitionId,
     epoch: u64,
-    hot: Hot,
+    hot: Hot<W>,
     books: Books,
     /// The last finished cut, and where its outcome is.
     cut: Option<Cut>,
@@ -51,9 +50,9 @@ struct Reclaim {
 }
 
 /// Where an ownership starts.
-pub(super) struct Start {
+pub(super) struct Start<W: World> {
     pub(super) epoch: u64,
-    pub(super) hot: Hot,
+    pub(super) hot: Hot<W>,
     pub(super) touched: Vec<Touched>,
     pub(super) accepted: Option<u64>,
     pub(super) cut: Option<Cut>,
@@ -62,27 +61,28 @@ pub(super) struct Start {
 
 type Flushing = BoxFuture<'static, Result<u64, AppendFailed>>;
 
-impl Finisher {
+impl<W: World> Finisher<W> {
     /// `again` asks the decider for the present state of balances.
     pub(super) fn new(
-        shared: &Arc<Shared>,
+        shared: &Arc<Shared<W>>,
         partition: PartitionId,
-        start: Start,
+        start: Start<W>,
         again: mpsc::Sender<Vec<BalanceId>>,
     ) -> Self {
+        let now = shared.world.now();
         Self {
             shared: shared.clone(),
             partition,
             epoch: start.epoch,
             hot: start.hot,
-            books: Books::new(start.touched, start.accepted),
+            books: Books::new(start.touched, start.accepted, now),
             cut: start.cut,
             position: start.position,
             flushed: None,
             legs: Vec::new(),
             replies: Acks::open(),
             again,
-            last_visit: Instant::now(),
+            last_visit: now,
             reclaim: None,
         }
     }
@@ -91,26 +91,32 @@ impl Finisher {
     pub(super) async fn run(
         &mut self,
         mut batches: mpsc::Receiver<Batch>,
-        inbox: &Inbox,
+        inbox: &W::Inbox,
     ) -> Result<(), Failure> {
-        let mut flushes = interval(self.shared.flush_every());
-        flushes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut beats = interval(BEAT);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let world = &self.shared.clone().world;
+        let (mut flush_at, mut beat_at) = (world.now(), world.now());
         let mut flushing: Option<Flushing> = None;
         loop {
             let idle = flushing.is_none();
+            // What is due by time comes first: batches that keep coming must not put it off.
             tokio::select! {
-                batch = batches.recv() => match batch {
-                    Some(batch) => self.finish(batch).await?,
-                    None => break,
-                },
+                biased;
                 flushed = async { flushing.as_mut().expect("guarded").await }, if !idle => {
                     flushing = None;
                     inbox.commit(flushed? + 1);
                 }
-                _ = flushes.tick(), if idle => flushing = self.flush(),
-                _ = beats.tick() => self.beat().await?,
+                () = due(world, flush_at), if idle => {
+                    flushing = self.flush();
+                    flush_at = world.now() + self.shared.flush_every();
+                }
+                () = due(world, beat_at) => {
+                    self.beat().await?;
+                    beat_at = world.now() + BEAT;
+                }
+                batch = batches.recv() => match batch {
+                    Some(batch) => self.finish(batch).await?,
+                    None => break,
+                },
             }
         }
         if let Some(flushing) = flushing {
@@ -125,7 +131,7 @@ impl Finisher {
     async fn finish(&mut self, batch: Batch) -> Result<(), Failure> {
         let metrics = self.shared.metrics.clone();
         let position = batch.acks.wait().await?;
-        let seconds = batch.decided_at.elapsed().as_secs_f64();
+        let seconds = (self.shared.world.now() - batch.decided_at).as_secs_f64();
         if batch.records > 0 {
             metrics
                 .stage
@@ -157,14 +163,14 @@ impl Finisher {
 
     /// An idle owner looks whether hot is still its own, and whether the sink keeps up.
     async fn beat(&mut self) -> Result<(), Failure> {
-        if self.last_visit.elapsed() >= BEAT
+        if self.shared.world.now() - self.last_visit >= BEAT
             && let Some(cut) = &self.cut
         {
             let (offset, at_ms) = (cut.command_offset, cut.log_time_ms);
             let visit = self.hot.store([], offset, at_ms).await?;
             self.visited(visit).await?;
         }
-        if self.books.publish_again() {
+        if self.books.publish_again(self.shared.world.now()) {
             self.shared
                 .metrics
                 .republished
@@ -180,9 +186,9 @@ impl Finisher {
     }
 
     async fn visited(&mut self, visit: Visit) -> Result<(), Failure> {
-        self.last_visit = Instant::now();
+        self.last_visit = self.shared.world.now();
         if let Some(accepted) = visit.accepted {
-            self.books.accept(accepted);
+            self.books.accept(accepted, self.shared.world.now());
         }
         if self.hot.has_stale()
             && let Ok(room) = self.again.try_reserve()
@@ -225,7 +231,7 @@ impl Finisher {
         };
         self.epoch = epoch;
         if let Some(accepted) = self.hot.claim(epoch).await? {
-            self.books.accept(accepted);
+            self.books.accept(accepted, self.shared.world.now());
         }
         let since: Vec<Touched> = self.books.since().collect();
         tracing::info!(
@@ -237,7 +243,7 @@ impl Finisher {
         let at = (cut.command_offset, cut.log_time_ms);
         let visit = self.hot.install(since, self.books.accepted(), at).await?;
         if let Some(accepted) = visit.accepted {
-            self.books.accept(accepted);
+            self.books.accept(accepted, self.shared.world.now());
         }
         Ok(())
     }
@@ -250,7 +256,7 @@ impl Finisher {
         }
         self.flushed = Some(cut.command_offset);
         let flush = Flush {
-            snapshots: self.books.take(cut.command_offset),
+            snapshots: self.books.take(cut.command_offset, self.shared.world.now()),
             cut,
             position: self.position,
             legs: std::mem::take(&mut self.legs),
@@ -283,9 +289,17 @@ impl Finisher {
     }
 }
 
+/// Waits until `time`.
+async fn due<W: World>(world: &W, time: Instant) {
+    let left = time.saturating_duration_since(world.now());
+    if !left.is_zero() {
+        world.sleep(left).await;
+    }
+}
+
 /// Hands a reply to the producer. One that cannot be sent costs its asker a second question, and
 /// nothing else.
-pub(super) fn send_reply(shared: &Shared, reply: &Reply, acks: &Arc<Acks>) {
+pub(super) fn send_reply<W: World>(shared: &Shared<W>, reply: &Reply, acks: &Arc<Acks>) {
     let correlation = Header {
         key: CORRELATION_HEADER,
         value: Some(&*reply.to.correlation),
@@ -304,17 +318,17 @@ pub(super) fn send_reply(shared: &Shared, reply: &Reply, acks: &Arc<Acks>) {
         value: &reply.body,
         headers: Some(headers),
     };
-    shared.replies.offer(append, acks);
+    shared.world.offer(append, acks);
 }
 
 /// Enqueues legs in order; only after their outcomes are acknowledged.
-pub(super) async fn send_legs(
-    shared: &Shared,
+pub(super) async fn send_legs<W: World>(
+    shared: &Shared<W>,
     partition: PartitionId,
     legs: &[LegRecord],
     kind: &str,
 ) -> Result<Arc<Acks>, AppendFailed> {
-    let producer = shared.producer().map_err(|_| AppendFailed)?;
+    let producer = shared.world.outbox().map_err(|_| AppendFailed)?;
     let acks = Acks::open();
     let origin = partition.to_string();
     for record in legs {

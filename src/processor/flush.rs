@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::batch::Touched;
+use super::ports::{Outbox, World};
+use foldhash::fast::FixedState;
+
 use crate::ledger::{BalanceId, Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
 use crate::wire::MarkerBody;
@@ -21,8 +24,8 @@ const PATIENCE_MAX: Duration = Duration::from_secs(300);
 /// What is to be published, and what was since the sink's watermark.
 pub(super) struct Books {
     /// Every balance touched since the watermark X, in its latest state.
-    since: HashMap<BalanceId, Touched>,
-    dirty: HashSet<BalanceId>,
+    since: HashMap<BalanceId, Touched, FixedState>,
+    dirty: HashSet<BalanceId, FixedState>,
     accepted: Option<u64>,
     /// The last marker that was published, and when the sink last moved.
     marked: Option<u64>,
@@ -42,7 +45,7 @@ pub(super) struct Flush {
 
 impl Books {
     /// Starts from what was touched since the accepted watermark; all of it is published again.
-    pub(super) fn new(touched: Vec<Touched>, accepted: Option<u64>) -> Self {
+    pub(super) fn new(touched: Vec<Touched>, accepted: Option<u64>, now: Instant) -> Self {
         let dirty = touched.iter().map(|balance| balance.id).collect();
         let since = touched
             .into_iter()
@@ -53,7 +56,7 @@ impl Books {
             dirty,
             accepted,
             marked: None,
-            moved: Instant::now(),
+            moved: now,
             patience: PATIENCE_MIN,
         }
     }
@@ -64,12 +67,12 @@ impl Books {
     }
 
     /// The sink's watermark, as hot says: what it covers need not be kept.
-    pub(super) fn accept(&mut self, accepted: u64) {
+    pub(super) fn accept(&mut self, accepted: u64, now: Instant) {
         if self.accepted.is_some_and(|known| known >= accepted) {
             return;
         }
         self.accepted = Some(accepted);
-        self.moved = Instant::now();
+        self.moved = now;
         self.patience = PATIENCE_MIN;
         let dirty = &self.dirty;
         self.since
@@ -83,21 +86,21 @@ impl Books {
 
     /// Whether the sink passed a marker over or fell far behind: then everything since its
     /// watermark is to be published again, at growing intervals (S2).
-    pub(super) fn publish_again(&mut self) -> bool {
-        if !self.is_behind() || self.moved.elapsed() < self.patience {
+    pub(super) fn publish_again(&mut self, now: Instant) -> bool {
+        if !self.is_behind() || now.saturating_duration_since(self.moved) < self.patience {
             return false;
         }
-        self.moved = Instant::now();
+        self.moved = now;
         self.patience = (self.patience * 2).min(PATIENCE_MAX);
         self.dirty.extend(self.since.keys().copied());
         true
     }
 
     /// Takes what is to be published for a marker at `offset`.
-    pub(super) fn take(&mut self, offset: u64) -> Vec<Touched> {
+    pub(super) fn take(&mut self, offset: u64, now: Instant) -> Vec<Touched> {
         if !self.is_behind() {
             // The sink was up to date until now: its patience starts with this marker.
-            self.moved = Instant::now();
+            self.moved = now;
         }
         self.marked = Some(offset);
         let ids = std::mem::take(&mut self.dirty);
@@ -122,17 +125,17 @@ impl Books {
 }
 
 /// Publishes a flush. The command offset it covers.
-pub(super) async fn publish(
-    shared: Arc<Shared>,
+pub(super) async fn publish<W: World>(
+    shared: Arc<Shared<W>>,
     partition: PartitionId,
     epoch: u64,
     flush: Flush,
 ) -> Result<u64, AppendFailed> {
-    let started = Instant::now();
+    let started = shared.world.now();
     for acks in &flush.legs {
         acks.wait().await?;
     }
-    let producer = shared.producer().map_err(|_| AppendFailed)?;
+    let producer = shared.world.outbox().map_err(|_| AppendFailed)?;
     let topic = &shared.topics.snapshots;
     let number = Some(i32::from(partition));
     let acks = Acks::open();
@@ -175,7 +178,7 @@ pub(super) async fn publish(
         .metrics
         .stage
         .with_label_values(&["flush"])
-        .observe(started.elapsed().as_secs_f64());
+        .observe((shared.world.now() - started).as_secs_f64());
     Ok(flush.cut.command_offset)
 }
 
@@ -195,29 +198,31 @@ mod tests {
     /// one, after everything since the watermark.
     #[test]
     fn what_was_passed_over_is_published_again() {
+        let now = Instant::now();
         for accepted in [None, Some(3)] {
-            let mut books = Books::new(vec![touched(5)], accepted);
-            assert_eq!(books.take(6).len(), 1);
+            let mut books = Books::new(vec![touched(5)], accepted, now);
+            assert_eq!(books.take(6, now).len(), 1);
             books.patience = Duration::ZERO;
             books.touch(touched(7));
-            assert_eq!(books.take(8).len(), 1);
-            assert!(books.publish_again(), "since {accepted:?}");
-            assert_eq!(books.take(8).len(), 2);
-            books.accept(8);
-            assert!(!books.publish_again());
+            assert_eq!(books.take(8, now).len(), 1);
+            assert!(books.publish_again(now), "since {accepted:?}");
+            assert_eq!(books.take(8, now).len(), 2);
+            books.accept(8, now);
+            assert!(!books.publish_again(now));
         }
     }
 
     #[test]
     fn patience_starts_with_the_first_marker_that_waits() {
-        let mut books = Books::new(Vec::new(), None);
-        let long_ago = Instant::now().checked_sub(PATIENCE_MIN * 2).unwrap();
+        let now = Instant::now();
+        let mut books = Books::new(Vec::new(), None, now);
+        let long_ago = now.checked_sub(PATIENCE_MIN * 2).unwrap();
         books.moved = long_ago;
         books.touch(touched(5));
-        books.take(5);
-        assert!(!books.publish_again(), "the sink has had no time yet");
+        books.take(5, now);
+        assert!(!books.publish_again(now), "the sink has had no time yet");
         books.moved = long_ago;
-        books.take(6);
-        assert!(books.publish_again(), "another marker is no other start");
+        books.take(6, now);
+        assert!(books.publish_again(now), "another marker is no other start");
     }
 }

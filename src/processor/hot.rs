@@ -8,26 +8,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::FixedState;
+
 use super::batch::Touched;
+use super::ports::{HotStore, World};
 use super::{Failure, Shared};
-use crate::hot::key::Keys;
-use crate::hot::store::{Claimed, Entry, Position, Step, Store, WRITE_MAX, Written};
+use crate::hot::store::{Claimed, Entry, Position, Step, WRITE_MAX, Written};
 use crate::ledger::{BalanceId, PartitionId};
 
 /// Spaces attempts while Redis is away.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-pub(super) struct Hot {
-    shared: Arc<Shared>,
+pub(super) struct Hot<W: World> {
+    shared: Arc<Shared<W>>,
     partition: PartitionId,
-    store: Store,
+    store: W::Hot,
     epoch: u64,
     stands: Stands,
     /// Where hot stood when it was claimed, until it is installed.
     before: Position,
     /// Not in hot yet.
-    pending: HashMap<BalanceId, Touched>,
+    pending: HashMap<BalanceId, Touched, FixedState>,
     /// Balances that the sink wants published again.
     stale: Vec<BalanceId>,
     retry_at: Instant,
@@ -54,20 +56,18 @@ pub(super) struct Visit {
     pub(super) lost: bool,
 }
 
-impl Hot {
-    pub(super) fn new(shared: &Arc<Shared>, partition: PartitionId, epoch: u64) -> Self {
-        let keys = Keys::new(&shared.hot.redis_prefix);
-        let store = Store::new(shared.redis.clone(), keys, partition, shared.generation);
+impl<W: World> Hot<W> {
+    pub(super) fn new(shared: &Arc<Shared<W>>, partition: PartitionId, epoch: u64) -> Self {
         Self {
             shared: shared.clone(),
             partition,
-            store,
+            store: shared.world.hot(partition),
             epoch,
             stands: Stands::Lost,
             before: Position::default(),
-            pending: HashMap::new(),
+            pending: HashMap::default(),
             stale: Vec::new(),
-            retry_at: Instant::now(),
+            retry_at: shared.world.now(),
             pause: PAUSE_MIN,
         }
     }
@@ -138,6 +138,11 @@ impl Hot {
         matches!(self.stands, Stands::Claimed) && self.before.offset > Some(offset)
     }
 
+    /// Whether the pause after a call that failed is over.
+    fn may_try(&self) -> bool {
+        self.shared.world.now() >= self.retry_at
+    }
+
     /// Whether Redis is there at all.
     pub(super) async fn answers(&mut self) -> bool {
         match self.store.ping().await {
@@ -163,11 +168,11 @@ impl Hot {
         }
         if matches!(self.stands, Stands::Lost) {
             return Ok(Visit {
-                lost: Instant::now() >= self.retry_at,
+                lost: self.may_try(),
                 ..Visit::default()
             });
         }
-        if Instant::now() < self.retry_at || self.has_shown_beyond(offset) {
+        if !self.may_try() || self.has_shown_beyond(offset) {
             return Ok(Visit::default());
         }
         let mut chunks: Vec<Vec<Entry>> = Vec::new();
@@ -188,7 +193,7 @@ impl Hot {
         let mut visit = Visit::default();
         for (at, chunk) in chunks.iter().enumerate() {
             visit = self.write(chunk, offset, at_ms, at == last).await?;
-            if visit.lost || Instant::now() < self.retry_at {
+            if visit.lost || !self.may_try() {
                 return Ok(visit);
             }
         }
@@ -214,9 +219,9 @@ impl Hot {
             at_ms,
             installed: whole,
         };
-        let started = Instant::now();
+        let started = self.shared.world.now();
         let written = self.store.write(step, chunk).await;
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = (self.shared.world.now() - started).as_secs_f64();
         self.shared
             .metrics
             .stage
@@ -305,7 +310,7 @@ impl Hot {
         if self.pause == PAUSE_MIN {
             tracing::warn!(partition = self.partition, %error, "redis does not answer; going on without");
         }
-        self.retry_at = Instant::now() + self.pause;
+        self.retry_at = self.shared.world.now() + self.pause;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 }

@@ -29,11 +29,13 @@ mod flush;
 mod gauges;
 mod hot;
 pub mod metrics;
-mod partition;
+pub mod partition;
+pub mod ports;
 mod recall;
 mod restore;
+pub mod services;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
@@ -42,7 +44,6 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::ledger::PartitionId;
-use crate::log::producer::LogProducer;
 use crate::log::{self, Topics};
 use crate::wire::Secret;
 
@@ -78,34 +79,23 @@ pub struct Options {
 pub type Report = Arc<dyn Fn(&str, Result<(), String>) + Send + Sync>;
 
 /// What the partitions of one process share.
-pub struct Shared {
-    pub options: Options,
-    pub log: log::Options,
-    pub hot: crate::hot::Options,
-    pub pool: PgPool,
-    /// The number of partitions, frozen.
-    pub partitions: PartitionId,
-    pub generation: Uuid,
-    pub metrics: Metrics,
-    pub report: Report,
+pub struct Shared<W> {
+    parts: Parts,
     topics: Topics,
-    secret: Secret,
-    redis: redis::aio::ConnectionManager,
-    producer: Mutex<LogProducer>,
-    replies: LogProducer,
+    world: W,
     /// Replies to be completed from cold.
     recall: mpsc::Sender<batch::Reply>,
 }
 
-impl std::fmt::Debug for Shared {
+impl<W> std::fmt::Debug for Shared<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared")
-            .field("options", &self.options)
+            .field("options", &self.parts.options)
             .finish_non_exhaustive()
     }
 }
 
-/// What [`Shared`] is made of.
+/// What a [`Shared`] is made of, beside the world it works in.
 #[derive(Clone)]
 #[expect(
     missing_debug_implementations,
@@ -114,8 +104,7 @@ impl std::fmt::Debug for Shared {
 pub struct Parts {
     pub options: Options,
     pub log: log::Options,
-    pub hot: crate::hot::Options,
-    pub pool: PgPool,
+    /// The number of partitions, frozen.
     pub partitions: PartitionId,
     pub generation: Uuid,
     /// Seals legs.
@@ -124,39 +113,38 @@ pub struct Parts {
     pub report: Report,
 }
 
-impl Shared {
-    /// Builds the clients. What [`recall::run`] takes comes with it.
-    fn new(parts: Parts) -> anyhow::Result<(Arc<Self>, mpsc::Receiver<batch::Reply>)> {
-        let (recall, waiting) = mpsc::channel(recall::QUEUE_MAX);
-        let shared = Arc::new(Self {
-            recall,
-            topics: parts.log.topics(),
-            secret: parts.secret,
-            redis: parts.hot.connect()?,
-            producer: Mutex::new(LogProducer::new(&parts.log)?),
-            replies: LogProducer::forgetful(&parts.log)?,
-            options: parts.options,
-            log: parts.log,
-            hot: parts.hot,
-            pool: parts.pool,
-            partitions: parts.partitions,
-            generation: parts.generation,
-            metrics: parts.metrics,
-            report: parts.report,
-        });
-        Ok((shared, waiting))
+/// The stores beside the log.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    pub hot: crate::hot::Options,
+    pub pool: PgPool,
+}
+
+impl<W> std::ops::Deref for Shared<W> {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl<W> Shared<W> {
+    /// A process in `world`, where repeats that memory has forgotten are answered as they are.
+    pub fn new(parts: Parts, world: W) -> Arc<Self> {
+        Self::recalling(parts, world).0
     }
 
-    /// The producer of outcomes, legs and snapshots; a new one after the last one broke.
-    fn producer(&self) -> Result<LogProducer, KafkaError> {
-        let mut producer = self
-            .producer
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if producer.broken() {
-            *producer = LogProducer::new(&self.log)?;
-        }
-        Ok(producer.clone())
+    /// What [`recall::run`] takes comes with it.
+    fn recalling(parts: Parts, world: W) -> (Arc<Self>, mpsc::Receiver<batch::Reply>) {
+        let (recall, waiting) = mpsc::channel(recall::QUEUE_MAX);
+        let topics = parts.log.topics();
+        let shared = Self {
+            parts,
+            topics,
+            world,
+            recall,
+        };
+        (Arc::new(shared), waiting)
     }
 
     fn flush_every(&self) -> Duration {

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Decider};
 use super::finish::{Finisher, Start};
+use super::ports::{Inbox, World};
 use super::{Failure, Shared, restore};
 use crate::ledger::BalanceId;
-use crate::log::consumer::Inbox;
 
 /// Batches that may be decided before the first of them is finished.
 const AHEAD: usize = 8;
@@ -21,20 +21,22 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Owns the partition until `stop`: whatever ends an ownership before that is answered by a
 /// takeover. Panics where an invariant is broken.
-pub(super) async fn own(shared: Arc<Shared>, inbox: Inbox, stop: CancellationToken) {
-    let check = format!("partition-{}", inbox.partition);
+pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: CancellationToken) {
+    let number = inbox.partition();
+    let check = format!("partition-{number}");
     let mut pause = PAUSE_MIN;
     loop {
         let ended = tokio::select! {
+            biased;
             ended = once(&shared, &inbox, &stop, &check, &mut pause) => ended,
-            () = stop_without_restoring(&stop) => Ok(()),
+            () = stop_without_restoring(&shared.world, &stop) => Ok(()),
         };
         match ended {
             Ok(()) => break,
             Err(failure) => {
                 let text = failure.to_string();
                 tracing::warn!(
-                    partition = inbox.partition,
+                    partition = number,
                     failure = text,
                     "the ownership ended; taking over again"
                 );
@@ -52,31 +54,32 @@ pub(super) async fn own(shared: Arc<Shared>, inbox: Inbox, stop: CancellationTok
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             () = stop.cancelled() => break,
+            () = shared.world.sleep(pause) => {}
         }
         pause = (pause * 2).min(PAUSE_MAX.max(pause));
     }
     shared
         .metrics
         .epoch
-        .remove_label_values(&[&inbox.partition.to_string()])
+        .remove_label_values(&[&number.to_string()])
         .ok();
     (shared.report)(&check, Ok(()));
 }
 
 /// A takeover that waits does not hold up a stop; an ownership that follows ends by itself.
-async fn stop_without_restoring(stop: &CancellationToken) {
+async fn stop_without_restoring<W: World>(world: &W, stop: &CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(STOP_MAX).await;
+    world.sleep(STOP_MAX).await;
 }
 
 /// How long a stop waits for what is in flight.
 const STOP_MAX: Duration = Duration::from_secs(4);
 
-async fn once(
-    shared: &Arc<Shared>,
-    inbox: &Inbox,
+async fn once<W: World>(
+    shared: &Arc<Shared<W>>,
+    inbox: &W::Inbox,
     stop: &CancellationToken,
     check: &str,
     pause: &mut Duration,
@@ -85,13 +88,14 @@ async fn once(
     inbox.pause()?;
     while inbox.next().is_some() {}
     let restored = tokio::select! {
-        restored = restore::take_over(shared, inbox.partition) => restored?,
+        biased;
         () = stop.cancelled() => return Ok(()),
+        restored = restore::take_over(shared, inbox.partition()) => restored?,
     };
     inbox.start(restored.next).await?;
     (shared.report)(check, Ok(()));
     *pause = PAUSE_MIN;
-    let partition = inbox.partition.to_string();
+    let partition = inbox.partition().to_string();
     let epoch = i64::try_from(restored.epoch).unwrap_or(i64::MAX);
     shared
         .metrics
@@ -113,7 +117,7 @@ async fn once(
         cut: restored.cut,
         position: restored.position,
     };
-    let mut finisher = Finisher::new(shared, inbox.partition, start, again);
+    let mut finisher = Finisher::new(shared, inbox.partition(), start, again);
     let (batches, decided) = mpsc::channel(AHEAD);
     shared.metrics.queue.with_label_values(&[&partition]).set(0);
     let ended = tokio::try_join!(
@@ -124,15 +128,15 @@ async fn once(
 }
 
 /// The phases that wait on nothing but arrival, until `stop`.
-async fn decide(
-    shared: &Shared,
-    mut decider: Decider,
-    inbox: &Inbox,
+async fn decide<W: World>(
+    shared: &Shared<W>,
+    mut decider: Decider<W>,
+    inbox: &W::Inbox,
     stop: &CancellationToken,
     mut asked: mpsc::Receiver<Vec<BalanceId>>,
     batches: mpsc::Sender<Batch>,
 ) -> Result<(), Failure> {
-    let partition = inbox.partition.to_string();
+    let partition = inbox.partition().to_string();
     let queue = shared.metrics.queue.with_label_values(&[&partition]);
     while !stop.is_cancelled() {
         // Asked first: commands that keep arriving must not put it off for ever.
@@ -144,9 +148,10 @@ async fn decide(
         let batch = match batch {
             Some(batch) => Some(batch),
             None => tokio::select! {
-                () = inbox.ready() => None,
-                ids = asked.recv() => ids.and_then(|ids| decider.again(&ids)),
+                biased;
                 () = stop.cancelled() => break,
+                ids = asked.recv() => ids.and_then(|ids| decider.again(&ids)),
+                () = inbox.ready() => None,
             },
         };
         let Some(batch) = batch else { continue };

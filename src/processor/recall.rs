@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::Shared;
 use super::batch::Reply;
 use super::finish::send_reply;
+use super::services::Services;
 use crate::cold::transaction::{self, TransactionView};
 use crate::log::producer::Acks;
 use crate::wire::outcome::{EntryBody, OutcomeBody, RefusedBody};
@@ -27,12 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Completes and sends replies until there is nobody left who hands them over.
-pub(super) async fn run(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Reply>) {
+pub(super) async fn run(shared: Arc<Shared<Services>>, mut waiting: mpsc::Receiver<Reply>) {
     let acks = Acks::open();
     let mut ask_at = Instant::now();
     while let Some(mut reply) = waiting.recv().await {
         if Instant::now() >= ask_at {
-            match tokio::time::timeout(PATIENCE, whole(&shared.pool, &reply.body)).await {
+            match tokio::time::timeout(PATIENCE, whole(&shared.world.pool, &reply.body)).await {
                 Ok(Ok(Some(body))) => reply.body = body.into(),
                 Ok(Ok(None)) => {}
                 Ok(Err(_)) | Err(_) => ask_at = Instant::now() + PAUSE,
@@ -65,6 +66,8 @@ async fn whole(pool: &PgPool, short: &[u8]) -> Result<Option<Vec<u8>>, sqlx::Err
 
 /// Adds what the stop that decided did, as its own outcome said it.
 fn complete<'a>(outcome: &mut OutcomeBody<'a>, found: &'a TransactionView) {
+    // It is not the record that was hashed any more.
+    outcome.hash = None;
     let decider = &found.decider;
     let decided = (decider.partition, decider.command_offset);
     let entries = found.entries.iter();

@@ -5,31 +5,28 @@
 //! outcome that `follows` the last folded one counts; a copy is skipped, a hole ends the fold.
 
 use std::sync::Arc;
-use std::time::Instant;
-
-use rdkafka::Message;
 
 use super::batch::{Touched, touched};
 use super::finish::send_legs;
 use super::hot::Hot;
+use super::ports::{Outbox, World};
 use super::{Failure, Shared};
-use crate::cold::base::{self, Base};
+use crate::cold::base::Base;
 use crate::ledger::chain::{self, Place};
 use crate::ledger::{Cut, Partition, PartitionId, SeenMap};
 use crate::log::producer::Append;
-use crate::log::reader;
-use crate::telemetry::clock;
+use crate::log::reader::{Found, Stretch};
 use crate::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use crate::wire::record::{CLAIM_KEY, ClaimBody, GENESIS_KEY};
 use crate::wire::{Decoder, Hex, LegRecord, Time};
 
 /// A partition ready to go on.
-pub(super) struct Restored {
+pub(super) struct Restored<W: World> {
     pub(super) partition: Partition,
     /// The hash of the last outcome.
     pub(super) hash: Hex<32>,
     pub(super) epoch: u64,
-    pub(super) hot: Hot,
+    pub(super) hot: Hot<W>,
     /// Balances touched since the watermark.
     pub(super) touched: Vec<Touched>,
     pub(super) accepted: Option<u64>,
@@ -41,15 +38,15 @@ pub(super) struct Restored {
 }
 
 /// Takes `number` over.
-pub(super) async fn take_over(
-    shared: &Arc<Shared>,
+pub(super) async fn take_over<W: World>(
+    shared: &Arc<Shared<W>>,
     number: PartitionId,
-) -> Result<Restored, Failure> {
-    let started = Instant::now();
+) -> Result<Restored<W>, Failure> {
+    let started = shared.world.now();
     let epoch = claim(shared, number).await?;
     let mut hot = Hot::new(shared, number, epoch);
     hot.claim(epoch).await?;
-    let base = base::base(&shared.pool, number).await?;
+    let base = shared.world.base(number).await?;
     let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
     let mut fold = fold(shared, number, base, epoch).await?;
     send_legs(shared, number, &fold.legs, "sent-again")
@@ -70,7 +67,7 @@ pub(super) async fn take_over(
     }
     let next = fold.last.map_or(0, |last| last + 1);
     check_commands(shared, number, next).await?;
-    let seconds = started.elapsed().as_secs_f64();
+    let seconds = (shared.world.now() - started).as_secs_f64();
     shared
         .metrics
         .stage
@@ -97,9 +94,12 @@ pub(super) async fn take_over(
     })
 }
 
-/// Folds the outcomes after `base` up to the claim at `epoch`.
-async fn fold(
-    shared: &Shared,
+/// Folds the outcomes after `base` up to the claim at `epoch`. Where the chain ends in the base is
+/// known without its record if the journal ends there too: so a partition that was quiet for longer
+/// than `outcomes` keeps records can still be taken over. If more than that was trimmed, what comes
+/// next does not follow.
+async fn fold<W: World>(
+    shared: &Shared<W>,
     number: PartitionId,
     base: Base,
     epoch: u64,
@@ -109,26 +109,28 @@ async fn fold(
     {
         return Err(Failure::OtherGeneration(marker.generation));
     }
-    let (log, topic) = (shared.log.clone(), shared.topics.outcomes.clone());
-    let count = shared.partitions;
-    let folding = tokio::task::spawn_blocking(move || {
-        Fold::new(base, number, count)?.run(&log, &topic, epoch)
-    });
-    match folding.await {
-        Ok(folded) => folded,
-        Err(ended) => match ended.try_into_panic() {
-            Ok(broken) => std::panic::resume_unwind(broken),
-            Err(_) => Err(Failure::Kafka(rdkafka::error::KafkaError::Canceled)),
-        },
+    let mut fold = Fold::new(base, number, shared.partitions)?;
+    let topic = shared.topics.outcomes.clone();
+    if fold.hash.is_some() {
+        fold.from = fold.from.max(shared.world.bounds(&topic, number).await?.0);
     }
+    let stretch = Stretch {
+        topic,
+        partition: number,
+        from: fold.from,
+        end: epoch,
+    };
+    let fold = shared.world.read(stretch, fold, Fold::take).await?;
+    fold.ended()
 }
 
 /// Whether `commands` still holds everything from `next` on.
-async fn check_commands(shared: &Shared, number: PartitionId, next: u64) -> Result<(), Failure> {
-    let (log, topic) = (shared.log.clone(), shared.topics.commands.clone());
-    let bounds = tokio::task::spawn_blocking(move || reader::bounds(&log, &topic, number));
-    let canceled = |_| Ok((0, 0));
-    let (low, _) = bounds.await.unwrap_or_else(canceled)?;
+async fn check_commands<W: World>(
+    shared: &Shared<W>,
+    number: PartitionId,
+    next: u64,
+) -> Result<(), Failure> {
+    let (low, _) = shared.world.bounds(&shared.topics.commands, number).await?;
     match next < low {
         true => Err(Failure::CommandsTrimmed { needed: next, low }),
         false => Ok(()),
@@ -136,7 +138,10 @@ async fn check_commands(shared: &Shared, number: PartitionId, next: u64) -> Resu
 }
 
 /// Appends a claim record: its offset is the epoch.
-pub(super) async fn claim(shared: &Shared, partition: PartitionId) -> Result<u64, Failure> {
+pub(super) async fn claim<W: World>(
+    shared: &Shared<W>,
+    partition: PartitionId,
+) -> Result<u64, Failure> {
     let body = ClaimBody {
         partition,
         instance: shared
@@ -145,7 +150,7 @@ pub(super) async fn claim(shared: &Shared, partition: PartitionId) -> Result<u64
             .clone()
             .unwrap_or_else(|| "unnamed".to_owned()),
         generation: shared.generation,
-        at: Time(clock::now_ms()),
+        at: Time(shared.world.clock_ms()),
     };
     let value = serde_json::to_vec(&body).expect("a claim is plain JSON");
     let append = Append {
@@ -155,29 +160,28 @@ pub(super) async fn claim(shared: &Shared, partition: PartitionId) -> Result<u64
         value: &value,
         headers: None,
     };
-    Ok(shared.producer()?.append_one(append).await?)
+    Ok(shared.world.outbox()?.append_one(append).await?)
 }
 
 /// The last command that `outcomes` holds a decision on, from position `from` up to `epoch`.
-pub(super) async fn decided(
-    shared: &Shared,
+pub(super) async fn decided<W: World>(
+    shared: &Shared<W>,
     partition: PartitionId,
     from: u64,
     epoch: u64,
 ) -> Result<Option<u64>, Failure> {
-    let (log, topic) = (shared.log.clone(), shared.topics.outcomes.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut decided = None;
-        reader::read(&log, &topic, partition, from, epoch, |message| {
-            let body = message
-                .payload()
-                .and_then(|value| OutcomeBody::parse(value).ok());
-            decided = decided.max(body.map(|body| body.offset));
-            true
-        })
-        .map(|()| decided)
-    });
-    Ok(reading.await.unwrap_or(Ok(None))?)
+    let stretch = Stretch {
+        topic: shared.topics.outcomes.clone(),
+        partition,
+        from,
+        end: epoch,
+    };
+    let latest = |decided: &mut Option<u64>, found: Found<'_>| {
+        let body = OutcomeBody::parse(found.value).ok();
+        *decided = (*decided).max(body.map(|body| body.offset));
+        true
+    };
+    Ok(shared.world.read(stretch, None, latest).await?)
 }
 
 struct Fold {
@@ -241,30 +245,22 @@ impl Fold {
         }
     }
 
-    /// Folds `topic` up to the claim at `epoch`. Where the chain ends in the base is known without
-    /// its record if the journal ends there too: so a partition that was quiet for longer than
-    /// `outcomes` keeps records can still be taken over. If more than that was trimmed, what
-    /// comes next does not follow.
-    fn run(mut self, log: &crate::log::Options, topic: &str, epoch: u64) -> Result<Self, Failure> {
-        let reader = reader::Reader::open(log)?;
-        let (number, mut from) = (self.partition.id(), self.from);
-        if self.hash.is_some() {
-            from = from.max(reader.bounds(topic, number)?.0);
+    /// Takes one record of `outcomes`; whether to go on.
+    fn take(&mut self, found: Found<'_>) -> bool {
+        if found.key == CLAIM_KEY.as_bytes() || found.key == GENESIS_KEY.as_bytes() {
+            return true;
         }
-        reader.read(topic, number, from, epoch, |message| {
-            let key = message.key().unwrap_or_default();
-            if key == CLAIM_KEY.as_bytes() || key == GENESIS_KEY.as_bytes() {
-                return true;
+        match self.one(found.offset, found.value) {
+            Ok(on) => on,
+            Err(failure) => {
+                self.failure = Some(failure);
+                false
             }
-            let position = u64::try_from(message.offset()).unwrap_or(0);
-            match self.one(position, message.payload().unwrap_or_default()) {
-                Ok(on) => on,
-                Err(failure) => {
-                    self.failure = Some(failure);
-                    false
-                }
-            }
-        })?;
+        }
+    }
+
+    /// What was folded, unless that is no state to go on from.
+    fn ended(mut self) -> Result<Self, Failure> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
@@ -336,8 +332,8 @@ mod tests {
                 _ => Record::DeadLetter,
             };
             let outcome = partition.apply(offset, 5, &record);
-            let value = serde_json::to_vec(&OutcomeBody::of(&outcome, 0, prev)).unwrap();
-            prev = hash(&value);
+            let mut value = Vec::new();
+            prev = OutcomeBody::of(&outcome, 0, prev).seal(&mut value).unwrap();
             values.push(value);
             markers.push(MarkerBody::of(&partition.cut().unwrap(), 0, offset, 1));
         }

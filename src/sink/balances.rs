@@ -1,38 +1,36 @@
 //! The balance sink: snapshots into balances, as markers are accepted (S1, S2).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::time::sleep;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::check::Mismatch;
 use super::desk::{Desk, LOST, Pace, TICK, float};
+use super::ports::{Feed, Hot, World};
 use super::watch::{Judged, Told, Watch};
 use super::watches::{Ledgers, Watches};
 use super::{Options, Wiring};
-use crate::cold::balances::{self, Verdict};
+use crate::cold::balances::Verdict;
 use crate::cold::write::{Move, Sink, Written};
-use crate::hot::synced::Synced;
 use crate::ledger::PartitionId;
 use crate::log::follower::{Change, Next};
 
-pub(super) struct Balances {
-    desk: Desk,
+pub(super) struct Balances<W: World> {
+    desk: Desk<W>,
     options: Options,
     book: Watches,
-    hot: Synced,
+    hot: W::Hot,
     hot_is_away: bool,
 }
 
-impl Balances {
-    pub(super) fn join(options: &Options, wiring: Wiring) -> anyhow::Result<Self> {
-        let time_to_live = Duration::from_secs(options.hot_ttl_seconds.into());
-        let hot = Synced::new(&wiring.hot, wiring.generation, time_to_live)
-            .context("the Redis URL cannot be read")?;
-        let desk = Desk::join(Sink::Balances, options, wiring)?;
+impl<W: World> Balances<W> {
+    pub(super) fn join(options: &Options, world: Arc<W>, wiring: Wiring) -> anyhow::Result<Self> {
+        let hot = world.hot()?;
+        let desk = Desk::join(Sink::Balances, world, wiring)?;
         let book = Watches {
             watches: BTreeMap::new(),
             ledgers: Ledgers::default(),
@@ -73,19 +71,28 @@ impl Balances {
             ..
         } = self;
         desk.follower.resume(&book.reading())?;
-        let next = tokio::select! {
-            () = desk.stop.cancelled() => return Ok(()),
-            () = sleep(TICK) => return Ok(()),
-            next = desk.follower.next() => next.context(LOST)?,
+        let change = {
+            let next = tokio::select! {
+                biased;
+                () = desk.stop.cancelled() => return Ok(()),
+                next = desk.follower.next() => next.context(LOST)?,
+                () = desk.world.sleep(TICK) => return Ok(()),
+            };
+            match next {
+                Next::Change(change) => Some(change),
+                Next::Record(message) => {
+                    book.take(&message);
+                    None
+                }
+            }
         };
-        match next {
-            Next::Change(change) => return self.change(change).await,
-            Next::Record(message) => book.take(&message),
+        if let Some(change) = change {
+            return self.change(change).await;
         }
-        let mut pace = Pace::new(options.gather_max());
+        let mut pace = Pace::new(options.gather_max(), desk.world.now());
         let drained = desk.follower.drain(|message| {
             book.take(message);
-            pace.goes_on() || !(pace.is_over() || book.full(options))
+            pace.goes_on() || !(pace.is_over(desk.world.now()) || book.full(options))
         });
         drained.context(LOST)
     }
@@ -111,7 +118,7 @@ impl Balances {
         let mut positions = BTreeMap::new();
         for stored in self.desk.checkpoints(partitions).await?.unwrap_or_default() {
             let sums = loop {
-                let sums = balances::sums(&self.desk.pool, stored.partition).await;
+                let sums = self.desk.world.sums(stored.partition).await;
                 match self.desk.answer(sums).await? {
                     Some(sums) => break sums,
                     None if self.desk.stop.is_cancelled() => return Ok(positions),
@@ -148,7 +155,7 @@ impl Balances {
             if moves.is_empty() {
                 return Ok(BTreeMap::new());
             }
-            let begun = Instant::now();
+            let begun = self.desk.world.now();
             let (result, judged) = self.attempt(&moves).await;
             match self.desk.answer(result).await? {
                 Some(Written::Done(())) => return Ok(self.written(judged, begun)),
@@ -167,7 +174,7 @@ impl Balances {
         let watches = &self.book.watches;
         let ids: Vec<Uuid> = watches.values().flat_map(Watch::ids).collect();
         let mut judged = Vec::new();
-        let result = balances::write(&self.desk.pool, moves, &ids, |stands| {
+        let result = self.desk.world.write_balances(moves, &ids, |stands| {
             judged = watches
                 .values()
                 .filter_map(|watch| watch.judge(stands))
@@ -204,7 +211,7 @@ impl Balances {
             rows += told.rows;
             self.tell(partition, told);
         }
-        let (rows, seconds) = (float(rows), begun.elapsed().as_secs_f64());
+        let (rows, seconds) = (float(rows), (self.desk.world.now() - begun).as_secs_f64());
         self.desk.observe(rows, seconds);
         positions
     }

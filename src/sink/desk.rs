@@ -1,19 +1,18 @@
 //! What both sinks work with: the topic they follow, Postgres, and whom they tell how they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rdkafka::consumer::CommitMode;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Options, Report, SinkMetrics, Wiring};
-use crate::cold::write::{Checkpoint, Sink, checkpoints, foreign_generation};
+use super::ports::{Feed, World};
+use super::{Report, SinkMetrics, Wiring, role};
+use crate::cold::write::{Checkpoint, Sink};
 use crate::ledger::PartitionId;
-use crate::log::follower::{Follower, Membership};
 use crate::telemetry::clock;
 use crate::wire::Time;
 
@@ -23,10 +22,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often gauges move while nothing arrives.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
-pub(super) struct Desk {
+pub(super) struct Desk<W: World> {
     pub(super) sink: Sink,
-    pub(super) follower: Follower,
-    pub(super) pool: PgPool,
+    pub(super) follower: W::Feed,
+    pub(super) world: Arc<W>,
     pub(super) generation: Uuid,
     pub(super) metrics: SinkMetrics,
     pub(super) stop: CancellationToken,
@@ -45,9 +44,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(most: Duration) -> Self {
+    pub(super) fn new(most: Duration, now: Instant) -> Self {
         Self {
-            until: Instant::now() + most,
+            until: now + most,
             records: 0,
         }
     }
@@ -58,29 +57,18 @@ impl Pace {
         !self.records.is_multiple_of(64)
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now >= self.until
     }
 }
 
-impl Desk {
-    pub(super) fn join(sink: Sink, options: &Options, wiring: Wiring) -> anyhow::Result<Self> {
-        let topics = wiring.log.topics();
-        let (topic, role) = match sink {
-            Sink::Journal => (topics.outcomes, "journal-sink"),
-            Sink::Balances => (topics.snapshots, "balance-sink"),
-        };
-        let membership = Membership {
-            topic: &topic,
-            group: &wiring.log.group(role),
-            instance: options.sink_instance.as_deref(),
-        };
-        let follower = Follower::join(&wiring.log, membership)
-            .with_context(|| format!("cannot follow {topic}"))?;
+impl<W: World> Desk<W> {
+    pub(super) fn join(sink: Sink, world: Arc<W>, wiring: Wiring) -> anyhow::Result<Self> {
+        let follower = world.follow(sink)?;
         Ok(Self {
             sink,
             follower,
-            pool: wiring.pool,
+            world,
             generation: wiring.generation,
             metrics: wiring.metrics,
             stop: wiring.stop,
@@ -90,14 +78,6 @@ impl Desk {
             pause: PAUSE_MIN,
             reported: None,
         })
-    }
-
-    /// The name under which health and groups know this sink.
-    fn role(&self) -> &'static str {
-        match self.sink {
-            Sink::Journal => "journal-sink",
-            Sink::Balances => "balance-sink",
-        }
     }
 
     /// Says how the sink is, if that is news. While it waits for Postgres, that is what it says.
@@ -111,17 +91,18 @@ impl Desk {
         if self.said == trouble {
             return;
         }
-        (self.report)(self.role(), trouble.clone().map_or(Ok(()), Err));
+        (self.report)(role(self.sink), trouble.clone().map_or(Ok(()), Err));
         self.said = trouble;
     }
 
     /// Whether it is time to move gauges again.
     pub(super) fn reports_now(&mut self) -> bool {
+        let now = self.world.now();
         let due = self
             .reported
-            .is_none_or(|reported| reported.elapsed() >= TICK / 4);
+            .is_none_or(|reported| now - reported >= TICK / 4);
         if due {
-            self.reported = Some(Instant::now());
+            self.reported = Some(now);
         }
         due
     }
@@ -159,6 +140,7 @@ impl Desk {
         self.pause = (pause * 2).min(PAUSE_MAX);
         let stop = self.stop.clone();
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             idle = self.follower.idle(pause) => idle.context(LOST)?,
         }
@@ -172,7 +154,7 @@ impl Desk {
     ) -> anyhow::Result<Option<Vec<Checkpoint>>> {
         let partitions: Vec<_> = partitions.iter().copied().collect();
         while !self.stop.is_cancelled() {
-            let foreign = foreign_generation(&self.pool, self.generation).await;
+            let foreign = self.world.foreign_generation().await;
             let Some(foreign) = self.answer(foreign).await? else {
                 continue;
             };
@@ -183,7 +165,7 @@ impl Desk {
                     self.generation
                 );
             }
-            let found = checkpoints(&self.pool, self.sink, &partitions, self.generation).await;
+            let found = self.world.checkpoints(self.sink, &partitions).await;
             if let Some(found) = self.answer(found).await? {
                 return Ok(Some(found));
             }
@@ -194,7 +176,7 @@ impl Desk {
     /// Shows operators how far cold is.
     pub(super) fn commit(&self, positions: &BTreeMap<PartitionId, u64>) {
         if !positions.is_empty() {
-            self.follower.commit(positions, CommitMode::Async);
+            self.follower.commit(positions);
         }
     }
 

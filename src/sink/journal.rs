@@ -1,32 +1,33 @@
 //! The journal sink: outcomes into transactions, entries and references.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::desk::{Desk, LOST, Pace, TICK, float};
 use super::page::Page;
 use super::pages::Pages;
+use super::ports::{Feed, World};
 use super::{Options, Wiring};
-use crate::cold::journal::{self, Conflict, Month, Part};
+use crate::cold::journal::{Conflict, Month, Part};
 use crate::cold::write::{Move, Sink, Written};
 use crate::ledger::PartitionId;
 use crate::log::follower::{Change, Next};
 
-pub(super) struct Journal {
-    desk: Desk,
+pub(super) struct Journal<W: World> {
+    desk: Desk<W>,
     options: Options,
     book: Pages,
     /// Months whose tables are there.
     months: HashSet<Month>,
 }
 
-impl Journal {
-    pub(super) fn join(options: &Options, wiring: Wiring) -> anyhow::Result<Self> {
-        let desk = Desk::join(Sink::Journal, options, wiring)?;
+impl<W: World> Journal<W> {
+    pub(super) fn join(options: &Options, world: Arc<W>, wiring: Wiring) -> anyhow::Result<Self> {
+        let desk = Desk::join(Sink::Journal, world, wiring)?;
         let book = Pages {
             pages: BTreeMap::new(),
             generation: desk.generation,
@@ -63,19 +64,28 @@ impl Journal {
             ..
         } = self;
         desk.follower.resume(&book.reading())?;
-        let next = tokio::select! {
-            () = desk.stop.cancelled() => return Ok(()),
-            () = sleep(TICK) => return Ok(()),
-            next = desk.follower.next() => next.context(LOST)?,
+        let change = {
+            let next = tokio::select! {
+                biased;
+                () = desk.stop.cancelled() => return Ok(()),
+                next = desk.follower.next() => next.context(LOST)?,
+                () = desk.world.sleep(TICK) => return Ok(()),
+            };
+            match next {
+                Next::Change(change) => Some(change),
+                Next::Record(message) => {
+                    book.take(&message);
+                    None
+                }
+            }
         };
-        match next {
-            Next::Change(change) => return self.change(change).await,
-            Next::Record(message) => book.take(&message),
+        if let Some(change) = change {
+            return self.change(change).await;
         }
-        let mut pace = Pace::new(options.gather_max());
+        let mut pace = Pace::new(options.gather_max(), desk.world.now());
         let drained = desk.follower.drain(|message| {
             book.take(message);
-            pace.goes_on() || !(pace.is_over() || book.full(options))
+            pace.goes_on() || !(pace.is_over(desk.world.now()) || book.full(options))
         });
         drained.context(LOST)
     }
@@ -119,7 +129,7 @@ impl Journal {
             if moves.is_empty() {
                 return Ok(());
             }
-            let begun = Instant::now();
+            let begun = self.desk.world.now();
             let result = self.attempt(&moves).await;
             match self.desk.answer(result).await? {
                 Some(Written::Done(conflicts)) => {
@@ -140,16 +150,19 @@ impl Journal {
     async fn attempt(&mut self, moves: &[Move]) -> Result<Written<Vec<Conflict>>, sqlx::Error> {
         let missing = self.book.months(&self.months);
         if !missing.is_empty() {
-            journal::ensure_months(&self.desk.pool, &missing).await?;
+            self.desk.world.ensure_months(&missing).await?;
             self.months.extend(missing);
         }
         let parts: Vec<&Part> = self.book.pages.values().map(|page| &page.part).collect();
-        journal::write(&self.desk.pool, moves, &parts).await
+        self.desk.world.write_journal(moves, &parts).await
     }
 
     fn written(&mut self, moves: Vec<Move>, conflicts: &[Conflict], begun: Instant) {
         let rows: usize = self.book.pages.values().map(|page| page.part.rows()).sum();
-        let (rows, seconds) = (float(rows as u64), begun.elapsed().as_secs_f64());
+        let (rows, seconds) = (
+            float(rows as u64),
+            (self.desk.world.now() - begun).as_secs_f64(),
+        );
         self.desk.observe(rows, seconds);
         let metrics = &self.desk.metrics;
         metrics.conflicts.inc_by(conflicts.len() as u64);

@@ -31,19 +31,24 @@ mod journal;
 pub mod metrics;
 mod page;
 mod pages;
+pub mod ports;
+pub mod services;
 mod watch;
 mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{hot, log};
+use crate::cold::write::Sink;
 
 pub use metrics::SinkMetrics;
+use ports::World;
+use services::Services;
 
 /// How much the sinks take at once.
 #[derive(Clone, Debug, clap::Args)]
@@ -90,9 +95,6 @@ pub type Report = Arc<dyn Fn(&str, Result<(), String>) + Send + Sync>;
 /// What a sink works with.
 #[derive(Clone)]
 pub struct Wiring {
-    pub log: log::Options,
-    pub hot: hot::Options,
-    pub pool: PgPool,
     /// The log's identity. Positions of another log are a refusal to start.
     pub generation: Uuid,
     pub metrics: SinkMetrics,
@@ -109,40 +111,62 @@ impl std::fmt::Debug for Wiring {
     }
 }
 
+/// The name under which health and groups know a sink.
+fn role(sink: Sink) -> &'static str {
+    match sink {
+        Sink::Journal => "journal-sink",
+        Sink::Balances => "balance-sink",
+    }
+}
+
 /// Follows `outcomes` until stopped.
 ///
 /// # Errors
 /// If it must not go on: cold was filled from another log, or the log has lost what comes next.
-pub async fn run_journal(options: &Options, wiring: Wiring) -> anyhow::Result<()> {
-    journal::Journal::join(options, wiring)?.run().await
+pub fn run_journal<W: World>(
+    options: Options,
+    world: Arc<W>,
+    wiring: Wiring,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    async move { journal::Journal::join(&options, world, wiring)?.run().await }.boxed()
 }
 
 /// Follows `snapshots` until stopped.
 ///
 /// # Errors
 /// As [`run_journal`].
-pub async fn run_balances(options: &Options, wiring: Wiring) -> anyhow::Result<()> {
-    balances::Balances::join(options, wiring)?.run().await
+pub fn run_balances<W: World>(
+    options: Options,
+    world: Arc<W>,
+    wiring: Wiring,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    async move {
+        balances::Balances::join(&options, world, wiring)?
+            .run()
+            .await
+    }
+    .boxed()
 }
 
 /// Runs both. If one must not go on, the other is stopped too.
 ///
 /// # Errors
 /// As [`run_journal`].
-pub async fn run(options: &Options, wiring: Wiring) -> anyhow::Result<()> {
+pub async fn run(services: Services, wiring: Wiring) -> anyhow::Result<()> {
+    let options = services.options.clone();
+    let world = Arc::new(services);
     let stop = wiring.stop.child_token();
     let _also_if_dropped = stop.clone().drop_guard();
-    let ended = |result: anyhow::Result<()>| {
-        stop.cancel();
-        result
-    };
     let wiring = Wiring {
         stop: stop.clone(),
         ..wiring
     };
-    let (journal, balances) = tokio::join!(
-        async { ended(run_journal(options, wiring.clone()).await) },
-        async { ended(run_balances(options, wiring.clone()).await) },
-    );
+    let ends = || {
+        let stop = stop.clone();
+        move |_: &anyhow::Result<()>| stop.cancel()
+    };
+    let journal = run_journal(options.clone(), world.clone(), wiring.clone());
+    let balances = run_balances(options, world, wiring);
+    let (journal, balances) = tokio::join!(journal.inspect(ends()), balances.inspect(ends()));
     journal.and(balances)
 }

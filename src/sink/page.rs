@@ -177,8 +177,8 @@ mod tests {
                 _ => Record::DeadLetter,
             };
             let outcome = partition.apply(offset, 5, &record);
-            let value = serde_json::to_vec(&OutcomeBody::of(&outcome, 0, prev)).unwrap();
-            prev = hash(&value);
+            let mut value = Vec::new();
+            prev = OutcomeBody::of(&outcome, 0, prev).seal(&mut value).unwrap();
             values.push(value);
         }
         values

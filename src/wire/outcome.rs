@@ -1,7 +1,8 @@
 //! Outcomes: the records of the `outcomes` topic, and the body of every reply.
 //!
 //! An outcome's bytes are a function of the log alone. Each names the command before it
-//! (`follows`) and the BLAKE3 hash of the outcome before it (`prev`), so the topic is a chain.
+//! (`follows`) and the hash of the outcome before it (`prev`), and ends with its own (`hash`), so
+//! the topic is a chain: BLAKE3 over all its bytes before that last member, `prev` among them.
 
 use std::sync::Arc;
 
@@ -31,9 +32,19 @@ pub const fn bytes_max(partitions: PartitionId) -> usize {
     COMMAND * partitions as usize + ENTRIES
 }
 
-/// The hash that the next outcome names as its `prev`.
+/// How the last member of an outcome's JSON begins: its own hash.
+const HASH_MEMBER: &[u8] = b",\"hash\":\"";
+
+/// The hash of an outcome, worked out of its bytes: over all of them before its last member. The
+/// next outcome names it as its `prev`.
 pub fn hash(value: &[u8]) -> Hex<32> {
-    Hex(*blake3::hash(value).as_bytes())
+    const TAIL: usize = HASH_MEMBER.len() + 64 + b"\"}".len();
+    let (head, tail) = value.split_at(value.len().saturating_sub(TAIL));
+    let hashed = match tail.starts_with(HASH_MEMBER) {
+        true => head,
+        false => value.strip_suffix(b"}").unwrap_or(value),
+    };
+    Hex(*blake3::hash(hashed).as_bytes())
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,6 +97,9 @@ pub struct OutcomeBody<'a> {
     pub metadata: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis: Option<GenesisBody>,
+    /// Over everything before it; the last member of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Hex<32>>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -184,7 +198,20 @@ impl<'a> OutcomeBody<'a> {
                 generation: setting.generation,
                 horizon_seconds: setting.horizon_seconds,
             }),
+            hash: None,
         }
+    }
+
+    /// Writes the record's value, which ends with its hash, and tells that hash.
+    pub fn seal(&self, record: &mut Vec<u8>) -> serde_json::Result<Hex<32>> {
+        let start = record.len();
+        serde_json::to_writer(&mut *record, self)?;
+        let hash = hash(&record[start..]);
+        record.pop();
+        record.extend_from_slice(HASH_MEMBER);
+        record.extend_from_slice(hex::encode(hash.0).as_bytes());
+        record.extend_from_slice(b"\"}");
+        Ok(hash)
     }
 
     pub fn parse(json: &'a [u8]) -> Result<Self, Invalid> {

@@ -256,7 +256,9 @@ impl Day {
         let before = self.written.outcomes[at].last();
         let prev = before.map_or(outcome::NO_HASH, |before| outcome::hash(before.as_bytes()));
         let body = OutcomeBody::of(&decided, to, prev);
-        self.written.outcomes[at].push(serde_json::to_string(&body).unwrap());
+        let mut value = Vec::new();
+        body.seal(&mut value).unwrap();
+        self.written.outcomes[at].push(String::from_utf8(value).unwrap());
         self.written.legs.extend(body.legs.iter().map(sealed));
         self.offsets[at] += 1;
         self.now_ms += 1500;

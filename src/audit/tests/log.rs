@@ -6,6 +6,7 @@ use crate::audit::report::{Check, Verdict};
 use crate::audit::scan::{Scan, Scanned};
 use crate::audit::transit;
 use crate::ledger::PartitionId;
+use crate::wire::OutcomeBody;
 
 fn scan(world: &World, partition: PartitionId) -> Scanned {
     let count = PartitionId::try_from(world.partitions.len()).unwrap();
@@ -129,6 +130,42 @@ fn a_missing_outcome_and_a_wrong_hash_break_the_chain() {
     world.edit(1, 2, hash, other);
     assert_eq!(broken(&world), ["chain"]);
     assert!(said(&world, "chain").contains("names another outcome before it"));
+}
+
+#[test]
+fn the_first_break_of_the_chain_is_named() {
+    let mut world = day();
+    let commands = [command(&world, 0, "\"reference\":\"pay-1\""), {
+        let last = &world.outcomes[0].last().unwrap().1;
+        OutcomeBody::parse(last).unwrap().offset
+    }];
+    for at in commands {
+        world.edit(0, at, "\"status\":\"applied\"", "\"status\":\"forwarded\"");
+    }
+    let told = said(&world, "chain");
+    assert!(
+        told.contains("does not carry the hash of its bytes"),
+        "{told}"
+    );
+    assert!(told.contains(&format!("command {}", commands[0])), "{told}");
+
+    // Whoever seals the changed record again breaks the one after it.
+    let mut world = day();
+    let [pay, _] = commands;
+    world.edit(0, pay, "\"amount\":\"12.50\"", "\"amount\":\"12.51\"");
+    let records = &mut world.outcomes[0];
+    let at = records
+        .iter()
+        .position(|(_, value)| OutcomeBody::parse(value).is_ok_and(|body| body.offset == pay));
+    let value = &mut records[at.unwrap()].1;
+    let text = value.clone();
+    let mut body = OutcomeBody::parse(&text).unwrap();
+    body.hash = None;
+    value.clear();
+    body.seal(value).unwrap();
+    let told = said(&world, "chain");
+    assert!(told.contains("names another outcome before it"), "{told}");
+    assert!(told.contains(&format!("command {}", pay + 1)), "{told}");
 }
 
 #[test]

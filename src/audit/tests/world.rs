@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::ledger::{
     Asset, BalanceId, Cut, Leg, Partition, PartitionId, Record, Setting, partition_of,
 };
-use super::wire::outcome::{NO_HASH, hash};
+use super::wire::outcome::NO_HASH;
 use super::wire::record::{CLAIM_KEY, ClaimBody, GENESIS_KEY, NO_BALANCE_KEY};
 use super::wire::{BalanceBody, Decoder, Hex, MarkerBody, OutcomeBody, Time};
 
@@ -134,8 +134,8 @@ impl World {
             |command| command.decider().to_string(),
         );
         let body = OutcomeBody::of(&outcome, partition, self.prev[at]);
-        let value = serde_json::to_vec(&body).unwrap();
-        self.prev[at] = hash(&value);
+        let mut value = Vec::new();
+        self.prev[at] = body.seal(&mut value).unwrap();
         self.wire.extend(outcome.legs.iter().cloned());
         self.outcomes[at].push((key, value));
     }

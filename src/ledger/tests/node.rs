@@ -200,7 +200,10 @@ impl Base {
 
 fn encode(outcome: &Outcome, partition: PartitionId, before: Option<&Vec<u8>>) -> Vec<u8> {
     let prev: Hex<32> = before.map_or(outcome::NO_HASH, |bytes| outcome::hash(bytes));
-    serde_json::to_vec(&OutcomeBody::of(outcome, partition, prev)).unwrap()
+    let mut bytes = Vec::new();
+    let body = OutcomeBody::of(outcome, partition, prev);
+    body.seal(&mut bytes).unwrap();
+    bytes
 }
 
 fn fold(partition: &mut Partition, bytes: &[u8]) {

@@ -10,6 +10,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use sqlx::PgPool;
 use steelyard::ledger::PartitionId;
 use steelyard::log::admin;
+use steelyard::sink::services::Services;
 use steelyard::sink::{self, SinkMetrics, Wiring};
 use steelyard::{cold, hot};
 use tokio::task::JoinSet;
@@ -80,11 +81,18 @@ impl Bench {
         }
     }
 
-    fn wired(&self, metrics: &SinkMetrics, report: sink::Report) -> Wiring {
-        Wiring {
+    fn reached(&self, options: sink::Options) -> Services {
+        Services {
             log: self.log.options.clone(),
             hot: self.hot.clone(),
             pool: self.cold.connect().unwrap(),
+            generation: self.generation,
+            options,
+        }
+    }
+
+    fn wired(&self, metrics: &SinkMetrics, report: sink::Report) -> Wiring {
+        Wiring {
             generation: self.generation,
             metrics: metrics.clone(),
             report,
@@ -103,7 +111,7 @@ impl Bench {
         let wiring = self.wired(&metrics, tell);
         let stop = wiring.stop.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { sink::run(&options, wiring).await });
+        tasks.spawn(sink::run(self.reached(options), wiring));
         Running {
             metrics,
             health,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use steelyard::ledger::{BalanceId, Partition, PartitionId, Record, Setting, partition_of};
-use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
+use steelyard::wire::outcome::{NO_HASH, OutcomeBody};
 use steelyard::wire::record::{marker_key, snapshot_key};
 use steelyard::wire::{BalanceBody, Decoder, Hex, MarkerBody};
 use uuid::Uuid;
@@ -125,8 +125,8 @@ impl Owner {
         let outcome = self.partition.apply(self.next, at_ms, record);
         self.next += 1;
         let body = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
-        let value = serde_json::to_vec(&body).unwrap();
-        self.prev = hash(&value);
+        let mut value = Vec::new();
+        self.prev = body.seal(&mut value).unwrap();
         self.outcomes.push(("none".to_owned(), value));
         outcome.legs
     }
