@@ -16,8 +16,8 @@ pub enum Place {
     Fork,
 }
 
-/// The place of the outcome of command `offset`, which names `follows` as the command decided before
-/// it, in a chain that ends with command `last`.
+/// The place of the outcome of command `offset` in a chain that ends with command `last`; it names
+/// `follows` as the command decided before it.
 pub fn place(last: Option<u64>, offset: u64, follows: Option<u64>) -> Place {
     if last.is_some_and(|last| offset <= last) {
         Place::Copy

@@ -43,6 +43,11 @@ impl<S> Steps<S> {
     pub(crate) fn add(&mut self, who: (&'static str, usize), what: &'static str, after: S) {
         self.0.push(((who.0, who.1, what), after));
     }
+
+    /// Notes something in every state that was added.
+    pub(crate) fn update(&mut self, note: impl Fn(&mut S)) {
+        self.0.iter_mut().for_each(|(_, after)| note(after));
+    }
 }
 
 /// What came of an exploration.
