@@ -51,6 +51,7 @@ pub(super) async fn take_over<W: World>(
     let base = shared.world.base(number).await?;
     let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
     let mut fold = fold(shared, number, base, epoch).await?;
+    hot.saw_decided(decided_since(shared, number, epoch).await?);
     send_legs(shared, number, &fold.legs, "sent-again")
         .await?
         .wait()
@@ -163,6 +164,23 @@ pub(super) async fn claim<W: World>(
         headers: None,
     };
     Ok(shared.world.outbox()?.append_one(append).await?)
+}
+
+/// The last command that owners before this one decided after its claim at `epoch`, as far as
+/// `outcomes` has it now. Nearly always there is nothing behind the claim, and nothing is read.
+pub(super) async fn decided_since<W: World>(
+    shared: &Shared<W>,
+    partition: PartitionId,
+    epoch: u64,
+) -> Result<Option<u64>, Failure> {
+    let (_, end) = shared
+        .world
+        .bounds(&shared.topics.outcomes, partition)
+        .await?;
+    match end > epoch + 1 {
+        true => decided(shared, partition, epoch + 1, end).await,
+        false => Ok(None),
+    }
 }
 
 /// The last command that `outcomes` holds a decision on, from position `from` up to `epoch`.
