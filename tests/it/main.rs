@@ -19,6 +19,7 @@ mod ingress;
 mod kafka_road;
 mod lag;
 mod poison;
+mod replay;
 mod replies;
 mod secure;
 mod signals;
