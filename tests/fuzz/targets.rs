@@ -37,8 +37,8 @@ pub(crate) fn record(case: &[u8]) -> bool {
     let (some, more) = case.split_at(case.len().min(4));
     let headers = Headers {
         correlation: Some(more),
-        reply_topic: (case.len() % 2 == 0).then_some(b"replies"),
-        reply_partition: (case.len() % 3 > 0).then_some(some),
+        reply_topic: case.len().is_multiple_of(2).then_some(b"replies"),
+        reply_partition: (!case.len().is_multiple_of(3)).then_some(some),
         trace: Some(more),
         leg: None,
         seal: Some(some),

@@ -346,10 +346,10 @@ impl Store {
             true => touched(owner.accepted, owner.decided),
             false => owner.pending,
         };
-        let true_now = truth(owner.decided);
-        for balance in 0..BALANCES {
+        let values = hot.values.iter_mut().zip(truth(owner.decided)).enumerate();
+        for (balance, (value, now)) in values {
             if written >> balance & 1 == 1 {
-                hot.values[balance] = true_now[balance];
+                *value = now;
             }
         }
         (hot.epoch, hot.offset, hot.installed) = (owner.epoch, Some(owner.decided), true);
