@@ -50,10 +50,7 @@ fn fuzz(name: &str, seeds: &[&str], target: fn(&[u8]) -> bool) {
         "{name}: {} seeds, {cases} cases from {seed}, {accepted} understood",
         seeds.len()
     );
-    assert!(
-        accepted > 0 && accepted < cases,
-        "{name}: some are understood, and some are not"
-    );
+    assert!(accepted < cases, "{name}: not everything is understood");
 }
 
 fn lines(file: &str) -> impl Iterator<Item = &[u8]> {
