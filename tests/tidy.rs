@@ -68,6 +68,8 @@ const LEDGER_IMPORTS: &[&str] = &[
     "std::ops",
     "std::sync::Arc",
     "foldhash::",
+    "hold::",
+    "holds::",
     "rust_decimal::",
     "uuid::Uuid",
     "super::",
