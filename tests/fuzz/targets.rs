@@ -40,8 +40,8 @@ pub(crate) fn record(case: &[u8]) -> bool {
         reply_topic: case.len().is_multiple_of(2).then_some(b"replies"),
         reply_partition: (!case.len().is_multiple_of(3)).then_some(some),
         trace: Some(more),
-        leg: None,
         seal: Some(some),
+        ..Headers::default()
     };
     let mut recognizer = Recognizer::new(secret(), vec!["replies".to_owned()], 0, COUNT);
     let raw = Raw {
