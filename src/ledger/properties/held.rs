@@ -49,10 +49,11 @@ fn action() -> impl Strategy<Value = Action> {
         prop::option::of(1_i64..60),
     );
     let which = any::<Index>;
+    let cents = prop::option::weighted(0.7, 1_i64..20);
     prop_oneof![
         5 => hold.prop_map(|(moves, seconds)| Action::Hold(moves, seconds)),
         2 => one().prop_map(Action::Transfer),
-        5 => (which(), prop::option::weighted(0.7, 1_i64..20)).prop_map(|(w, c)| Action::Post(w, c)),
+        5 => (which(), cents).prop_map(|(which, cents)| Action::Post(which, cents)),
         2 => which().prop_map(Action::Void),
         2 => which().prop_map(Action::Tick),
         2 => (0_i64..25).prop_map(Action::Wait),
