@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
-use super::batch::Touched;
+use super::batch::{Subject, Touched};
 use super::metrics::conflict;
 use super::ports::{HotStore, World};
 use super::{Failure, Shared};
@@ -164,8 +164,10 @@ impl<W: World> Hot<W> {
         offset: u64,
         at_ms: i64,
     ) -> Result<Visit, Failure> {
-        for balance in touched {
-            self.pending.insert(balance.id, balance);
+        for touched in touched {
+            if let Subject::Balance(id) = touched.subject {
+                self.pending.insert(id, touched);
+            }
         }
         if matches!(self.stands, Stands::Lost) {
             return Ok(Visit {
@@ -177,12 +179,12 @@ impl<W: World> Hot<W> {
             return Ok(Visit::default());
         }
         let mut chunks: Vec<Vec<Entry>> = Vec::new();
-        for balance in self.pending.values() {
+        for (id, balance) in &self.pending {
             if chunks.last().is_none_or(|chunk| chunk.len() == WRITE_MAX) {
                 chunks.push(Vec::new());
             }
             let entry = Entry {
-                id: balance.id,
+                id: *id,
                 text: balance.text.clone(),
             };
             chunks.last_mut().expect("pushed above").push(entry);

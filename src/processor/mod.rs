@@ -8,7 +8,7 @@
 //! | publish | outcomes, then legs, acknowledged by all replicas ([`finish`]) | Kafka |
 //! | store | hot: one script call per batch ([`hot`]) | Redis |
 //! | answer | replies ([`finish`]), to old repeats by way of cold ([`recall`]) | Kafka |
-//! | flush | one snapshot per touched balance, a marker, the consumer offset ([`flush`]) | Kafka |
+//! | flush | one snapshot per touched balance and hold, a marker, the consumer offset ([`flush`]) | Kafka |
 //!
 //! Later batches are decided while earlier ones are published.
 //!
@@ -35,6 +35,7 @@ pub mod rebuild;
 mod recall;
 mod restore;
 pub mod services;
+mod ticks;
 
 use std::sync::Arc;
 use std::time::Duration;

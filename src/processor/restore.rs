@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::batch::{Touched, touched};
+use super::batch::{Subject, Touched, touched};
 use super::finish::send_legs;
 use super::hot::Hot;
 use super::ports::{Outbox, World};
@@ -54,12 +54,13 @@ pub(super) async fn take_over<W: World>(
         .await?
         .wait()
         .await?;
-    let ids = fold.partition.take_touched();
-    let present = ids
-        .iter()
-        .filter_map(|id| Some((*id, fold.partition.balance(*id)?)));
-    let touched: Vec<Touched> = present
-        .map(|(id, balance)| touched(id, balance, number, epoch))
+    let balances = fold.partition.take_touched().into_iter();
+    let holds = fold.partition.take_touched_holds().into_iter();
+    let subjects = balances
+        .map(Subject::Balance)
+        .chain(holds.map(Subject::Hold));
+    let touched: Vec<Touched> = subjects
+        .filter_map(|subject| touched(&fold.partition, subject, epoch))
         .collect();
     let cut = fold.partition.cut();
     if let Some(cut) = &cut {
@@ -224,7 +225,7 @@ impl Fold {
         for (key, mark) in base.seen {
             seen.insert(key, mark);
         }
-        let partition = Partition::from_cut(number, &cut, base.balances, seen);
+        let partition = Partition::from_cut(number, &cut, base.balances, base.holds, seen);
         assert!(
             partition.cut().as_ref() == Some(&cut),
             "S1: cold is not the cut that its marker says, as of {watermark}"
@@ -369,6 +370,7 @@ mod tests {
         Base {
             marker: Some(marker.clone()),
             balances: Vec::new(),
+            holds: Vec::new(),
             journal,
             journal_hash,
             seen: Vec::new(),
