@@ -138,6 +138,31 @@ with_node() {
   exit "$rc"
 }
 
+# The fault lab, on a stack of its own. It ends and starts the services itself, so they must be processes of ours.
+# Debug builds have every assertion on; only what is measured is built for speed.
+command_chaos() {
+  local rc=0 profile=debug
+  [[ ${1:-} != takeover && ${1:-} != catchup ]] || profile=release
+  [[ ${1:-} != list && " $* " != *" --help "* ]] || profile=look
+  end_cleanly
+  if [[ $profile == look ]]; then need_build; cd "$ROOT" || exit 1; cargo run -q --locked -p chaos -- "$@"; exit; fi
+  temp_home chaos
+  need_build
+  chaos_build "$profile"
+  STARTED=stack; STEELYARD_STACK=packages stack_up
+  set_env stack_env
+  export STEELYARD_HOME=$HOME_DIR STEELYARD_DEV=$ROOT/dev
+  foreground "${CARGO_TARGET_DIR:-$ROOT/target}/$profile/chaos" "$@" || rc=$?
+  exit "$rc"
+}
+
+chaos_build() {
+  local -a release=()
+  [[ $1 != release ]] || release=(--release)
+  cd "$ROOT" || exit 1
+  foreground cargo build -q --locked "${release[@]}" --workspace --bins || die "the build failed"
+}
+
 command_test() {
   local rc=0
   compose_agrees
@@ -200,6 +225,7 @@ usage: ./dev COMMAND
   status [--json]   what runs, and at which addresses; exit code 1 when Steelyard does not run
   demo              play a realistic day against it, or against an instance of its own when nothing runs
   load ARGS...      the load generator, likewise; './dev load --help' tells more
+  chaos [ARGS...]   the fault lab: faults done under load, then the proof; './dev chaos --help' tells more
   test [ARGS...]    everything it needs, then 'cargo test --workspace' with these arguments
   kafka TOOL ARGS   Kafka's own tools against the running broker: topics, groups, configs, ...
   stack up|down|env only the three services, for tools; 'env' prints shell lines that lead to them

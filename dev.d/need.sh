@@ -28,6 +28,8 @@ need_kafka() {
 # The clients that tests run as strangers' programs, and the servers that they stop. Docker is no substitute for these.
 need_tests() {
   redis_server >/dev/null || want "redis-server" "Redis $REDIS_MAJOR, which tests stop and start"
+  have redis-cli || want "redis-tools" "redis-cli, to see whether Redis answers"
+  postgres_bin >/dev/null || want "postgresql" "Postgres $POSTGRES_MAJOR, which tests stop and start"
   have kcat || want "kcat" "kcat, the README's client for shells"
   have openssl || want "openssl" "openssl, which makes certificates for Kafka over TLS"
   need_kafka

@@ -131,7 +131,7 @@ wipe_home() {
 # A ./dev that was killed hard could not clear up: the next one does, for directories whose owner is gone.
 sweep_temp_homes() {
   local dir
-  for dir in "${TMPDIR:-/tmp}"/steelyard-{test,demo,load}.*/; do
+  for dir in "${TMPDIR:-/tmp}"/steelyard-{test,demo,load,chaos}.*/; do
     [[ -O $dir && -f ${dir}pids/owner ]] || continue
     (
       use_home "$dir"

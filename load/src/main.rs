@@ -1,24 +1,11 @@
 //! Plays load and a demo day against a running Steelyard. The README has the method.
 
-mod account;
-mod demo;
-mod http;
-mod kafka;
-mod measure;
-mod reference;
-mod rng;
-mod run;
-mod stop;
-mod table;
-mod target;
-mod wire;
-
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-
-use stop::Stop;
+use load::stop::Stop;
+use load::{demo, run};
 
 /// Load, floors and a demo day for Steelyard.
 #[derive(Debug, Parser)]

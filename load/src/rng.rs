@@ -11,7 +11,7 @@ impl Rng {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +21,7 @@ impl Rng {
 
     /// A number in `0..limit`; zero if `limit` is.
     pub fn below(&mut self, limit: usize) -> usize {
-        let wide = u128::from(self.next()) * (limit as u128);
+        let wide = u128::from(self.draw()) * (limit as u128);
         usize::try_from(wide >> 64).unwrap_or_default()
     }
 

@@ -33,7 +33,7 @@ pub struct Setting {
     pub source: &'static str,
 }
 
-const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 /// The options of a parsed command that an environment variable can set.
 pub fn settings(command: &Command, matches: &ArgMatches) -> Vec<Setting> {
@@ -90,11 +90,11 @@ pub(super) fn run(args: &Args, settings: &[Setting]) -> anyhow::Result<ExitCode>
 /// A URL loses its password, a client property its value if its name tells of a secret; an option
 /// whose value help does not show is not shown here either.
 fn masked(arg: &Arg, value: &str) -> String {
-    if value.contains("://") {
-        return masked_url(value);
-    }
     if arg.get_id() == "kafka_properties" {
         return masked_properties(value);
+    }
+    if arg.get_id().as_str().ends_with("_url") {
+        return masked_url(value);
     }
     match arg.is_hide_env_values_set() {
         true => MASK.to_owned(),
@@ -103,7 +103,7 @@ fn masked(arg: &Arg, value: &str) -> String {
 }
 
 fn masked_properties(text: &str) -> String {
-    let pairs = text.split(',').map(|pair| match pair.split_once('=') {
+    let pairs = text.lines().map(|pair| match pair.split_once('=') {
         Some((name, _)) if tells_of_secret(name) => format!("{name}={MASK}"),
         Some(_) | None => pair.to_owned(),
     });
@@ -159,9 +159,10 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let settings = shown(&[
-            "--leg-secret=hush-hush-hush-hush",
+            "--leg-secret=hush://hush-hush-hush",
             "--redis-url=redis://me:hush@host:1/0?password=hush&protocol=3",
-            "--kafka-property=sasl.password=hush,ssl.key.location=hush,sasl.username=me",
+            "--kafka-property=sasl.password=hush,hush=hush",
+            "--kafka-property=ssl.key.location=hush\nsasl.username=me",
         ]);
         let text = to_json(&settings).to_string();
         assert!(!text.contains("hush"), "{text}");

@@ -12,6 +12,7 @@ pub mod topics;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::config::Config;
@@ -56,7 +57,8 @@ pub enum Command {
 /// # Errors
 /// Says what the command could not do.
 pub async fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
-    let matches = Cli::command().get_matches_from(args);
+    let matches = Cli::command().try_get_matches_from(args);
+    let matches = matches.unwrap_or_else(|error| hushed(error).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
         Command::Ingress(config) => serve::run(Role::Ingress, *config, settings(&matches)).await,
@@ -70,6 +72,27 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exi
         Command::Audit(args) => audit::run(&args).await,
         Command::Config(args) => config::run(&args, &settings(&matches)),
     }
+}
+
+/// A refusal that does not repeat a value which help would not show.
+fn hushed(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let flag = option.split(' ').next().unwrap_or_default().to_owned();
+    let program = Cli::command();
+    let mut options = program
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments);
+    let hidden = |arg: &clap::Arg| {
+        let long = arg.get_long().unwrap_or_default();
+        arg.is_hide_env_values_set() && flag.strip_prefix("--") == Some(long)
+    };
+    if options.any(hidden) {
+        let mask = ContextValue::String(config::MASK.to_owned());
+        error.insert(ContextKind::InvalidValue, mask);
+    }
+    error
 }
 
 /// The effective configuration of the subcommand that was called.
@@ -89,6 +112,18 @@ mod tests {
     #[test]
     fn the_commands_and_options_are_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_repeated() {
+        for option in ["--leg-secret=hush", "--kafka-property=hush"] {
+            let refused = Cli::command().try_get_matches_from(["steelyard", "all", option]);
+            let told = hushed(refused.unwrap_err()).to_string();
+            assert!(told.contains("***") && !told.contains("hush"), "{told}");
+        }
+        let refused = Cli::command().try_get_matches_from(["steelyard", "all", "--flush-ms=x"]);
+        let told = hushed(refused.unwrap_err()).to_string();
+        assert!(told.contains("'x'"), "{told}");
     }
 
     #[test]

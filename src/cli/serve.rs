@@ -25,6 +25,7 @@ use crate::ledger::PartitionId;
 use crate::log::admin::{self, Verified};
 use crate::log::lag;
 use crate::telemetry;
+use crate::telemetry::failpoint;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::ops::{self, Ops, Overview};
 
@@ -73,6 +74,9 @@ pub(super) async fn run(
         config.leg_secret()?;
     }
     telemetry::init(&config.telemetry.logs)?;
+    if let Some(at) = config.telemetry.fail_at {
+        failpoint::arm(at);
+    }
     let stop = stop_on_signal()?;
     let parts = Parts {
         registry: Registry::new(),

@@ -1,7 +1,8 @@
 //! Reading a balance from hot, and judging how far to trust it.
 //!
-//! Hot is trusted only while the owner of the partition has installed it. It is current as long as
-//! the owner's beat is fresh by Redis's own clock; after that it is as of the beat.
+//! Hot is trusted only while the owner of the partition has installed it, and is asked first as
+//! long as the owner's beat is fresh by Redis's own clock. What it shows is as of the beat, not as
+//! of now: an owner that has just lost its way to Redis goes on deciding, and clients are answered.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub struct HotBalance {
     pub json: String,
     /// Every change up to this moment is in it; milliseconds since the epoch.
     pub as_of: i64,
-    /// Whether the owner is at work, so that nothing newer can be anywhere else.
+    /// Whether the owner was at work a moment ago.
     pub current: bool,
 }
 
@@ -108,7 +109,7 @@ fn judge(value: Option<String>, (beat, installed): Position, time: (i64, i64)) -
     HotAnswer::Found(HotBalance {
         version,
         json: json.to_owned(),
-        as_of: if current { now } else { beat },
+        as_of: beat,
         current,
     })
 }
@@ -136,8 +137,8 @@ mod tests {
                 current,
             })
         };
-        assert_eq!(ask("7 {}", Some(100_000), Some("1")), found(100_500, true));
-        assert_eq!(ask("7 {}", Some(95_501), Some("1")), found(100_500, true));
+        assert_eq!(ask("7 {}", Some(100_000), Some("1")), found(100_000, true));
+        assert_eq!(ask("7 {}", Some(95_501), Some("1")), found(95_501, true));
         assert_eq!(ask("7 {}", Some(95_500), Some("1")), found(95_500, false));
         assert_eq!(ask("7 {}", Some(100_000), None), HotAnswer::Untrusted);
         assert_eq!(ask("7 {}", Some(100_000), Some("")), HotAnswer::Untrusted);

@@ -18,10 +18,9 @@ use super::error::{Class, Kind};
 use super::header;
 use super::lookup::{money, unavailable};
 use super::problem::Problem;
+use super::reading::body;
 use crate::cold::read;
-use crate::hot::read::{HotAnswer, HotBalance};
-use crate::ledger::{BalanceId, partition_of};
-use crate::wire::BalanceBody;
+use crate::ledger::BalanceId;
 use crate::wire::http::{BalanceView, PastBalanceView, ProblemBody};
 use crate::wire::scalar::{Str, Time};
 
@@ -69,31 +68,8 @@ pub async fn get(
             serde_json::to_vec(&view).unwrap_or_default(),
         ));
     }
-    let (hot, trusted) = context.hot(id).await;
-    if let Some(hot) = hot.as_ref().filter(|hot| hot.current)
-        && let Ok(body) = BalanceBody::parse(hot.json.as_bytes())
-    {
-        let view = BalanceView::of(body, "hot", Some(Time(hot.as_of)));
-        return context.found(&caller, &headers, &view);
-    }
-    let cold = read::balance(&context.pool, id.uuid()).await;
-    let stale = hot.as_ref().and_then(|hot| {
-        let body = BalanceBody::parse(hot.json.as_bytes()).ok()?;
-        Some(BalanceView::of(body, "hot", Some(Time(hot.as_of))))
-    });
-    match (stale, cold) {
-        (Some(hot), Ok(Some((row, _)))) if row.version <= hot.version => {
-            context.found(&caller, &headers, &hot)
-        }
-        (_, Ok(Some((row, as_of)))) => context.found(&caller, &headers, &cold_view(row, as_of.at)),
-        (Some(hot), Ok(None) | Err(_)) => context.found(&caller, &headers, &hot),
-        (None, Ok(None)) if trusted => Err(unknown()),
-        (None, Ok(None)) => {
-            let detail = "it is not in cold, and what is newer cannot be looked up just now";
-            Err(Problem::new(Kind::StorageUnavailable, detail))
-        }
-        (None, Err(error)) => Err(unavailable(&error)),
-    }
+    let reading = context.read_balance(id).await?.ok_or_else(unknown)?;
+    context.found(&caller, &headers, &reading.view())
 }
 
 pub fn unknown() -> Problem {
@@ -102,44 +78,10 @@ pub fn unknown() -> Problem {
 
 /// A row of cold as a client reads it.
 pub fn cold_view(row: read::BalanceRow, as_of: DateTime<Utc>) -> BalanceView<'static> {
-    let body = BalanceBody {
-        posted: money(row.posted, &row.asset),
-        held: money(row.held, &row.asset),
-        incoming: money(row.incoming, &row.asset),
-        floor: row.floor.map(|floor| money(floor, &row.asset)),
-        ceiling: row.ceiling.map(|ceiling| money(ceiling, &row.asset)),
-        id: row.id,
-        ledger: Str(row.ledger.into()),
-        account: Str(row.account.into()),
-        key: Str(row.key.into()),
-        asset: Str(row.asset.into()),
-        status: Str(row.status.into()),
-        version: row.version,
-        command_offset: row.command_offset,
-        partition: row.partition,
-        epoch: row.epoch,
-    };
-    BalanceView::of(body, "cold", Some(Time(as_of.timestamp_millis())))
+    BalanceView::of(body(row), "cold", Some(Time(as_of.timestamp_millis())))
 }
 
 impl Context {
-    /// What hot has of a balance, and whether its not being there means that cold has it.
-    async fn hot(&self, id: BalanceId) -> (Option<HotBalance>, bool) {
-        match self
-            .hot
-            .balance(partition_of(id, self.partitions), id)
-            .await
-        {
-            Ok(HotAnswer::Found(hot)) => (Some(hot), true),
-            Ok(HotAnswer::Absent) => (None, true),
-            Ok(HotAnswer::Untrusted) => (None, false),
-            Err(error) => {
-                tracing::debug!(%error, balance.id = %id, "hot does not answer");
-                (None, false)
-            }
-        }
-    }
-
     fn found(
         &self,
         caller: &Caller,

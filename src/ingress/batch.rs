@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header as names};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
@@ -17,6 +18,7 @@ use super::answer::refusal;
 use super::auth::Caller;
 use super::body::{Format, format};
 use super::context::Context;
+use super::dry_run::{DryRunQuery, Trial, UNNAMED};
 use super::edge::RequestId;
 use super::error::{Class, Kind};
 use super::header;
@@ -42,7 +44,10 @@ const STRIDE: usize = 128;
 /// each, in order, with a status of its own; never all or nothing.
 #[utoipa::path(
     post, path = "/v1/transactions/batch", tag = "transactions",
-    params(("Prefer" = Option<String>, Header, description = "`wait=N` seconds for the whole batch, or `respond-async`")),
+    params(
+        ("Prefer" = Option<String>, Header, description = "`wait=N` seconds for the whole batch, or `respond-async`"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only tries them, each after the ones before it, and answers with a `DryRun`"),
+    ),
     request_body(content((Vec<TransactionRequest> = "application/json"), (TransactionRequest = "application/x-ndjson"))),
     responses(
         (status = 200, description = "the results; see the `status` of each", body = BatchView),
@@ -53,9 +58,11 @@ pub async fn post(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
     Extension(id): Extension<RequestId>,
+    query: Result<Query<DryRunQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
     let preference = Preference::of(&headers)?;
     for name in [header::IDEMPOTENCY_KEY, names::IF_MATCH] {
         if headers.contains_key(&name) {
@@ -74,6 +81,10 @@ pub async fn post(
     context
         .keys
         .charge(&caller, items.len().saturating_sub(1))?;
+    if query.dry_run {
+        let trials = context.read_trials(&caller, &items).await;
+        return context.dry_run(&caller, trials, &id.0).await;
+    }
     context.ready().await?;
     let _caller = context.callers.take(1)?;
     let _pending = context.pending.take(items.len())?;
@@ -114,13 +125,30 @@ enum Step {
 }
 
 /// One item's end.
-struct Settlement {
-    reference: Option<String>,
-    ledger: Option<Arc<str>>,
-    result: Result<Settled, Problem>,
+#[derive(Debug)]
+pub struct Settlement {
+    pub reference: Option<String>,
+    pub ledger: Option<Arc<str>>,
+    pub result: Result<Settled, Problem>,
 }
 
 impl Settlement {
+    /// The end of an item that was never read.
+    pub fn refused(reference: Option<String>, problem: Problem) -> Self {
+        Self {
+            reference,
+            ledger: None,
+            result: Err(problem),
+        }
+    }
+
+    /// As a [`BatchResultView`]; `id` is the request's.
+    pub fn raw(&self, id: &str) -> Option<Box<RawValue>> {
+        let mut body = Vec::new();
+        append(&mut body, self, id);
+        RawValue::from_string(String::from_utf8(body).ok()?).ok()
+    }
+
     fn of(command: &Command, result: Result<Settled, Problem>) -> Self {
         Self {
             reference: Some((*command.reference).to_owned()),
@@ -136,7 +164,7 @@ impl Context {
         let mut read = Vec::with_capacity(items.len());
         for chunk in items.chunks(STRIDE) {
             for json in chunk {
-                let command = items::command(json, &mut decoder).and_then(|command| {
+                let command = items::command(json, None, &mut decoder).and_then(|command| {
                     caller.may_write(&command.ledger)?;
                     let value = encode(&command)?;
                     Ok((command, value))
@@ -148,6 +176,24 @@ impl Context {
                 read.push(Item { reference, command });
             }
             tokio::task::yield_now().await;
+        }
+        read
+    }
+
+    async fn read_trials(&self, caller: &Caller, items: &[&[u8]]) -> Vec<Trial> {
+        let mut decoder = Decoder::new();
+        let mut read = Vec::with_capacity(items.len());
+        for (at, json) in items.iter().enumerate() {
+            if at % STRIDE == 0 {
+                tokio::task::yield_now().await;
+            }
+            let unnamed = format!("{UNNAMED}-{at}");
+            let command = items::command(json, Some(&unnamed), &mut decoder);
+            let command = command.and_then(|command| {
+                caller.may_write(&command.ledger)?;
+                Ok(command)
+            });
+            read.push((items::reference(json), command));
         }
         read
     }
@@ -164,13 +210,8 @@ impl Context {
             let (command, value) = match item.command {
                 Ok(accepted) => accepted,
                 Err(problem) => {
-                    let (reference, ledger) = (item.reference, None);
-                    let result = Err(problem);
-                    steps.push(Step::Settled(Settlement {
-                        reference,
-                        ledger,
-                        result,
-                    }));
+                    let refused = Settlement::refused(item.reference, problem);
+                    steps.push(Step::Settled(refused));
                     continue;
                 }
             };

@@ -32,8 +32,12 @@ pub fn split(bytes: &[u8], format: Format, limit: usize) -> Result<Vec<&[u8]>, P
     Ok(items)
 }
 
-/// The command of one item.
-pub fn command(json: &[u8], decoder: &mut Decoder) -> Result<Command, Problem> {
+/// The command of one item; `unnamed` is the reference of one that names none, if that is allowed.
+pub fn command(
+    json: &[u8],
+    unnamed: Option<&str>,
+    decoder: &mut Decoder,
+) -> Result<Command, Problem> {
     if json.len() > COMMAND_BYTES_MAX {
         let detail = format!(
             "the item has {} bytes, the limit is {COMMAND_BYTES_MAX}",
@@ -46,7 +50,7 @@ pub fn command(json: &[u8], decoder: &mut Decoder) -> Result<Command, Problem> {
         let detail = "is not taken in a batch";
         return Err(Invalid::new(InvalidKind::InvalidExpect, "expect_retries", detail).into());
     }
-    let reference = request.reference.as_deref();
+    let reference = request.reference.as_deref().or(unnamed);
     if let Some(reference) = reference {
         client_reference(reference, 0)?;
     }
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_item_is_refused_by_itself() {
-        let refused = |json: &[u8]| command(json, &mut Decoder::new()).unwrap_err();
+        let refused = |json: &[u8]| command(json, None, &mut Decoder::new()).unwrap_err();
         assert_eq!(
             refused(b"{").kind,
             Kind::Invalid(InvalidKind::MalformedRequest)

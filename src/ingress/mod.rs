@@ -11,6 +11,7 @@
 //! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
 //! | [`transactions`], [`batch`] | the routes of transactions |
 //! | [`balances`], [`balance`], [`history`] | the routes of balances |
+//! | [`reading`], [`dry_run`] | a balance as it is; what a transaction would do to it |
 //! | [`health`], [`openapi`] | ready or not; what there is |
 //! | [`submit`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
 //! | [`decided`], [`lookup`], [`answer`] | what became of it |
@@ -19,6 +20,7 @@
 //! name. It never decides: what a client may not do with money is the ledger's to say.
 
 pub mod answer;
+pub mod appender;
 pub mod auth;
 pub mod balance;
 pub mod balances;
@@ -27,6 +29,7 @@ pub mod body;
 pub mod context;
 pub mod cursor;
 pub mod decided;
+pub mod dry_run;
 pub mod edge;
 pub mod error;
 pub mod header;
@@ -40,6 +43,7 @@ pub mod options;
 pub mod prefer;
 pub mod problem;
 pub mod publish;
+pub mod reading;
 pub mod record;
 pub mod replies;
 pub mod room;
@@ -162,14 +166,14 @@ fn context(
         pause: CLAIMS_PAUSE,
     };
     let (claims, writer) = Claims::new(redis.clone(), keys.clone(), settings);
-    let seconds = metrics.publish_seconds.clone();
+
     let awaited = Some(metrics.waiters.clone());
     let context = Context {
         keys: auth::Keys::load(&options)?,
         claims,
         hot: Reader::new(redis, keys, options.claim_timeout),
         pool,
-        publisher: publish::Publisher::new(&options, log, partitions, seconds)?,
+        publisher: publish::Publisher::new(&options, log, partitions, &metrics.publish_seconds)?,
         waiters: Arc::new(Waiters::of_new_instance()),
         assigned: Arc::new(Assigned::nowhere()),
         callers: Room::new("waiting callers", options.waiters_max, None),

@@ -70,8 +70,8 @@ pub struct Options {
     /// This instance's partition of the replies topic; one at random by default.
     #[arg(long, env = "STEELYARD_REPLY_PARTITION")]
     pub reply_partition: Option<u16>,
-    /// How long commands gather before they are sent to Kafka.
-    #[arg(long, env = "STEELYARD_INGRESS_LINGER", default_value = "2ms", value_parser = duration)]
+    /// How long commands gather before they are sent to Kafka, while many are under way.
+    #[arg(long, env = "STEELYARD_INGRESS_LINGER", default_value = "8ms", value_parser = duration)]
     pub ingress_linger: Duration,
     /// How long Kafka may take to acknowledge a command before its outcome is unknown.
     #[arg(long, env = "STEELYARD_PUBLISH_TIMEOUT", default_value = "10s", value_parser = duration)]

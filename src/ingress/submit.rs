@@ -24,6 +24,7 @@ use super::record::{Envelope, encode};
 use super::waiters::{Reply, Waiter};
 use crate::hot::claims::{Claim, Claimed};
 use crate::ledger::Command;
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::http::view::{APPLIED, PENDING, REJECTED};
 
 /// After the instance was told to stop, callers wait only this much longer.
@@ -251,6 +252,7 @@ impl Context {
             Ok(Ok(place)) => {
                 let Place { partition, offset } = place;
                 tracing::debug!(partition, offset, "acknowledged");
+                failpoint::pass(Point::BeforeAnswer);
                 Ok(())
             }
             Ok(Err(failure)) => {

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use super::answer::{Form, answer, json};
 use super::auth::Caller;
 use super::context::Context;
+use super::dry_run::{DryRunQuery, UNNAMED};
+use super::edge::RequestId;
 use super::error::{Class, Kind};
 use super::header;
 use super::lookup::Found;
@@ -23,7 +25,9 @@ use super::problem::Problem;
 use super::submit::{Manner, Settled};
 use crate::ledger::{Command, Rejection};
 use crate::wire::http::request::{client_reference, parse, resubmission};
-use crate::wire::http::{DEFAULT_LEDGER, ProblemBody, TransactionRequest, TransactionView};
+use crate::wire::http::{
+    DEFAULT_LEDGER, DryRunView, ProblemBody, TransactionRequest, TransactionView,
+};
 
 /// Post a transaction
 ///
@@ -35,9 +39,11 @@ use crate::wire::http::{DEFAULT_LEDGER, ProblemBody, TransactionRequest, Transac
         ("Idempotency-Key" = Option<String>, Header, description = "alias of `reference`; given both, they must agree"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, at most 30; `respond-async` for 202 once the log has it"),
         ("If-Match" = Option<String>, Header, description = "the version of the first source, such as `\"17\"`; another one is 412"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only tries it"),
     ),
     request_body(content = TransactionRequest),
     responses(
+        (status = 200, description = "of a dry run: what would happen to the balances as they can be read now. Nothing is written, and no reference is used up or looked up; it may be left out", body = DryRunView),
         (status = 201, description = "applied, and final", body = TransactionView,
          headers(("Location" = String), ("Idempotent-Replayed" = Option<String>), ("Preference-Applied" = Option<String>))),
         (status = 202, description = "on the log, and not decided within the wait: read it at `Location`", body = TransactionView,
@@ -49,9 +55,12 @@ use crate::wire::http::{DEFAULT_LEDGER, ProblemBody, TransactionRequest, Transac
 pub async fn post(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
+    Extension(id): Extension<RequestId>,
+    query: Result<Query<DryRunQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
     let preference = Preference::of(&headers)?;
     let if_match = header::if_match(&headers)?;
     let bytes = context.json(&headers, body).await?;
@@ -60,8 +69,13 @@ pub async fn post(
     if let Some(reference) = reference {
         client_reference(reference, request.expect_retries)?;
     }
-    let command = context.decode(|decoder| request.command(reference, if_match, decoder))?;
+    let named = reference.or(query.dry_run.then_some(UNNAMED));
+    let command = context.decode(|decoder| request.command(named, if_match, decoder))?;
     caller.may_write(&command.ledger)?;
+    if query.dry_run {
+        let trial = (reference.map(str::to_owned), Ok(command));
+        return context.dry_run(&caller, vec![trial], &id.0).await;
+    }
     let traceparent = header::traceparent(&headers);
     let manner = Manner {
         patience: preference.patience(context.options.wait_default),

@@ -30,6 +30,7 @@ pub mod fold;
 pub mod id;
 pub mod outcome;
 pub mod partition;
+pub mod rehearsal;
 pub mod rejection;
 pub mod route;
 pub mod seen;

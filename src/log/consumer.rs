@@ -248,7 +248,7 @@ impl Member {
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }
-        for (name, value) in &options.kafka_properties {
+        for (name, value) in options.properties() {
             config.set(name, value);
         }
         let consumer: Arc<BaseConsumer<Context>> = Arc::new(config.create_with_context(context)?);

@@ -228,7 +228,7 @@ fn config(options: &Options, membership: Membership<'_>) -> ClientConfig {
         .set("fetch.queue.backoff.ms", "10")
         .set("queued.max.messages.kbytes", "32768")
         .set("session.timeout.ms", "15000");
-    for (name, value) in &options.kafka_properties {
+    for (name, value) in options.properties() {
         config.set(name, value);
     }
     if config.get("group.protocol") == Some("consumer") {

@@ -34,26 +34,37 @@ pub struct Options {
         default_value = "127.0.0.1:9092"
     )]
     pub kafka_brokers: String,
-    /// Any librdkafka property as NAME=VALUE, for every client (TLS, SASL, time-outs); repeat or
-    /// separate with commas.
+    /// Any librdkafka property as NAME=VALUE, for every client (TLS, SASL, time-outs). Repeat the
+    /// flag for more of them; in the variable each stands on a line of its own. A value may hold
+    /// anything but a line's end.
     #[arg(
         long = "kafka-property",
         env = "STEELYARD_KAFKA_PROPERTIES",
         hide_env_values = true,
-        value_delimiter = ',',
-        value_parser = property
+        value_parser = properties
     )]
-    pub kafka_properties: Vec<(String, String)>,
+    pub kafka_properties: Vec<Properties>,
     /// First part of every topic's name.
     #[arg(long, env = "STEELYARD_TOPIC_PREFIX", default_value = "steelyard")]
     pub topic_prefix: String,
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text} is not NAME=VALUE"))?;
-    Ok((name.trim().to_owned(), value.to_owned()))
+/// Names and values, in the order in which they are set.
+pub type Properties = Vec<(String, String)>;
+
+/// Reads one property a line. What is wrong is told without the value, which may be a secret.
+fn properties(text: &str) -> Result<Properties, String> {
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    let pairs = lines.map(|(at, line)| {
+        let pair = line
+            .split_once('=')
+            .map(|(name, value)| (name.trim(), value));
+        let pair = pair.filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair.ok_or_else(|| format!("line {} is not NAME=VALUE", at + 1))?;
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    pairs.collect()
 }
 
 /// The topics' names under one prefix.
@@ -89,6 +100,11 @@ impl Options {
         format!("{}.{role}", self.topic_prefix)
     }
 
+    /// The operator's properties, to be set after our own.
+    pub fn properties(&self) -> impl Iterator<Item = &(String, String)> {
+        self.kafka_properties.iter().flatten()
+    }
+
     /// What every client has in common, with the operator's properties last.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -100,7 +116,7 @@ impl Options {
             .set("reconnect.backoff.max.ms", "1000")
             .set("retry.backoff.ms", "20")
             .set("topic.metadata.refresh.interval.ms", "60000");
-        for (name, value) in &self.kafka_properties {
+        for (name, value) in self.properties() {
             config.set(name, value);
         }
         config
@@ -123,9 +139,40 @@ impl Options {
             .set("queue.buffering.max.messages", "500000")
             // As much as the topics take: an outcome holds the legs it sends.
             .set("message.max.bytes", "2097152");
-        for (name, value) in &self.kafka_properties {
+        for (name, value) in self.properties() {
             config.set(name, value);
         }
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_holds_whatever_fits_a_line() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let table = [
+            ("a=b", Some(vec![pair("a", "b")])),
+            (
+                "sasl.password=x,y=z ;",
+                Some(vec![pair("sasl.password", "x,y=z ;")]),
+            ),
+            (
+                "a=1\n\n b =2\r\n",
+                Some(vec![pair("a", "1"), pair("b", "2")]),
+            ),
+            ("a=", Some(vec![pair("a", "")])),
+            ("", Some(vec![])),
+            ("a", None),
+            ("a=1\nhush", None),
+            ("=b", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(properties(text).ok(), expected, "{text:?}");
+        }
+        let told = properties("a=1\nhush").unwrap_err();
+        assert_eq!(told, "line 2 is not NAME=VALUE");
     }
 }

@@ -225,7 +225,7 @@ mod tests {
         let room = "queue.buffering.max.messages".to_owned();
         let options = crate::log::Options {
             kafka_brokers: "127.0.0.1:1".to_owned(),
-            kafka_properties: vec![(room, "10".to_owned())],
+            kafka_properties: vec![vec![(room, "10".to_owned())]],
             topic_prefix: "t".to_owned(),
         };
         let producer = LogProducer::forgetful(&options).unwrap();

@@ -105,7 +105,7 @@ impl Reader {
             // A fetch that waits at the end would hold up the next stretch.
             .set("fetch.wait.max.ms", "5")
             .set("queued.max.messages.kbytes", "65536");
-        for (name, value) in &options.kafka_properties {
+        for (name, value) in options.properties() {
             config.set(name, value);
         }
         Ok(Self {

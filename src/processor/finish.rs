@@ -16,6 +16,7 @@ use super::ports::{Inbox, Outbox, World};
 use super::{Failure, Shared, restore};
 use crate::ledger::{BalanceId, Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::LegRecord;
 use crate::wire::leg;
 use crate::wire::record::CORRELATION_HEADER;
@@ -139,6 +140,7 @@ impl<W: World> Finisher<W> {
                 .observe(seconds);
         }
         self.position = position.unwrap_or(self.position);
+        failpoint::pass(Point::AfterPublish);
         if !batch.legs.is_empty() {
             let acks = send_legs(&self.shared, self.partition, &batch.legs, "sent").await?;
             self.legs.push(acks);
@@ -151,6 +153,7 @@ impl<W: World> Finisher<W> {
         self.cut = Some(batch.cut);
         let visit = self.hot.store(batch.touched, offset, at_ms).await?;
         self.visited(visit).await?;
+        failpoint::pass(Point::AfterHot);
         for reply in batch.replies {
             self.answer(reply);
         }
@@ -332,6 +335,7 @@ pub(super) async fn send_legs<W: World>(
     let acks = Acks::open();
     let origin = partition.to_string();
     for record in legs {
+        failpoint::pass(Point::BetweenLegs);
         let key = record.key.to_string();
         let value = record.value.get().as_bytes();
         let seal = hex::encode(shared.secret.seal(key.as_bytes(), value).0);

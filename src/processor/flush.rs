@@ -14,6 +14,7 @@ use foldhash::fast::FixedState;
 
 use crate::ledger::{BalanceId, Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::MarkerBody;
 use crate::wire::record::{marker_key, snapshot_key};
 
@@ -157,6 +158,7 @@ pub(super) async fn publish<W: World>(
         producer.append(append, &acks).await?;
     }
     acks.wait().await?;
+    failpoint::pass(Point::BeforeMarker);
     let marker = MarkerBody::of(&flush.cut, partition, flush.position, epoch);
     let value = serde_json::to_vec(&marker).expect("a marker is plain JSON");
     let key = marker_key(partition);

@@ -15,6 +15,7 @@ use crate::cold::base::Base;
 use crate::ledger::{Cut, Partition, PartitionId, SeenMap};
 use crate::log::producer::Append;
 use crate::log::reader::{Found, Stretch};
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use crate::wire::record::{CLAIM_KEY, ClaimBody, GENESIS_KEY};
 use crate::wire::{Decoder, Hex, LegRecord, Time};
@@ -43,6 +44,7 @@ pub(super) async fn take_over<W: World>(
 ) -> Result<Restored<W>, Failure> {
     let started = shared.world.now();
     let epoch = claim(shared, number).await?;
+    failpoint::pass(Point::AfterClaim);
     let mut hot = Hot::new(shared, number, epoch);
     hot.claim(epoch).await?;
     let base = shared.world.base(number).await?;

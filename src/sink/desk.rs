@@ -14,6 +14,7 @@ use super::{Report, SinkMetrics, Wiring, role};
 use crate::cold::write::{Checkpoint, Sink};
 use crate::ledger::PartitionId;
 use crate::telemetry::clock;
+use crate::telemetry::failpoint::{self, Point};
 use crate::wire::Time;
 
 /// The shortest and the longest pause between two attempts at Postgres.
@@ -176,6 +177,7 @@ impl<W: World> Desk<W> {
     /// Shows operators how far cold is.
     pub(super) fn commit(&self, positions: &BTreeMap<PartitionId, u64>) {
         if !positions.is_empty() {
+            failpoint::pass(Point::BeforeGroupCommit);
             self.follower.commit(positions);
         }
     }

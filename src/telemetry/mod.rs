@@ -1,6 +1,7 @@
 //! Logs, metrics, readiness, and the listener that operators ask. Imports nothing of ours.
 
 pub mod clock;
+pub mod failpoint;
 pub mod field;
 pub mod health;
 pub mod metrics;
@@ -20,6 +21,10 @@ pub struct Options {
     /// Where /metrics, /livez, /readyz and /ops are served.
     #[arg(long, env = "STEELYARD_OPS_LISTEN", default_value = "127.0.0.1:9464")]
     pub ops_listen: SocketAddr,
+    /// Never in production: ends the process when it passes a failpoint for the N-th time, such as
+    /// `after-publish:3`. The fault lab tries the worst moments with it.
+    #[arg(long, env = "STEELYARD_FAIL_AT", value_name = "POINT:N")]
+    pub fail_at: Option<failpoint::FailAt>,
 }
 
 /// What is logged, and how.

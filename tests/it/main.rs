@@ -20,6 +20,8 @@ mod kafka_road;
 mod lag;
 mod poison;
 mod replies;
+mod secure;
+mod signals;
 mod sink;
 mod splits;
 mod start;

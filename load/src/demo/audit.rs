@@ -30,11 +30,11 @@ pub fn audit(target: &Target) -> Result<Finding> {
         .env("STEELYARD_KAFKA_BROKERS", &log.kafka_brokers)
         .env("STEELYARD_TOPIC_PREFIX", &log.topic_prefix);
     if !log.kafka_properties.is_empty() {
-        let properties = log.kafka_properties.iter();
+        let properties = log.properties();
         let properties: Vec<_> = properties
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        command.env("STEELYARD_KAFKA_PROPERTIES", properties.join(","));
+        command.env("STEELYARD_KAFKA_PROPERTIES", properties.join("\n"));
     }
     let addresses = [
         ("STEELYARD_REDIS_URL", &target.redis_url),

@@ -60,7 +60,7 @@ pub struct Payment {
 impl Payment {
     /// Half of all references go over HTTP, and whatever is sent again goes the same way.
     pub fn is_http(&self) -> bool {
-        Rng::new(self.reference as u64).next() & 1 == 0
+        Rng::new(self.reference as u64).draw() & 1 == 0
     }
 }
 

@@ -38,7 +38,7 @@ fn reader_config(options: &Options, group: &str) -> rdkafka::ClientConfig {
         .set("auto.offset.reset", "error")
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.max.messages.kbytes", "65536");
-    for (name, value) in &options.kafka_properties {
+    for (name, value) in options.properties() {
         config.set(name, value);
     }
     config

@@ -70,7 +70,7 @@ impl Sender {
         config
             .set("client.id", "steelyard-load")
             .set("linger.ms", "5");
-        for (name, value) in &options.kafka_properties {
+        for (name, value) in options.properties() {
             config.set(name, value);
         }
         let producer: ThreadedProducer<Reports> = config

@@ -21,11 +21,13 @@ pub struct Quantiles {
     pub max_ms: f64,
 }
 
-impl Latency {
-    pub fn new() -> Self {
+impl Default for Latency {
+    fn default() -> Self {
         Self(Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("these bounds are valid"))
     }
+}
 
+impl Latency {
     pub fn record(&mut self, nanos: u64) {
         self.0.saturating_record((nanos / 1_000).max(1));
     }
@@ -63,7 +65,7 @@ impl Meter {
     pub fn new(measured: Range<u64>) -> Self {
         Self {
             measured,
-            latency: Latency::new(),
+            latency: Latency::default(),
             total: 0,
             within: 0,
         }
@@ -93,7 +95,8 @@ mod tests {
 
     #[test]
     fn merging_is_recording_all_in_one() {
-        let (mut left, mut right, mut all) = (Latency::new(), Latency::new(), Latency::new());
+        let (mut left, mut right, mut all) =
+            (Latency::default(), Latency::default(), Latency::default());
         for millis in 1..=1_000_u64 {
             let side = if millis % 3 == 0 {
                 &mut left
@@ -112,11 +115,11 @@ mod tests {
 
     #[test]
     fn no_latency_is_too_long_or_too_short_to_count() {
-        let mut latency = Latency::new();
+        let mut latency = Latency::default();
         latency.record(0);
         latency.record(u64::MAX);
         assert_eq!(latency.quantiles().count, 2);
-        assert_eq!(Latency::new().quantiles(), Quantiles::default());
+        assert_eq!(Latency::default().quantiles(), Quantiles::default());
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl Track {
 
     /// How long after they were due the measured commands were sent: the generator's own share.
     pub fn send_latency(&self) -> Latency {
-        let mut latency = Latency::new();
+        let mut latency = Latency::default();
         for sequence in 0..self.sent.len() {
             let due = self.due(sequence);
             if let (Some(sent), true) = (

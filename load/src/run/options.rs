@@ -50,7 +50,7 @@ pub struct Options {
     /// Share of transfers that go to another partition, 0 to 1.
     #[arg(long, default_value = "0")]
     pub cross: f64,
-    /// HTTP connections [default: 128; batch: 8]
+    /// HTTP connections [default: 512; batch: 8]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: Option<u32>,
     /// Transactions in one batch.
@@ -139,7 +139,7 @@ impl Options {
 
     pub fn connections(&self, scenario: Scenario) -> usize {
         let usual = match scenario {
-            Scenario::Kafka | Scenario::Http => 128,
+            Scenario::Kafka | Scenario::Http => 512,
             Scenario::Batch => 8,
         };
         self.connections.map_or(usual, |given| given as usize)

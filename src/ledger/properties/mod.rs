@@ -4,12 +4,14 @@
 //! neither partitions nor versions must agree with every answer and every balance.
 //! [`interleaved`] delivers legs in any order of partitions, twice, and with owners that start
 //! again: what must hold then is conservation, one answer for every question, and the same bytes.
+//! Every command of it is rehearsed first ([`rehearsed`]), and must then do just that.
 //! [`values`] holds the small types against numbers computed by hand.
 
 mod desk;
 mod interleaved;
 mod oracle;
 mod plan;
+mod rehearsed;
 mod sequential;
 mod splits;
 mod values;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use super::oracle::Oracle;
 use super::plan::{ASSETS, Submit, WORLD, openings, submit};
+use super::rehearsed::Rehearsed;
 use crate::ledger::tests::message::SETTING;
 use crate::ledger::{Decision, PartitionId};
 
@@ -66,7 +67,9 @@ impl Run {
                 self.desk.again(earlier, *via)
             }
         };
+        let rehearsal = Rehearsed::of(&self.desk, ticket);
         self.desk.cluster.drain();
+        rehearsal.check(&self.desk, ticket);
         self.check(ticket);
     }
 

@@ -42,7 +42,7 @@ pub struct BalanceView<'a> {
     pub status: Str<'a>,
     /// The number of its entries; also the `ETag`.
     pub version: u64,
-    /// `hot` or `cold`.
+    /// `hot` or `cold`; of a balance as it would be, `dry-run`.
     #[schema(value_type = String)]
     pub source: &'static str,
     /// Every change up to this moment is in it.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::balance_view::BalanceView;
 use super::problem::ProblemBody;
 use super::view::TransactionView;
 use crate::wire::scalar::Time;
@@ -27,6 +28,23 @@ pub struct PageView<T> {
 #[schema(as = Batch)]
 pub struct BatchView<'a> {
     pub results: Vec<BatchResultView<'a>>,
+}
+
+/// What transactions would do, and nothing was done.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = DryRun)]
+pub struct DryRunView<'a> {
+    /// Always `true`.
+    pub dry_run: bool,
+    /// One for each transaction, in order, each after the ones before it: 201 would be applied, 422
+    /// would be refused.
+    #[schema(value_type = Vec<BatchResultView>)]
+    pub results: Vec<Option<Box<RawValue>>>,
+    /// The balances that are named, as they would be after all of it.
+    pub balances: Vec<BalanceView<'a>>,
+    /// When the balances were read: every change up to this moment is in all of them.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub as_of: Option<Time>,
 }
 
 /// What became of one item of a batch.

@@ -21,7 +21,7 @@ mod tests;
 
 pub use balance::{ConfigureRequest, OpenRequest};
 pub use balance_view::{BalanceView, PastBalanceView};
-pub use list::{BatchResultView, BatchView, PageView};
+pub use list::{BatchResultView, BatchView, DryRunView, PageView};
 pub use party::PartyBody;
 pub use problem::ProblemBody;
 pub use transaction::TransactionRequest;

@@ -3,6 +3,7 @@
 mod api;
 mod bad_input;
 mod cold;
+mod dry_run;
 mod faults;
 mod keys;
 mod road;

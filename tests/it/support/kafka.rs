@@ -30,6 +30,9 @@ impl World {
     pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.kafka);
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
         config
     }
 

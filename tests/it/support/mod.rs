@@ -6,6 +6,7 @@ pub mod gate;
 pub mod kafka;
 pub mod node;
 pub mod redis;
+pub mod secure;
 pub mod tools;
 
 use std::process::{Command, Output};
@@ -22,6 +23,8 @@ pub struct World {
     pub name: String,
     pub partitions: u16,
     pub kafka: String,
+    /// librdkafka's properties for every client.
+    properties: Vec<(String, String)>,
     redis: String,
     database: String,
     pub ending: Ending,
@@ -35,13 +38,16 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 impl World {
     /// A fresh world of `partitions` partitions.
     pub fn new(partitions: u16) -> Self {
-        let need = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run ./dev test"))
-        };
+        Self::on_kafka(partitions, need("STEELYARD_KAFKA_BROKERS"), Vec::new())
+    }
+
+    /// A fresh world on another broker, whose clients have these properties.
+    pub fn on_kafka(partitions: u16, kafka: String, properties: Vec<(String, String)>) -> Self {
         let world = Self {
             name: format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..12]),
             partitions,
-            kafka: need("STEELYARD_KAFKA_BROKERS"),
+            kafka,
+            properties,
             redis: need("STEELYARD_REDIS_URL"),
             database: need("STEELYARD_DATABASE_URL"),
             ending: Ending::default(),
@@ -80,6 +86,7 @@ impl World {
         }
         command
             .env("STEELYARD_KAFKA_BROKERS", &self.kafka)
+            .env("STEELYARD_KAFKA_PROPERTIES", lines(&self.properties))
             .env("STEELYARD_REDIS_URL", &self.redis)
             .env("STEELYARD_DATABASE_URL", &self.database)
             .env("STEELYARD_TOPIC_PREFIX", &self.name)
@@ -169,6 +176,17 @@ impl World {
     }
 }
 
+fn need(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run ./dev test"))
+}
+
+fn lines(properties: &[(String, String)]) -> String {
+    let lines = properties
+        .iter()
+        .map(|(name, value)| format!("{name}={value}\n"));
+    lines.collect()
+}
+
 /// Seals the legs of every test.
 pub const SECRET: &str = "a secret that only the tests know";
 
@@ -180,13 +198,22 @@ impl Drop for World {
 }
 
 /// Asks `ask` again and again until it gives something; `what` is said when patience ends.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, what, ask).await
+}
+
+/// [`until`] with another patience.
+pub async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = ask().await {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(started.elapsed() < patience, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -105,11 +105,11 @@ impl Node {
 
     /// Sends a signal such as `STOP` or `TERM`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.child.id().to_string())
-            .status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill -{name}");
+        signal(name, &self.pid().to_string());
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills the process at once and waits for it.
@@ -126,21 +126,13 @@ impl Node {
 
     /// Waits until the process has ended; how it did.
     pub async fn ended(&mut self) -> ExitStatus {
-        until("the process to end", async || self.child_ended()).await;
+        until("the process to end", async || ended(self.pid())).await;
         self.child.wait().expect("it has ended")
     }
 
     /// Everything that the process wrote.
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).expect("its log")
-    }
-
-    fn child_ended(&self) -> Option<()> {
-        let pid = self.child.id();
-        // A child that has ended stays as a zombie until it is waited for.
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let state = stat.rsplit(") ").next()?.chars().next()?;
-        (state == 'Z').then_some(())
     }
 }
 
@@ -151,6 +143,21 @@ impl Drop for Node {
             std::fs::remove_file(&self.log).ok();
         }
     }
+}
+
+/// Sends a signal such as `STOP` or `TERM` to a process, or to a group by its negative number.
+pub fn signal(name: &str, to: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), "--", to])
+        .status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -{name}");
+}
+
+/// Whether a child has ended; it stays as a zombie until it is waited for.
+pub fn ended(pid: u32) -> Option<()> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let state = stat.rsplit(") ").next()?.chars().next()?;
+    (state == 'Z').then_some(())
 }
 
 async fn body(answer: Response) -> (StatusCode, Value) {

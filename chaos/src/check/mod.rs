@@ -1,0 +1,97 @@
+//! The checker: trusts nothing but the commands topic.
+//!
+//! | step | proves |
+//! |---|---|
+//! | [`replay`] | what every command had to become: decided again, offline, from the commands alone |
+//! | [`outcomes`] | the topic holds exactly that, byte for byte; copies are copies, nothing is missing |
+//! | [`money`] | per asset everything sums to zero, nothing is left on the wire, and every balance is what the applied payments add up to |
+//! | [`stores`] | Redis and Postgres hold the same last state |
+//! | [`clients`] | every answer was the truth, no 2xx is missing, nothing was decided twice |
+//! | [`reads`] | no read went backwards, and none showed what never was |
+//!
+//! The first difference ends it, with its history.
+
+mod clients;
+mod money;
+mod outcomes;
+mod reads;
+pub mod replay;
+mod stores;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::drive::book::Told;
+use crate::world::World;
+
+/// What was compared.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub commands: u64,
+    pub copies: u64,
+    pub references: usize,
+    pub answers: usize,
+    pub replies: usize,
+    pub reads: usize,
+    pub retries: u64,
+    pub balances: usize,
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} commands decided, {} copies by second owners, {} references, {} answers, {} \
+             replies, {} retries, {} reads, {} balances",
+            self.commands,
+            self.copies,
+            self.references,
+            self.answers,
+            self.replies,
+            self.retries,
+            self.reads,
+            self.balances
+        )
+    }
+}
+
+/// Checks a world that has come to rest.
+///
+/// # Errors
+/// The first difference, with its history.
+pub async fn check(world: &World, told: Told) -> Result<Tally> {
+    let reading = world.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let expected = replay::replay(&reading).context("commands")?;
+        let copies = outcomes::check(&reading, &expected).context("outcomes")?;
+        let replies = clients::replies(&reading).context("replies")?;
+        anyhow::Ok((expected, copies, replies))
+    });
+    let (expected, copies, replies) = read.await??;
+    money::check(&expected).context("money")?;
+    let balances = stores::check(world, &expected).await.context("stores")?;
+    let mut answers = told.finals;
+    let tally = Tally {
+        commands: expected.count(),
+        copies,
+        references: expected.decisions.len(),
+        answers: answers.len(),
+        replies: replies.len(),
+        reads: told.shown.len(),
+        retries: told.retries,
+        balances,
+    };
+    answers.extend(replies);
+    clients::check(&expected, &answers, &told.accepted, &told.places).context("clients")?;
+    reads::check(&expected, told.shown).context("reads")?;
+    ensure!(
+        told.denied.is_empty(),
+        "reads: a balance was said not to exist: {}",
+        told.denied.join("; ")
+    );
+    ensure!(
+        told.unanswered.is_empty(),
+        "clients: no final answer in time about {}",
+        told.unanswered.join(", ")
+    );
+    Ok(tally)
+}

@@ -1,0 +1,214 @@
+//! Decides every command again, from the commands topic alone.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, bail};
+use load::wire::Outcome as Glance;
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use steelyard::ledger::{Body, Command, Fingerprint, Partition, PartitionId, Record};
+use steelyard::log::reader::Reader;
+use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
+use steelyard::wire::record::{Headers, Raw, Recognizer};
+use steelyard::wire::{Hex, Secret};
+use uuid::Uuid;
+
+use crate::drive::book::Verdict;
+use crate::world::World;
+
+/// A command and what it had to become.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    pub offset: u64,
+    /// The command's value.
+    pub command: Vec<u8>,
+    /// The outcome's value.
+    pub outcome: Vec<u8>,
+}
+
+/// The first decision on a reference.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub verdict: Verdict,
+    pub fingerprint: Fingerprint,
+    pub transaction: Option<Uuid>,
+    /// Where it was decided.
+    pub at: (PartitionId, u64),
+}
+
+/// Debits and credits of a command, in minor units.
+pub type Payment = Vec<(Uuid, i128)>;
+
+/// What the commands alone say.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// By partition, in the order of the log.
+    pub decided: Vec<Vec<Decided>>,
+    /// The last state.
+    pub partitions: Vec<Partition>,
+    pub decisions: HashMap<String, Decision>,
+    pub payments: HashMap<(String, Fingerprint), Payment>,
+    /// What was posted on a balance at a version.
+    pub versions: HashMap<(Uuid, u64), String>,
+}
+
+impl Expected {
+    pub fn count(&self) -> u64 {
+        self.decided
+            .iter()
+            .map(|decided| decided.len() as u64)
+            .sum()
+    }
+
+    /// The outcomes up to a command, for a report: at most `lines` of them.
+    pub fn history(&self, partition: PartitionId, offset: u64, lines: usize) -> String {
+        let decided = self.decided.get(usize::from(partition));
+        let before = decided.into_iter().flatten();
+        let before: Vec<_> = before.take_while(|it| it.offset <= offset).collect();
+        let from = before.len().saturating_sub(lines);
+        let texts = before[from..].iter().map(|it| {
+            let command = String::from_utf8_lossy(&it.command);
+            let outcome = String::from_utf8_lossy(&it.outcome);
+            format!("  {partition}/{} {command}\n    -> {outcome}\n", it.offset)
+        });
+        texts.collect()
+    }
+}
+
+/// Reads all commands and decides them.
+///
+/// # Errors
+/// If the log cannot be read, or the core refuses to fold what it decided.
+pub fn replay(world: &World) -> Result<Expected> {
+    let (log, topic) = (world.log(), world.log().topics().commands);
+    let reader = Reader::open(&log)?;
+    let mut expected = Expected::default();
+    for (partition, (low, high)) in (0..).zip(reader.all_bounds(&topic)?) {
+        if low != 0 {
+            bail!("partition {partition} was trimmed to {low}: nothing can be proved");
+        }
+        let mut deciding = Deciding::new(world, partition)?;
+        let mut failed = None;
+        reader.read(&topic, partition, 0, high, |message| {
+            failed = deciding.one(message, &mut expected).err();
+            failed.is_none()
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        expected.decided.push(deciding.decided);
+        expected.partitions.push(deciding.partition);
+    }
+    Ok(expected)
+}
+
+struct Deciding {
+    partition: Partition,
+    recognizer: Recognizer,
+    prev: Hex<32>,
+    decided: Vec<Decided>,
+}
+
+impl Deciding {
+    fn new(world: &World, partition: PartitionId) -> Result<Self> {
+        let secret = Secret::new(&world.stack.secret).map_err(anyhow::Error::msg)?;
+        let replies = vec![world.answers(), world.log().topics().replies];
+        Ok(Self {
+            partition: Partition::new(partition, world.partitions),
+            recognizer: Recognizer::new(secret, replies, partition, world.partitions),
+            prev: NO_HASH,
+            decided: Vec::new(),
+        })
+    }
+
+    fn one(&mut self, message: &BorrowedMessage<'_>, into: &mut Expected) -> Result<()> {
+        let offset = u64::try_from(message.offset())?;
+        let headers = message.headers();
+        let pairs = headers.into_iter().flat_map(|headers| headers.iter());
+        let headers = Headers::of(pairs.map(|header| (header.key, header.value)));
+        let raw = Raw {
+            offset,
+            key: message.key(),
+            value: message.payload(),
+            headers,
+        };
+        let record = self.recognizer.recognize(&raw);
+        let record = record.unwrap_or(Record::DeadLetter);
+        note_payment(&record, into);
+        let at_ms = message.timestamp().to_millis().unwrap_or(0);
+        let outcome = self.partition.apply(offset, at_ms, &record);
+        let body = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
+        let value = serde_json::to_vec(&body)?;
+        self.note_decision(&body, &value, into)?;
+        for entry in &body.entries {
+            let posted = serde_json::to_value(entry.posted)?;
+            let posted = posted.as_str().unwrap_or_default().to_owned();
+            into.versions.insert((entry.balance, entry.version), posted);
+        }
+        self.prev = hash(&value);
+        self.decided.push(Decided {
+            offset,
+            command: message.payload().unwrap_or_default().to_vec(),
+            outcome: value,
+        });
+        Ok(())
+    }
+
+    /// The first and only decision on a reference.
+    fn note_decision(
+        &self,
+        body: &OutcomeBody<'_>,
+        value: &[u8],
+        into: &mut Expected,
+    ) -> Result<()> {
+        let glance = Glance::parse(value).context("an outcome that cannot be read")?;
+        let Some(last) = glance.decision().filter(|last| !last.replayed) else {
+            return Ok(());
+        };
+        let verdict = match body.reason.as_deref() {
+            Some("reference-reused") => return Ok(()),
+            Some(slug) => Verdict::Rejected(slug.to_owned()),
+            None => Verdict::Applied,
+        };
+        let fingerprint = body.fingerprint.context("a decision without a content")?;
+        let decision = Decision {
+            verdict,
+            fingerprint: Fingerprint(fingerprint.0),
+            transaction: body.transaction_id,
+            at: (body.partition, body.offset),
+        };
+        let known = into
+            .decisions
+            .insert(last.reference.to_owned(), decision.clone());
+        match known {
+            None => Ok(()),
+            Some(known) => bail!(
+                "{} was decided twice: {known:?} and {decision:?}",
+                last.reference
+            ),
+        }
+    }
+}
+
+/// Adds what a command would move.
+fn note_payment(record: &Record, into: &mut Expected) {
+    let Record::Command(command) = record else {
+        return;
+    };
+    let key = (command.reference.to_string(), command.fingerprint);
+    into.payments.entry(key).or_insert_with(|| moved(command));
+}
+
+fn moved(command: &Command) -> Payment {
+    let Body::Transfer(postings) = &command.body else {
+        return Vec::new();
+    };
+    let both = postings.iter().flat_map(|posting| {
+        let minor = posting.amount.minor();
+        [
+            (posting.source.id.uuid(), -minor),
+            (posting.destination.id.uuid(), minor),
+        ]
+    });
+    both.collect()
+}

@@ -1,0 +1,153 @@
+//! Producers on Kafka: records with duplicates, on wrong partitions, of wrong content and of none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use load::rng::Rng;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use steelyard::wire::record::{CORRELATION_HEADER, REPLY_TOPIC_HEADER};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::interval;
+
+use super::Scene;
+use super::book::Place;
+use super::cast::Order;
+use crate::world::World;
+
+/// Between two records.
+const EVERY: Duration = Duration::from_millis(25);
+
+/// What a producer needs.
+pub struct Producer {
+    scene: Arc<Scene>,
+    topic: String,
+    answers: String,
+    partitions: u16,
+    client: FutureProducer,
+    rng: Rng,
+}
+
+/// Makes the topic that answers go to.
+pub async fn make_answers(world: &World) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = world.log().client().create()?;
+    let name = world.answers();
+    let replicas = world.stack.replicas.parse()?;
+    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(replicas));
+    let made = admin.create_topics([&topic], &AdminOptions::new()).await?;
+    for topic in made {
+        topic.map_err(|(name, code)| anyhow!("cannot create the topic {name}: {code}"))?;
+    }
+    Ok(())
+}
+
+impl Producer {
+    pub fn new(world: &World, scene: &Arc<Scene>, seed: u64) -> Result<Self> {
+        let client = world.log().producer().create();
+        Ok(Self {
+            scene: scene.clone(),
+            topic: world.log().topics().commands,
+            answers: world.answers(),
+            partitions: world.partitions,
+            client: client.context("cannot create a Kafka producer")?,
+            rng: Rng::new(seed),
+        })
+    }
+
+    /// Sends an order where it belongs and waits for the broker's word.
+    pub async fn deliver(&self, order: &Order) {
+        self.send(order, i32::from(order.partition)).await;
+    }
+
+    /// Sends until everybody stops, and what the others want sent; then waits for the last word.
+    pub async fn run(mut self, mut twice: mpsc::UnboundedReceiver<Order>) {
+        let mut sending: JoinSet<()> = JoinSet::new();
+        let mut ticks = interval(EVERY);
+        let mut n = 0_u64;
+        let scene = self.scene.clone();
+        while !scene.stop.is_set() {
+            let order = tokio::select! {
+                _ = ticks.tick() => {
+                    n += 1;
+                    let reference = format!("k-{n}");
+                    scene.cast.payment(reference, &scene.book, &mut self.rng)
+                }
+                Some(order) = twice.recv() => order,
+            };
+            while sending.try_join_next().is_some() {}
+            for (order, partition) in self.variants(order) {
+                let sender = self.sender();
+                sending.spawn(async move { sender.send(&order, partition).await });
+            }
+        }
+        sending.join_all().await;
+    }
+
+    /// The records that one order becomes, and where they go.
+    fn variants(&mut self, order: Order) -> Vec<(Order, i32)> {
+        let home = i32::from(order.partition);
+        let mut records = vec![(order.clone(), home)];
+        match self.rng.below(100) {
+            0..10 => records.push((order, home)),
+            10..13 => records.push((order.altered(), home)),
+            // A partitioner that is not ours: forwarded, and applied once where it belongs.
+            13..16 => {
+                let wrong = (home + 1) % i32::from(self.partitions);
+                records[0].1 = wrong;
+            }
+            // Not even JSON.
+            16..17 => {
+                records.push((order.garbled(), home));
+            }
+            _ => {}
+        }
+        records
+    }
+
+    fn sender(&self) -> Self {
+        Self {
+            scene: self.scene.clone(),
+            topic: self.topic.clone(),
+            answers: self.answers.clone(),
+            client: self.client.clone(),
+            rng: self.rng.clone(),
+            partitions: self.partitions,
+        }
+    }
+
+    async fn send(&self, order: &Order, partition: i32) {
+        let headers = OwnedHeaders::new()
+            .insert(Header {
+                key: CORRELATION_HEADER,
+                value: Some(&order.reference),
+            })
+            .insert(Header {
+                key: REPLY_TOPIC_HEADER,
+                value: Some(&self.answers),
+            });
+        let record = FutureRecord::to(&self.topic)
+            .partition(partition)
+            .key(&order.key)
+            .payload(&order.body)
+            .headers(headers);
+        let Ok(queued) = self.client.send_result(record) else {
+            return;
+        };
+        if let Ok(Ok(delivered)) = queued.await
+            && let (Ok(partition), Ok(offset)) = (
+                u16::try_from(delivered.partition),
+                u64::try_from(delivered.offset),
+            )
+        {
+            self.scene.book.write().places.push(Place {
+                partition,
+                offset,
+                value: order.body.clone(),
+            });
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Nodes that come and go: restarts one after the other, and owners that nobody appointed.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::lab::Lab;
+use crate::node::{Node, Role};
+use crate::wait;
+
+/// How long a planned stop may take.
+const STOP: Duration = Duration::from_secs(40);
+/// Restarts in a row, and the time between them.
+const RESTARTS: usize = 6;
+const EVERY_MS: u64 = 2_000;
+
+/// Every two seconds one node is restarted, planned or not, whether the one before is back or not.
+pub async fn rolling(lab: &mut Lab) -> Result<String> {
+    let world = lab.world.clone();
+    let mut planned = 0;
+    for at in 0..RESTARTS {
+        lab.run_for(EVERY_MS, EVERY_MS).await;
+        let nodes = lab.fleet.nodes.len();
+        let hard = lab.rng.chance(0.3);
+        let node = &mut lab.fleet.nodes[at % nodes];
+        if hard {
+            node.kill()?;
+        } else {
+            planned += 1;
+            node.signal("TERM")?;
+            let status = node.ended(STOP).await?;
+            let name = &node.name;
+            ensure!(
+                status.success(),
+                "{name} stopped with {status}; {}",
+                node.tail()
+            );
+        }
+        node.start(&world, &[])?;
+    }
+    lab.fleet.ready().await?;
+    Ok(format!("{RESTARTS} restarts, {planned} of them planned"))
+}
+
+/// A processor of another group owns every partition too: two owners at once, by force.
+pub async fn second_owner(lab: &mut Lab) -> Result<String> {
+    let world = lab.world.clone();
+    let mut rogue = Node::new(&world, Role::Processor, "rogue", false, &mut lab.rng).await?;
+    let group = [("STEELYARD_KAFKA_PROPERTIES", "group.id=rogue")];
+    rogue.start(&world, &group)?;
+    let owning = async || (rogue.count("steelyard_partition_epoch{").await > 0.0).then_some(());
+    wait::until(
+        "the rogue to own something",
+        Duration::from_secs(40),
+        owning,
+    )
+    .await?;
+    lab.run_for(6_000, 10_000).await;
+    let zombies = "a later owner";
+    let met = lab
+        .fleet
+        .of(Role::Processor)
+        .any(|node| node.said().contains(zombies));
+    rogue.kill()?;
+    ensure!(met, "no owner has met the second one");
+    Ok("a second group owned every partition beside the first".to_owned())
+}

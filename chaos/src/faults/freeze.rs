@@ -1,0 +1,56 @@
+//! Processes that stand still and go on later, believing that no time has passed.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::lab::Lab;
+use crate::node::Role;
+use crate::wait;
+use crate::world::SESSION_MS;
+
+/// The gauge that only an owner of a partition has.
+const OWNED: &str = "steelyard_partition_epoch{";
+
+/// An owner stops beyond its session, the other processor takes everything over, and the first
+/// one goes on as if it owned its partitions still.
+pub async fn processor(lab: &mut Lab) -> Result<String> {
+    let node = lab.fleet.draw(Role::Processor, &mut lab.rng)?;
+    let sleeper = node.name.clone();
+    node.signal("STOP")?;
+    let all = f64::from(lab.world.partitions);
+    let other = lab
+        .fleet
+        .of(Role::Processor)
+        .find(|node| node.name != sleeper);
+    let Some(other) = other else {
+        anyhow::bail!("there is only one processor");
+    };
+    let owns = async || (other.count(OWNED).await >= all).then_some(());
+    let patience = Duration::from_millis(SESSION_MS) + Duration::from_secs(30);
+    let taken = wait::until("the other one to own everything", patience, owns).await;
+    lab.run_for(500, 3_000).await;
+    lab.fleet.node(&sleeper)?.signal("CONT")?;
+    taken?;
+    Ok(format!("{sleeper} slept while the other took over"))
+}
+
+pub async fn sink(lab: &mut Lab) -> Result<String> {
+    asleep(lab, Role::Sink).await
+}
+
+pub async fn ingress(lab: &mut Lab) -> Result<String> {
+    asleep(lab, Role::Ingress).await
+}
+
+async fn asleep(lab: &mut Lab, role: Role) -> Result<String> {
+    let node = lab.fleet.draw(role, &mut lab.rng)?;
+    let name = node.name.clone();
+    node.signal("STOP")?;
+    lab.run_for(SESSION_MS + 1_000, SESSION_MS + 6_000).await;
+    let node = lab.fleet.node(&name)?;
+    ensure!(!node.is_ready().await, "{name} answered while it slept");
+    node.signal("CONT")?;
+    node.ready().await?;
+    Ok(format!("{name} slept beyond its session"))
+}

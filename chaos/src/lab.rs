@@ -1,0 +1,96 @@
+//! The lab: a world under load, to which faults are done one after the other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use load::rng::Rng;
+use tokio::time::Instant;
+
+use crate::check::{self, Tally};
+use crate::drive::{Drive, Size};
+use crate::fleet::Fleet;
+use crate::stack::Stack;
+use crate::wait;
+use crate::world::World;
+
+/// How long everything may take to come to rest once it is healed, in seconds.
+const QUIET_SECONDS: u64 = 120;
+/// How long clients may go without a single answer once everything is healed.
+const ALIVE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct Lab {
+    pub world: World,
+    pub fleet: Fleet,
+    pub drive: Drive,
+    pub rng: Rng,
+}
+
+impl Lab {
+    /// A fresh world on `stack`, its nodes, and load on them.
+    pub async fn start(stack: &Stack, program: &Path, size: Size, seed: u64) -> Result<Self> {
+        let mut rng = Rng::new(seed);
+        let world = World::new(stack, program.to_owned())?;
+        let mut fleet = Fleet::start(&world, &mut rng).await?;
+        let drive = Drive::start(&world, &mut fleet, size, &mut rng).await;
+        let drive = match drive {
+            Ok(drive) => drive,
+            Err(error) => return Err(error.context(fleet.waits().await)),
+        };
+        Ok(Self {
+            world,
+            fleet,
+            drive,
+            rng,
+        })
+    }
+
+    /// Lets the load run for a while.
+    pub async fn run_for(&mut self, low_ms: u64, high_ms: u64) {
+        let pause = Duration::from_millis(self.rng.between(low_ms, high_ms));
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Waits until clients are answered again: the fault before it is healed.
+    pub async fn is_alive(&mut self) -> Result<Duration> {
+        let started = Instant::now();
+        let answered = self.drive.answered();
+        let more = async || (self.drive.answered() > answered + 20).then_some(());
+        let waited = wait::until("clients to be answered again", ALIVE, more).await;
+        if let Err(error) = waited {
+            return Err(error.context(self.fleet.waits().await));
+        }
+        self.fleet.check()?;
+        Ok(started.elapsed())
+    }
+
+    /// Ends the load, waits until everything has come to rest, and checks it.
+    pub async fn finish(mut self) -> Result<Tally> {
+        let began = Instant::now();
+        self.fleet.ready().await?;
+        let told = self.drive.finish().await?;
+        let answered = began.elapsed();
+        let wait = QUIET_SECONDS.to_string();
+        let world = self.world.clone();
+        let auditing = tokio::task::spawn_blocking(move || world.say(&["audit", "--wait", &wait]));
+        let (code, said) = auditing.await??;
+        println!(
+            "  quiet {:.1} s after the last order, its last answer after {:.1} s",
+            began.elapsed().as_secs_f64(),
+            answered.as_secs_f64()
+        );
+        self.fleet.check()?;
+        let checked = check::check(&self.world, told).await;
+        let tally = checked.with_context(|| format!("the world is {}", self.world.name))?;
+        if code != Some(0) {
+            let waits = self.fleet.waits().await;
+            bail!("the audit is not clean:\n{said}\n{waits}");
+        }
+        ensure!(
+            tally.answers > 0,
+            "nobody was answered: this proves nothing"
+        );
+        Ok(tally)
+    }
+}

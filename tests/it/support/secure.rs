@@ -1,0 +1,138 @@
+//! A broker of a test's own that talks to clients over TLS only, with certificates made for it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::node::{ended, free_port};
+use super::until_within;
+
+pub const USER: &str = "steelyard";
+/// With everything that a list of properties could stumble over.
+pub const PASSWORD: &str = "one,two=three four";
+
+/// How long a broker on a busy machine may take to start.
+const START_MAX: Duration = Duration::from_secs(180);
+
+pub struct Broker {
+    folder: PathBuf,
+    port: u16,
+    child: Child,
+}
+
+impl Broker {
+    /// A broker whose clients use `protocol`, `SSL` or `SASL_SSL`.
+    pub async fn start(classpath: &str, protocol: &str) -> Self {
+        let (port, controller) = (free_port(), free_port());
+        let folder = std::env::temp_dir().join(format!("steelyard-it-kafka-{port}"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        certificates(&folder);
+        let settings = folder.join("server.properties");
+        let text = properties(&folder, protocol, port, controller);
+        std::fs::write(&settings, text).expect("the settings");
+        let settings = settings.to_str().expect("a plain path");
+        let cluster = uuid::Uuid::new_v4().simple().to_string();
+        let mut format = java(classpath);
+        format.args(["kafka.tools.StorageTool", "format", "-c", settings]);
+        format.args(["-t", &cluster[..22]]);
+        done(&mut format);
+        let log = std::fs::File::create(folder.join("said")).expect("a log file");
+        let mut server = java(classpath);
+        server.args(["kafka.Kafka", settings]);
+        server
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log);
+        let child = server.stdin(Stdio::null()).spawn().expect("java runs");
+        let broker = Self {
+            folder,
+            port,
+            child,
+        };
+        until_within(START_MAX, "the broker to listen", async || {
+            let ended = ended(broker.child.id());
+            assert!(ended.is_none(), "it has ended: {}", broker.said());
+            TcpStream::connect(broker.address()).await.ok()
+        })
+        .await;
+        broker
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The certificate that its own is signed with.
+    pub fn authority(&self) -> String {
+        let path = self.folder.join("ca.pem");
+        path.to_str().expect("a plain path").to_owned()
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.join("said")).unwrap_or_default()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn java(classpath: &str) -> Command {
+    let mut command = Command::new("java");
+    command.args(["-Xmx320m", "-XX:TieredStopAtLevel=1", "-cp", classpath]);
+    command
+}
+
+fn done(command: &mut Command) {
+    let output = command.output().expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+/// An authority of the test's own, and a certificate by it for this machine's loopback address.
+fn certificates(folder: &Path) {
+    let openssl = |line: &str| {
+        let mut command = Command::new("openssl");
+        done(command.args(line.split_whitespace()).current_dir(folder));
+    };
+    let own = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority";
+    openssl(&format!("{own} -keyout ca.key -out ca.pem"));
+    openssl("req -newkey rsa:2048 -nodes -subj /CN=broker -keyout key.pem -out request.pem");
+    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").expect("a file");
+    let signed = "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2";
+    openssl(&format!("{signed} -extfile names -out certificate.pem"));
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
+    let store = read("key.pem") + &read("certificate.pem");
+    std::fs::write(folder.join("store.pem"), store).expect("a file");
+}
+
+fn properties(folder: &Path, protocol: &str, port: u16, controller: u16) -> String {
+    let (folder, internal) = (folder.display(), free_port());
+    let shared = include_str!("../../../dev.d/kafka/server.properties");
+    format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         inter.broker.listener.name=INTERNAL\n\
+         listeners=CLIENTS://127.0.0.1:{port},INTERNAL://127.0.0.1:{internal},\
+         CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=CLIENTS://127.0.0.1:{port},INTERNAL://127.0.0.1:{internal}\n\
+         listener.security.protocol.map=CLIENTS:{protocol},INTERNAL:PLAINTEXT,\
+         CONTROLLER:PLAINTEXT\n\
+         listener.name.clients.ssl.keystore.type=PEM\n\
+         listener.name.clients.ssl.keystore.location={folder}/store.pem\n\
+         listener.name.clients.sasl.enabled.mechanisms=PLAIN\n\
+         listener.name.clients.plain.sasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required \
+         user_{USER}=\"{PASSWORD}\";\n\
+         log.dirs={folder}/data\n\
+         {shared}\n"
+    )
+}
