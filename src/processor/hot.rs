@@ -28,6 +28,8 @@ pub(super) struct Hot<W: World> {
     stands: Stands,
     /// Where hot stood when it was claimed, until it is installed.
     before: Position,
+    /// The last command whose effects readers may have seen in hot by then.
+    shown: Option<u64>,
     /// Not in hot yet.
     pending: HashMap<BalanceId, Touched, FixedState>,
     /// Balances that the sink wants published again.
@@ -65,6 +67,7 @@ impl<W: World> Hot<W> {
             epoch,
             stands: Stands::Lost,
             before: Position::default(),
+            shown: None,
             pending: HashMap::default(),
             stale: Vec::new(),
             retry_at: shared.world.now(),
@@ -85,6 +88,10 @@ impl<W: World> Hot<W> {
             Ok(Claimed::Yes(before)) => {
                 self.stands = Stands::Claimed;
                 self.before = before;
+                self.shown = match before.offset {
+                    None => self.last_command().await?,
+                    shown => shown,
+                };
                 self.pause = PAUSE_MIN;
                 Ok(before.accepted)
             }
@@ -132,10 +139,18 @@ impl<W: World> Hot<W> {
         std::mem::take(&mut self.stale)
     }
 
-    /// Whether hot has shown a later command than `offset` to its readers. An owner that was alive
-    /// until it lost its claim may have been ahead of what the next one folds.
+    /// The last command there is. A hot that was emptied does not tell what it has shown: no more
+    /// than what had been asked for when it was claimed.
+    async fn last_command(&self) -> Result<Option<u64>, Failure> {
+        let (world, topic) = (&self.shared.world, &self.shared.topics.commands);
+        let (_, next) = world.bounds(topic, self.partition).await?;
+        Ok(next.checked_sub(1))
+    }
+
+    /// Whether hot may have shown a later command than `offset` to its readers. An owner that was
+    /// alive until it lost its claim may have been ahead of what the next one folds.
     fn has_shown_beyond(&self, offset: u64) -> bool {
-        matches!(self.stands, Stands::Claimed) && self.before.offset > Some(offset)
+        matches!(self.stands, Stands::Claimed) && self.shown > Some(offset)
     }
 
     /// Whether the pause after a call that failed is over.

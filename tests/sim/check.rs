@@ -42,7 +42,7 @@ pub(crate) fn lands(world: &mut World, topic: Topic, partition: PartitionId, rec
         Topic::Snapshots => snapshot_lands(world, partition, rec),
         Topic::Commands => leg_lands(world, partition, rec),
         Topic::Replies => reply_lands(world, rec),
-        Topic::DeadLetters => world.reach("a dead letter"),
+        Topic::DeadLetters => letter_lands(world, partition, rec),
     }
 }
 
@@ -60,6 +60,10 @@ fn outcome_lands(world: &mut World, partition: PartitionId, rec: &Rec) {
         "P4: command {offset} of partition {partition} was decided otherwise:\n{}\n{}",
         String::from_utf8_lossy(&rec.value),
         String::from_utf8_lossy(&decided.body)
+    );
+    assert!(
+        !decided.dead || decided.buried,
+        "a record is decided away before it is safe"
     );
     let again = std::mem::replace(&mut decided.landed, true);
     while truth
@@ -112,6 +116,27 @@ pub(crate) fn must_be_landed(world: &World, partition: PartitionId, offset: u64,
         decided.is_some_and(|decided| decided.landed),
         "P2: {what} of command {offset} of partition {partition} comes before its outcome"
     );
+}
+
+/// Only what can never be understood goes to the dead letters.
+fn letter_lands(world: &mut World, partition: PartitionId, rec: &Rec) {
+    let headers = rec
+        .headers
+        .as_ref()
+        .expect("a dead letter says where it comes from");
+    let mut headers = headers.iter();
+    let offset = headers.find(|header| header.key == "kafka_dlt-original-offset");
+    let offset: [u8; 8] = offset
+        .and_then(|header| header.value?.try_into().ok())
+        .unwrap();
+    let at = usize::try_from(u64::from_be_bytes(offset)).unwrap();
+    let decided = &mut world.truth[usize::from(partition)].decided[at];
+    assert!(
+        decided.dead,
+        "command {at} of partition {partition} is no dead letter"
+    );
+    decided.buried = true;
+    world.reach("a dead letter");
 }
 
 /// A reply is an outcome that is on the log, or tells of a dead letter.

@@ -321,14 +321,22 @@ impl World {
             headers: append.headers,
             at_ms: 0,
         };
-        if self.withheld(topic, partition, &rec, acks) {
-            return Ok(());
-        }
-        let at = self.log.queue(producer, topic, partition);
-        let item = Item {
-            rec,
-            acks: acks.clone(),
+        let acks = match self.withheld(topic, partition, &rec) {
+            None => acks.clone(),
+            Some(lands) => {
+                let end = self.log.line(topic, partition).end();
+                acks.settle(Ok(end));
+                if !lands {
+                    return Ok(());
+                }
+                // Nobody waits for it any more.
+                let other = Acks::open();
+                other.expect();
+                other
+            }
         };
+        let at = self.log.queue(producer, topic, partition);
+        let item = Item { rec, acks };
         let queue = &mut self.log.queues[at];
         queue.items.push_back(item);
         if !std::mem::replace(&mut queue.busy, true) {
@@ -337,30 +345,20 @@ impl World {
         Ok(())
     }
 
-    /// Breaks a rule, if it is one of this road.
-    fn withheld(
-        &mut self,
-        topic: Topic,
-        partition: PartitionId,
-        rec: &Rec,
-        acks: &Arc<Acks>,
-    ) -> bool {
-        if self.is_broken(Break::EarlyAck) && topic == Topic::Outcomes && !check::is_claim(&rec.key)
-        {
-            let guess = self.log.line(topic, partition).end();
-            acks.expect();
-            acks.settle(Ok(guess));
+    /// Breaks a rule, if it is one of this road: whether a record that is acknowledged at once will
+    /// land later.
+    fn withheld(&mut self, topic: Topic, partition: PartitionId, rec: &Rec) -> Option<bool> {
+        if self.is_broken(Break::EarlyAck) && topic == Topic::Outcomes {
+            return (!check::is_claim(&rec.key)).then_some(true);
         }
         if self.is_broken(Break::NoResend) && topic == Topic::Commands {
             let (from, number) = check::leg_of(rec).expect("processors send legs only");
             let sent = &mut self.truth[usize::from(from)].offered[usize::from(partition)];
-            if number <= *sent {
-                acks.settle(Ok(0));
-                return true;
-            }
-            *sent = number;
+            let again = number <= *sent;
+            *sent = number.max(*sent);
+            return again.then_some(false);
         }
-        false
+        None
     }
 
     /// Something happens to a record on its way: it lands, or its acknowledgement arrives.

@@ -53,15 +53,21 @@ const REST_STEPS_MAX: u64 = 400_000;
 impl Run {
     pub(crate) fn new(seed: u64, size: Size, broken: Option<Break>) -> Self {
         let mut chance = crate::chance::Chance::new(!seed);
-        let count = PartitionId::try_from(chance.between(1, 8)).unwrap();
+        let late_owners = broken == Some(Break::SumAlone) || chance.one_in(20);
+        let most = if late_owners { 1 } else { 8 };
+        let count = PartitionId::try_from(chance.between(1, most)).unwrap();
         let horizon = *chance.pick(&[1, 5, 600, 86_400]);
         let sim = Sim::new(seed, count, horizon, broken);
         let mut cluster = Cluster::new(&sim, options(&mut chance), sink_options(&mut chance));
-        cluster.places(chance.between(1, 3) as usize, chance.between(1, 2) as usize);
+        let processes = if late_owners { 3 } else { chance.between(1, 3) };
+        cluster.places(processes as usize, chance.between(1, 2) as usize);
         let commands = chance.between(20, size.commands);
         let pace = Duration::from_micros(*chance.pick(&[10, 100, 1_000, 10_000]));
         let traffic = Traffic::new(&mut chance, commands);
-        let faults = Faults::draw(&mut chance);
+        let faults = match late_owners {
+            true => Faults::of_late_owners(),
+            false => Faults::draw(&mut chance),
+        };
         sim.lock().genesis();
         Self {
             sim,

@@ -135,7 +135,7 @@ impl Traffic {
         let Some(rec) = world.log.line(Topic::Commands, partition).get(at).cloned() else {
             return;
         };
-        let copies = check::leg_of(&rec).is_some() && world.chance.one_in(2);
+        let copies = check::leg_of(&rec).is_some() && !world.chance.one_in(4);
         let headers = match copies {
             true => {
                 world.reach("a leg is copied");
@@ -219,15 +219,14 @@ impl Traffic {
                 _ => world.chance.between(1, 20).to_string(),
             };
             let named = if crossed { 1 - asset } else { asset };
-            postings.push(json!({"source": self.id(from, asset).to_string(),
-                "destination": self.id(to, asset).to_string(),
+            postings.push(json!({"source": self.side(world, from, asset),
+                "destination": self.side(world, to, asset),
                 "amount": amount, "asset": ASSETS[named as usize]}));
         }
         let mut body = json!({"reference": self.reference(world), "type": "transfer",
             "ledger": LEDGER, "postings": postings});
         if world.chance.one_in(20) {
-            let side = body["postings"][0]["source"].as_str().unwrap().to_owned();
-            let id = BalanceId::new(side.parse().unwrap());
+            let id = decider(&body);
             let past = world.truth.iter().find_map(|truth| truth.past.get(&id));
             let seen = past.map_or(1, |past| past.len() as u64);
             let version = if world.chance.one_in(2) {
@@ -235,9 +234,24 @@ impl Traffic {
             } else {
                 seen + 3
             };
-            body["expect"] = json!({side: version});
+            body["expect"] = json!({id.to_string(): version});
         }
         body
+    }
+
+    /// One side of a posting: a balance, or shares of several.
+    fn side(&self, world: &mut World, who: u64, asset: u64) -> Value {
+        let first = self.id(who, asset).to_string();
+        if who == self.accounts || !world.chance.one_in(8) {
+            return first.into();
+        }
+        world.reach("a split");
+        let second = self.id((who + 1) % self.accounts, asset).to_string();
+        let share = match world.chance.one_in(2) {
+            true => json!({"balance": first, "percent": "33.3"}),
+            false => json!({"balance": first, "amount": "1"}),
+        };
+        json!([share, {"balance": second, "remaining": true}])
     }
 
     /// The balance of an account; the last one is the world's.
@@ -267,7 +281,10 @@ fn decider(body: &Value) -> BalanceId {
             );
         }
         "configure" => &body["configure"]["balance"],
-        _ => &body["postings"][0]["source"],
+        _ => match &body["postings"][0]["source"] {
+            Value::Array(shares) => &shares[0]["balance"],
+            one => one,
+        },
     };
     BalanceId::new(id.as_str().unwrap().parse().unwrap())
 }

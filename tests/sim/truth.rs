@@ -29,8 +29,10 @@ pub(crate) struct Decided {
     pub(crate) received: Vec<u64>,
     /// Whether cold has a row of it.
     pub(crate) is_transaction: bool,
-    /// Whether it is a dead letter.
+    /// Whether it can never be understood.
     pub(crate) dead: bool,
+    /// Whether it is among the dead letters.
+    pub(crate) buried: bool,
 }
 
 /// A balance after one of its entries.
@@ -143,6 +145,7 @@ impl Truth {
             received: cut.map(|cut| cut.received).unwrap_or_default(),
             is_transaction: is_transaction(outcome),
             dead,
+            buried: false,
         });
     }
 
