@@ -256,6 +256,12 @@ impl Log {
         !self.busy.is_empty()
     }
 
+    /// The offset that a producer's next record gets if nobody comes before it.
+    fn expected(&mut self, producer: usize, topic: Topic, partition: PartitionId) -> u64 {
+        let at = self.queue(producer, topic, partition);
+        self.line(topic, partition).end() + self.queues[at].items.len() as u64
+    }
+
     fn queue(&mut self, producer: usize, topic: Topic, partition: PartitionId) -> usize {
         let next = self.queues.len();
         let at = *self
@@ -324,8 +330,7 @@ impl World {
         let acks = match self.withheld(topic, partition, &rec) {
             None => acks.clone(),
             Some(lands) => {
-                let end = self.log.line(topic, partition).end();
-                acks.settle(Ok(end));
+                acks.settle(Ok(self.log.expected(producer, topic, partition)));
                 if !lands {
                     return Ok(());
                 }

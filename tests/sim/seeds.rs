@@ -7,9 +7,6 @@ use std::time::{Duration, Instant};
 use crate::breaks::Break;
 use crate::run::{Ran, Run, Size};
 
-/// Seeds that found something once, and what that was.
-const FOUND: [(u64, &str); 0] = [];
-
 /// Seeds of every test run.
 const SEEDS: std::ops::Range<u64> = 0..60;
 
@@ -152,14 +149,6 @@ fn a_seed_replays_byte_for_byte() {
             (other.digest, other.steps),
             "seed {seed}"
         );
-    }
-}
-
-/// Every seed that ever found something finds nothing any more.
-#[test]
-fn what_was_found_stays_mended() {
-    for (seed, what) in FOUND {
-        attempt(seed, SIZE, None).unwrap_or_else(|failure| panic!("{what}: {failure}"));
     }
 }
 
