@@ -45,10 +45,12 @@ fn partition(count: u64) -> Partition {
         posted: [(dollars(), 0)].into(),
         sent: vec![0],
         received: vec![0],
+        closed: Default::default(),
         setting: Setting {
             generation: Uuid::from_u128(42),
             horizon_seconds: 604_800,
         },
+        rules: 1,
     };
     let ledger: Arc<str> = LEDGER.into();
     let balance = |number| Balance {

@@ -142,21 +142,17 @@ with_node() {
 # Debug builds have every assertion on; only what is measured is built for speed.
 command_chaos() {
   local rc=0 profile=debug
-  [[ ${1:-} != takeover && ${1:-} != catchup ]] || profile=release
-  [[ ${1:-} != list && " $* " != *" --help "* ]] || profile=look
+  case ${1:-} in takeover | catchup) profile=release ;; esac
   end_cleanly
-  if [[ $profile == look ]]; then need_build; cd "$ROOT" || exit 1; cargo run -q --locked -p chaos -- "$@"; exit; fi
   temp_home chaos
   need_build
   chaos_build "$profile"
-  STARTED=stack; STEELYARD_STACK=packages stack_up
-  set_env stack_env
-  export STEELYARD_HOME=$HOME_DIR STEELYARD_DEV=$ROOT/dev
-  foreground "${CARGO_TARGET_DIR:-$ROOT/target}/$profile/chaos" "$@" || rc=$?
+  case " $* " in *" list "* | *" --help "*) ;; *) STEELYARD_STACK=packages; STARTED=stack; stack_up ;; esac
+  chaos_program "$profile" "$@" || rc=$?
   exit "$rc"
 }
 
-chaos_build() {
+chaos_build() { # PROFILE
   local -a release=()
   [[ $1 != release ]] || release=(--release)
   cd "$ROOT" || exit 1
@@ -181,6 +177,15 @@ command_sim() {
   exec cargo test --locked --release --test sim -- every_seed --nocapture
 }
 
+chaos_program() { # PROFILE ARGS...: against the stack of this directory, which it may end and start
+  local program=${CARGO_TARGET_DIR:-$ROOT/target}/$1/chaos
+  shift
+  load_ports
+  set_env stack_env
+  export STEELYARD_HOME=$HOME_DIR STEELYARD_DEV=$ROOT/dev
+  foreground "$program" "$@"
+}
+
 command_test() {
   local rc=0
   compose_agrees
@@ -188,11 +193,26 @@ command_test() {
   temp_home test
   need_build
   need_tests
+  check_dependencies
   STARTED=stack; stack_up
   set_env stack_env test_env
   cd "$ROOT" || exit 1
   foreground cargo test --workspace --locked "$@" || rc=$?
+  # All tests, then the faults that tell most; whoever asks for some tests wants those.
+  if ((rc == 0 && $# == 0)); then
+    [[ $(cat "$HOME_DIR/mode") == packages ]] || die "the fault lab needs the services as processes: STEELYARD_STACK=packages"
+      chaos_build debug
+    chaos_program debug --ci || rc=$?
+  fi
   exit "$rc"
+}
+
+# Licences, sources and bans of what Cargo.lock names, by deny.toml.
+check_dependencies() {
+  if cargo deny --version >/dev/null 2>&1; then
+    (cd "$ROOT" && cargo deny --workspace --locked --log-level error check bans licenses sources) || die "a dependency is not what deny.toml allows"
+  else say "dependencies are not checked by deny.toml: 'cargo install --locked cargo-deny' would give the tool"
+  fi
 }
 
 # Everything that a test may need has been installed: one that would skip itself for want of it fails.
@@ -256,6 +276,7 @@ What is missing is found or installed: packages by apt, Kafka from its published
 Compose where an engine answers and the packages are not there.
 
   STEELYARD_HOME    the directory to use instead of .steelyard/
+  STEELYARD_BROKERS 3 instead of one broker, for a directory that is used for the first time; packages only
   STEELYARD_STACK   docker or packages, instead of looking
   STEELYARD_BIN     a built steelyard program to use instead of building one
 TXT

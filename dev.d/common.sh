@@ -118,6 +118,7 @@ port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 load_ports() {
   local name port changed=
   declare -gA PORT=()
+  [[ $(kafka_nodes) == kafka ]] || PORT_NAMES=(kafka kafka2 kafka3 controller controller2 controller3 redis postgres http ops)
   if [[ -f $HOME_DIR/ports ]]; then
     while read -r name port; do PORT[$name]=$port; done <"$HOME_DIR/ports"
   fi

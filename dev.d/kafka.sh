@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Apache Kafka: one KRaft node, from its published jars.
+# Apache Kafka: one KRaft node, or three (STEELYARD_BROKERS=3 when a directory is first used), from its published jars.
 
 KAFKA_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/steelyard
 KAFKA_JARS=$KAFKA_CACHE/kafka-$KAFKA_VERSION
@@ -29,34 +29,49 @@ kafka_fetch() {
 kafka_java() { java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.awt.headless=true \
   -Dlog4j2.configurationFile="$DEV_D/kafka/log4j2-tools.properties" -cp "$KAFKA_CLASSPATH" "$@"; }
 
+# The nodes of this directory, by the names of their pid files.
+kafka_nodes() {
+  [[ -s $HOME_DIR/brokers ]] || echo "${STEELYARD_BROKERS:-1}" >"$HOME_DIR/brokers"
+  if [[ $(cat "$HOME_DIR/brokers") == 3 ]]; then echo kafka kafka2 kafka3; else echo kafka; fi
+}
+kafka_number() { local number=${1#kafka}; echo "${number:-1}"; }
+kafka_controller() { echo "controller${1#kafka}"; }
+kafka_alive() { local node; for node in $(kafka_nodes); do alive "$node" || return 1; done; }
+kafka_brokers() { local node all=''; for node in $(kafka_nodes); do all+=${all:+,}127.0.0.1:${PORT[$node]}; done; echo "$all"; }
+
+# One node alone is no majority: all are launched, then each is waited for.
 kafka_start() {
-  local dir=$HOME_DIR/kafka began
-  alive kafka && return 0
+  local node began
+  kafka_alive && return 0
   began=$(now_ms)
+  for node in $(kafka_nodes); do alive "$node" || kafka_launch "$node"; done
+  for node in $(kafka_nodes); do await_ready "$node" 90 kafka_answers "$node" || die "Kafka did not start"; done
+  started kafka "$began" "$(kafka_brokers)"
+}
+
+kafka_launch() { # NODE
+  local dir=$HOME_DIR/$1 id=$HOME_DIR/cluster-id
   mkdir -p "$dir"
-  kafka_properties >"$dir/server.properties"
+  kafka_properties "$1" >"$dir/server.properties"
   if [[ ! -f $dir/data/meta.properties ]]; then
-    local id
-    id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=\n')
-    kafka_java kafka.tools.StorageTool format --ignore-formatted -t "$id" -c "$dir/server.properties" \
+    [[ -s $id ]] || head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=\n' >"$id"
+    kafka_java kafka.tools.StorageTool format --ignore-formatted -t "$(cat "$id")" -c "$dir/server.properties" \
       </dev/null >"$HOME_DIR/logs/kafka-format.log" 2>&1 || { cat "$HOME_DIR/logs/kafka-format.log" >&2; die "Kafka's storage could not be formatted"; }
   fi
   # shellcheck disable=SC2086
-  spawn kafka java ${STEELYARD_KAFKA_HEAP:--Xms512m -Xmx1g} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExplicitGCInvokesConcurrent \
+  spawn "$1" java ${STEELYARD_KAFKA_HEAP:--Xms512m -Xmx1g} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExplicitGCInvokesConcurrent \
     -Djava.awt.headless=true -Dlog4j2.configurationFile="$DEV_D/kafka/log4j2.properties" \
     -cp "$KAFKA_CLASSPATH" kafka.Kafka "$dir/server.properties"
-  await_ready kafka 90 kafka_answers || die "Kafka did not start"
-  started kafka "$began" "127.0.0.1:${PORT[kafka]}"
 }
 
-kafka_stop() { stop_process kafka 20 TERM; }
+kafka_stop() { local node; for node in $(kafka_nodes); do stop_process "$node" 20 TERM & done; wait; }
 
 # A Metadata request (version 4, no topics) by hand. The answer lists the brokers that are registered and not fenced:
 # with one in it, Kafka serves. A JVM tool would ask the same in two seconds.
-kafka_answers() {
+kafka_answers() { # NODE
   local answer bytes
   answer=$( (
-    exec 3<>"/dev/tcp/127.0.0.1/${PORT[kafka]}" || exit 1
+    exec 3<>"/dev/tcp/127.0.0.1/${PORT[$1]}" || exit 1
     printf '\0\0\0\x0f\0\x03\0\x04\0\0\0\x07\xff\xff\0\0\0\0\0' >&3
     timeout 2 head -c 16 <&3 | od -An -v -tu1 | tr -s ' \n' ' '
   ) 2>/dev/null) || return 1
@@ -64,18 +79,21 @@ kafka_answers() {
   ((${#bytes[@]} == 16 && bytes[15] >= 1))
 }
 
-kafka_properties() {
+kafka_properties() { # NODE
+  local controller=127.0.0.1:${PORT[$(kafka_controller "$1")]} node voters='' count=0
+  for node in $(kafka_nodes); do voters+=${voters:+,}$(kafka_number "$node")@127.0.0.1:${PORT[$(kafka_controller "$node")]}; ((++count)); done
   cat <<PROPERTIES
 # Written by ./dev at every start.
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:${PORT[controller]}
-listeners=PLAINTEXT://127.0.0.1:${PORT[kafka]},CONTROLLER://127.0.0.1:${PORT[controller]}
-advertised.listeners=PLAINTEXT://127.0.0.1:${PORT[kafka]}
+node.id=$(kafka_number "$1")
+controller.quorum.voters=$voters
+listeners=PLAINTEXT://127.0.0.1:${PORT[$1]},CONTROLLER://$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:${PORT[$1]}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-log.dirs=$HOME_DIR/kafka/data
+log.dirs=$HOME_DIR/$1/data
 $(cat "$DEV_D/kafka/server.properties")
 PROPERTIES
+  ((count == 1)) || sed -n 's/^\(.*replication\.factor\)=1$/\1=3/p; s/^\(.*\(min\.insync\.replicas\|min\.isr\)\)=1$/\1=2/p' "$DEV_D/kafka/server.properties"
 }

@@ -123,6 +123,13 @@ drop_temp() { # EXIT-CODE: after a failure, but not after a signal, the logs are
 }
 
 wipe_home() {
+  local inner
+  # The fault lab makes directories within its own, some on small mounts.
+  for inner in "$HOME_DIR"/*/pids; do
+    [[ -d $inner ]] || continue
+    (use_home "${inner%/pids}"; stack_down; wipe_home) || true
+  done
+  for inner in "$HOME_DIR"/*/; do ! mountpoint -q "$inner" || umount -l "$inner"; done
   [[ $(cat "$HOME_DIR/mode" 2>/dev/null) != docker ]] || { load_ports; compose_wipe; }
   if [[ -L $HOME_DIR/postgres ]]; then rm -rf "$(readlink -f "$HOME_DIR/postgres")"; fi
   rm -rf "$HOME_DIR"

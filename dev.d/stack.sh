@@ -19,8 +19,8 @@ stack_up() {
     need_stack
     kafka_fetch
     echo packages >"$HOME_DIR/mode"
-    local service i failed=''
-    alive kafka || { claim_port kafka; claim_port controller; }
+    local service node i failed=''
+    for node in $(kafka_nodes); do alive "$node" || { claim_port "$node"; claim_port "$(kafka_controller "$node")"; }; done
     alive redis || claim_port redis
     alive postgres || claim_port postgres
     # Side by side: each is ready on its own word.
@@ -56,6 +56,7 @@ stack_stop_all() {
 stack_alive() { # every service runs
   local service
   if [[ $(cat "$HOME_DIR/mode" 2>/dev/null) == docker ]]; then compose_alive; return; fi
+  kafka_alive || return 1
   for service in "${SERVICES[@]}"; do alive "$service" || return 1; done
 }
 
@@ -77,10 +78,10 @@ seconds_since() { local ms=$(($(now_ms) - $1)); printf '%d.%02d' $((ms / 1000)) 
 
 # What tests and tools read.
 stack_env() {
-  export_line STEELYARD_KAFKA_BROKERS "127.0.0.1:${PORT[kafka]}"
+  export_line STEELYARD_KAFKA_BROKERS "$(kafka_brokers)"
   export_line STEELYARD_REDIS_URL "redis://127.0.0.1:${PORT[redis]}"
   export_line STEELYARD_DATABASE_URL "$(database_url)"
-  export_line STEELYARD_REPLICATION_FACTOR 1
+  export_line STEELYARD_REPLICATION_FACTOR "$(kafka_nodes | wc -w)"
   export_line STEELYARD_LEG_SECRET "$(leg_secret)"
   ! kafka_jars_complete || export_line STEELYARD_TEST_KAFKA_CLASSPATH "$KAFKA_CLASSPATH"
   ! python_complete || export_line STEELYARD_TEST_PYTHON "$(python_bin)"

@@ -134,6 +134,8 @@ fn full_outcome() -> OutcomeBody<'static> {
             generation: Uuid::new_v4(),
             horizon_seconds: 604_800,
         }),
+        rules: Some(2),
+        closed_before: Some(Time(0)),
         hash: Some(Hex([9; 32])),
     }
 }
@@ -157,6 +159,8 @@ fn short_outcome() -> OutcomeBody<'static> {
         description: None,
         metadata: None,
         genesis: None,
+        rules: None,
+        closed_before: None,
         ..full_outcome()
     }
 }
@@ -203,9 +207,11 @@ fn markers_genesis_and_claims_are_as_described() {
         posted: [("USD/2".to_owned(), money("0.00"))].into(),
         sent: vec![0, 1],
         received: vec![2, 0],
+        closed: [("default/main".to_owned(), Time(0))].into(),
         epoch: 100,
         generation: Uuid::new_v4(),
         horizon_seconds: 604_800,
+        rules: 2,
         at: Time(1_795_000_000_000),
     };
     check("marker", &[serde_json::to_value(marker).unwrap()]);
@@ -244,6 +250,13 @@ fn open() -> Value {
     })
 }
 
+fn close_period() -> Value {
+    json!({
+        "reference": "p1", "type": "close-period", "ledger": "main",
+        "close_period": { "before": "2026-11-01T00:00:00Z" },
+    })
+}
+
 /// A command with the member at `pointer` set, or removed if `value` is nothing.
 fn with(mut command: Value, pointer: &str, value: Option<Value>) -> Value {
     let (parent, member) = pointer.rsplit_once('/').unwrap();
@@ -260,6 +273,7 @@ fn with(mut command: Value, pointer: &str, value: Option<Value>) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table: one line of it is one case")]
 fn a_command_is_described_just_when_it_is_understood() {
     let mut everything = transfer();
     for (member, value) in [
@@ -276,7 +290,14 @@ fn a_command_is_described_just_when_it_is_understood() {
         { "balance": A, "percent": "33.333333330" },
         { "balance": "44444444-4444-5444-8444-444444444444", "remaining": true },
     ]));
-    let understood = [everything.clone(), transfer(), open(), configure(), split];
+    let understood = [
+        everything.clone(),
+        transfer(),
+        open(),
+        configure(),
+        split,
+        close_period(),
+    ];
     let posting = |member: &str, value: Value| {
         with(transfer(), &format!("/postings/0/{member}"), Some(value))
     };
@@ -306,6 +327,23 @@ fn a_command_is_described_just_when_it_is_understood() {
         shares(json!([{ "balance": A, "percent": 100 }])),
         shares(json!([{ "balance": A, "percent": "100.1" }])),
         shares(json!([{ "balance": A, "percent": "100", "amount": "12.50" }])),
+        with(close_period(), "/close_period", None),
+        with(close_period(), "/close_period/before", None),
+        with(
+            close_period(),
+            "/close_period/before",
+            Some(json!("1969-12-31T23:59:59Z")),
+        ),
+        with(
+            close_period(),
+            "/postings",
+            Some(transfer()["postings"].clone()),
+        ),
+        with(
+            transfer(),
+            "/effective_at",
+            Some(json!("1969-12-31T23:59:59Z")),
+        ),
         with(open(), "/open/account", Some(json!("@world"))),
         with(open(), "/open/floor", Some(json!(5))),
         with(configure(), "/configure", Some(json!({ "balance": A }))),

@@ -50,9 +50,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
 /// Of some modules a service may only use a part.
 const PARTS: &[(&str, &str, &[&str])] = &[
     // reads, never writes
-    ("ingress", "cold", &["read", "transaction"]),
-    // a takeover starts from cold, and old repeats are answered from it
-    ("processor", "cold", &["base", "transaction"]),
+    ("ingress", "cold", &["periods", "read", "transaction"]),
+    // a takeover starts from cold, old repeats are answered from it, and it is written anew
+    ("processor", "cold", &["base", "rebuild", "transaction"]),
     // tells hot what is synced, and that is all
     ("sink", "hot", &["synced", "Options"]),
 ];
@@ -81,6 +81,7 @@ const LEDGER_IMPORTS: &[&str] = &[
     "partition::",
     "rejection::",
     "route::",
+    "rules::",
     "seen::",
     "walk::",
 ];
@@ -90,6 +91,9 @@ const SPAWNS: &str = "
     src/cli/serve.rs: constructs, starts and stops the services
     src/processor/assignment.rs: one task for each partition it is given
     src/processor/services.rs: reading the log blocks, and is awaited
+    src/processor/rebuild.rs: reading the log blocks, and is awaited
+    src/cli/dlq.rs: reading the log blocks, and is awaited
+    src/cli/top.rs: asking for offsets blocks, and is awaited
     src/log/admin.rs: librdkafka's admin calls block, and are awaited
     src/log/consumer.rs: librdkafka's seek blocks, and is awaited
     src/log/follower.rs: leaving a group blocks, and is awaited

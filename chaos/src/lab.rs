@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::check::{self, Tally};
 use crate::drive::{Drive, Size};
 use crate::fleet::Fleet;
+use crate::node::Role;
 use crate::stack::Stack;
 use crate::wait;
 use crate::world::World;
@@ -18,6 +19,8 @@ use crate::world::World;
 const QUIET_SECONDS: u64 = 120;
 /// How long clients may go without a single answer once everything is healed.
 const ALIVE: Duration = Duration::from_secs(60);
+/// How long a planned stop may take.
+pub const STOP: Duration = Duration::from_secs(40);
 
 #[derive(Debug)]
 pub struct Lab {
@@ -65,16 +68,34 @@ impl Lab {
         Ok(started.elapsed())
     }
 
+    /// Ends the load, waits until everything is in the stores, and stops everything but the
+    /// ingresses as planned.
+    pub async fn rest(&mut self) -> Result<()> {
+        self.drive.finish().await?;
+        let (code, said) = self.audit().await?;
+        ensure!(code == Some(0), "the audit is not clean:\n{said}");
+        let nodes = self.fleet.nodes.iter_mut();
+        for node in nodes.filter(|node| node.role != Role::Ingress) {
+            node.signal("TERM")?;
+            let status = node.ended(STOP).await?;
+            ensure!(status.success(), "{} stopped with {status}", node.name);
+        }
+        Ok(())
+    }
+
+    async fn audit(&self) -> Result<(Option<i32>, String)> {
+        let (world, wait) = (self.world.clone(), QUIET_SECONDS.to_string());
+        let auditing = tokio::task::spawn_blocking(move || world.say(&["audit", "--wait", &wait]));
+        auditing.await?
+    }
+
     /// Ends the load, waits until everything has come to rest, and checks it.
     pub async fn finish(mut self) -> Result<Tally> {
         let began = Instant::now();
         self.fleet.ready().await?;
         let told = self.drive.finish().await?;
         let answered = began.elapsed();
-        let wait = QUIET_SECONDS.to_string();
-        let world = self.world.clone();
-        let auditing = tokio::task::spawn_blocking(move || world.say(&["audit", "--wait", &wait]));
-        let (code, said) = auditing.await??;
+        let (code, said) = self.audit().await?;
         println!(
             "  quiet {:.1} s after the last order, its last answer after {:.1} s",
             began.elapsed().as_secs_f64(),

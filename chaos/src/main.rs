@@ -1,16 +1,20 @@
 //! The fault lab: real processes, a seeded plan of faults, and a checker that trusts nothing but
 //! the commands topic. The README has the method; `./dev chaos` runs it.
 
+mod catchup;
 mod check;
 mod drive;
 mod faults;
 mod fleet;
+mod flow;
 mod lab;
 mod node;
 mod plan;
 mod proxy;
 mod run;
 mod stack;
+mod takeover;
+mod topics;
 mod wait;
 mod world;
 
@@ -37,6 +41,10 @@ struct Args {
 enum Command {
     /// Name every fault.
     List,
+    /// Measure how long partitions stand when a processor ends.
+    Takeover(takeover::Options),
+    /// Measure how fast the sinks are after Postgres was away.
+    Catchup(catchup::Options),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +77,8 @@ async fn play(args: Args) -> Result<()> {
             run::list();
             Ok(())
         }
+        Some(Command::Takeover(options)) => Box::pin(takeover::run(&options, &program)).await,
+        Some(Command::Catchup(options)) => Box::pin(catchup::run(&options, &program)).await,
     }
 }
 

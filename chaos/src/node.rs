@@ -154,6 +154,23 @@ impl Node {
         text.lines().filter(|line| line.starts_with(start)).count() as f64
     }
 
+    /// The values of a label among its metrics that begin with `start`.
+    pub async fn labels(&self, start: &str, label: &str) -> Vec<String> {
+        let (_, text) = self.ask("/metrics").await.unwrap_or_default();
+        let label = format!("{label}=\"");
+        let lines = text.lines().filter(|line| line.starts_with(start));
+        let values = lines.filter_map(|line| line.split_once(&label)?.1.split('"').next());
+        values.map(str::to_owned).collect()
+    }
+
+    /// The most memory that its process has ever had, in kilobytes.
+    pub fn most_kb(&self) -> Option<u64> {
+        let pid = self.child.as_ref()?.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
     async fn ask(&self, path: &str) -> Option<(u16, String)> {
         let base = format!("http://127.0.0.1:{}", self.ops);
         let mut connection = Connection::new(Endpoint::new(&base, None).ok()?);

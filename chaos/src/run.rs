@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use load::rng::Rng;
 use load::table::Table;
 use tokio::time::Instant;
 
 use crate::drive::Size;
-use crate::faults::FAULTS;
+use crate::faults::{FAULTS, Fault, Ground, Play};
 use crate::lab::Lab;
 use crate::plan::{self, Wanted};
 use crate::stack::Stack;
@@ -59,33 +59,78 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
         println!("  {:>3}  {:<20} {}", at + 1, fault.name, fault.about);
     }
     let stack = Stack::find()?;
-    let mut lab = Lab::start(&stack, program, Size::default(), rng.draw()).await?;
-    let mut happened: BTreeMap<&str, u64> = BTreeMap::new();
-    for (at, fault) in steps.iter().enumerate() {
-        lab.run_for(1_000, 3_000).await;
-        let began = Instant::now();
-        let done = async {
-            let seen = (fault.play)(&mut lab).await?;
-            anyhow::Ok((seen, lab.is_alive().await?))
-        };
-        let done = done.await;
-        let failed = || format!("fault {} of seed {seed}: {}", at + 1, fault.name);
-        let (seen, alive) = done.with_context(failed)?;
-        *happened.entry(fault.name).or_default() += 1;
-        println!(
-            "  {:>3}  {:<20} {seen}; {:.1} s, answers again after {:.1} s",
-            at + 1,
-            fault.name,
-            began.elapsed().as_secs_f64(),
-            alive.as_secs_f64()
-        );
+    let mut report = Report::new(seed);
+    let under = || steps.iter().filter(|it| matches!(it.play, Play::Under(_)));
+    if under().next().is_some() {
+        let mut lab = Lab::start(&stack, program, Size::default(), rng.draw()).await?;
+        for fault in under() {
+            lab.run_for(1_000, 3_000).await;
+            let Play::Under(play) = &fault.play else {
+                continue;
+            };
+            let done = async {
+                let seen = play(&mut lab).await?;
+                let alive = lab.is_alive().await?;
+                let alive = alive.as_secs_f64();
+                anyhow::Ok(format!("{seen}; answers again after {alive:.1} s"))
+            };
+            report.did(fault, done).await?;
+        }
+        let tally = lab.finish().await.with_context(|| format!("seed {seed}"))?;
+        println!("  {tally}");
     }
-    let tally = lab.finish().await.with_context(|| format!("seed {seed}"))?;
-    println!("  {tally}");
-    let kinds = happened.len();
-    println!(
-        "nothing lost, nothing twice: {} faults of {kinds} kinds, seed {seed}",
-        steps.len()
-    );
-    Ok(())
+    for fault in &steps {
+        let Play::Alone(play) = &fault.play else {
+            continue;
+        };
+        let ground = Ground {
+            stack: stack.clone(),
+            program: program.to_owned(),
+            seed: rng.draw(),
+        };
+        report.did(fault, play(&ground)).await?;
+    }
+    report.finish(&steps)
+}
+
+/// What happened.
+struct Report {
+    seed: u64,
+    happened: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    fn new(seed: u64) -> Self {
+        let happened = BTreeMap::new();
+        Self { seed, happened }
+    }
+
+    /// Waits for a fault, and tells it.
+    async fn did(
+        &mut self,
+        fault: &Fault,
+        doing: impl Future<Output = Result<String>>,
+    ) -> Result<()> {
+        let began = Instant::now();
+        let (seed, name) = (self.seed, fault.name);
+        let seen = doing.await;
+        let seen = seen.with_context(|| format!("seed {seed}, fault {name}"))?;
+        *self.happened.entry(name).or_default() += 1;
+        let seconds = began.elapsed().as_secs_f64();
+        println!("  {name:<20} {seconds:>5.1} s  {seen}");
+        Ok(())
+    }
+
+    /// Every fault of the plan must have happened.
+    fn finish(self, steps: &[&Fault]) -> Result<()> {
+        let total: u64 = self.happened.values().sum();
+        let (kinds, seed) = (self.happened.len(), self.seed);
+        ensure!(
+            usize::try_from(total)? == steps.len(),
+            "of {} faults only {total} happened",
+            steps.len()
+        );
+        println!("nothing lost, nothing twice: {total} faults of {kinds} kinds, seed {seed}");
+        Ok(())
+    }
 }

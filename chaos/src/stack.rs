@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     Kafka,
+    /// The second and third broker, where there are three.
+    Kafka2,
+    Kafka3,
     Redis,
     Postgres,
 }
@@ -26,6 +29,8 @@ impl Service {
     pub fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
+            Self::Kafka2 => "kafka2",
+            Self::Kafka3 => "kafka3",
             Self::Redis => "redis",
             Self::Postgres => "postgres",
         }
@@ -87,18 +92,50 @@ impl Stack {
 
     /// Starts whatever of the stack does not run, and waits until it answers.
     pub async fn up(&self) -> Result<()> {
+        self.dev(&["stack", "up"], &[]).await.map(drop)
+    }
+
+    /// Another stack, in a directory `name` within this one's.
+    pub async fn another(&self, name: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let mut stack = self.clone();
+        stack.home = self.home.join(name);
+        stack.dev(&["stack", "up"], settings).await?;
+        let lines = stack.dev(&["stack", "env"], &[]).await?;
+        let value = |name: &str| {
+            let start = format!("export {name}=");
+            let found = lines.lines().find_map(|line| line.strip_prefix(&start));
+            // The shell's way to write a comma.
+            let found = found.map(|value| value.replace('\\', ""));
+            found.with_context(|| format!("./dev stack env does not say {name}"))
+        };
+        stack.brokers = value("STEELYARD_KAFKA_BROKERS")?;
+        stack.redis = value("STEELYARD_REDIS_URL")?;
+        stack.database = value("STEELYARD_DATABASE_URL")?;
+        stack.replicas = value("STEELYARD_REPLICATION_FACTOR")?;
+        stack.secret = value("STEELYARD_LEG_SECRET")?;
+        Ok(stack)
+    }
+
+    /// Stops all services of this stack.
+    pub async fn down(&self) -> Result<()> {
+        self.dev(&["stack", "down"], &[]).await.map(drop)
+    }
+
+    /// What `./dev` prints.
+    async fn dev(&self, args: &[&str], settings: &[(&str, &str)]) -> Result<String> {
         let mut command = Command::new(&self.dev);
         command
-            .args(["stack", "up"])
+            .args(args)
             .env("STEELYARD_HOME", &self.home)
             .env("STEELYARD_STACK", "packages")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "./dev stack up failed:\n{said}");
-        Ok(())
+        ensure!(output.status.success(), "./dev {args:?} failed:\n{said}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 

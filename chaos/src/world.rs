@@ -21,6 +21,10 @@ pub struct World {
     /// Prefix of topics and keys, and the schema's name.
     pub name: String,
     pub partitions: u16,
+    /// Prefix of keys in Redis; its own name, unless somebody made a mistake.
+    pub redis_prefix: String,
+    /// The processors' session, if it is not to be the program's own.
+    session_ms: Option<u64>,
     /// The program under test.
     program: PathBuf,
 }
@@ -29,15 +33,24 @@ impl World {
     /// A fresh world with its topics and tables.
     pub fn new(stack: &Stack, program: PathBuf) -> Result<Self> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
+        let name = format!("c{}", &unique[..10]);
         let world = Self {
             stack: stack.clone(),
-            name: format!("c{}", &unique[..10]),
+            redis_prefix: name.clone(),
+            name,
             partitions: PARTITIONS,
+            session_ms: Some(SESSION_MS),
             program,
         };
         world.run(&["topics", "apply"])?;
         world.run(&["migrate"])?;
         Ok(world)
+    }
+
+    /// The same, with the session that programs take when nobody tells them.
+    pub fn without_session(mut self) -> Self {
+        self.session_ms = None;
+        self
     }
 
     pub fn log(&self) -> log::Options {
@@ -51,7 +64,7 @@ impl World {
     pub fn hot(&self) -> hot::Options {
         hot::Options {
             redis_url: self.stack.redis.clone(),
-            redis_prefix: self.name.clone(),
+            redis_prefix: self.redis_prefix.clone(),
         }
     }
 
@@ -80,15 +93,17 @@ impl World {
             .env("STEELYARD_REDIS_URL", &self.stack.redis)
             .env("STEELYARD_DATABASE_URL", &self.stack.database)
             .env("STEELYARD_TOPIC_PREFIX", &self.name)
-            .env("STEELYARD_REDIS_PREFIX", &self.name)
+            .env("STEELYARD_REDIS_PREFIX", &self.redis_prefix)
             .env("STEELYARD_DATABASE_SCHEMA", &self.name)
             .env("STEELYARD_PARTITIONS", self.partitions.to_string())
             .env("STEELYARD_REPLICATION_FACTOR", &self.stack.replicas)
             .env("STEELYARD_LEG_SECRET", &self.stack.secret)
             .env("STEELYARD_REPLY_TOPICS", self.answers())
-            .env("STEELYARD_SESSION_MS", SESSION_MS.to_string())
             .env("STEELYARD_FLUSH_MS", "200")
             .env("STEELYARD_INSECURE", "true");
+        if let Some(ms) = self.session_ms {
+            command.env("STEELYARD_SESSION_MS", ms.to_string());
+        }
         command
     }
 

@@ -4,9 +4,15 @@
 
 pub mod audit;
 pub mod config;
+pub mod dlq;
 pub mod manual;
+mod progress;
+pub mod rebuild;
 mod roles;
+pub mod rules;
 mod serve;
+mod table;
+pub mod top;
 pub mod topics;
 
 use std::ffi::OsString;
@@ -48,6 +54,17 @@ pub enum Command {
     ///
     /// Exits with 0 if everything is proved, 1 if something differs, 2 if it could not be told.
     Audit(Box<audit::Args>),
+    /// Shows how far every group is behind on every partition, again and again.
+    ///
+    /// The numbers are those of `kafka-consumer-groups`. A status is judged over 12 measurements,
+    /// and is `ok` before that.
+    Top(top::Args),
+    /// Lists, shows and sends again the records that could not be understood.
+    Dlq(dlq::Args),
+    /// Writes Redis or Postgres anew from the log, while everything runs.
+    Rebuild(rebuild::Args),
+    /// Shows by which rules the log is decided, or raises them after an upgrade.
+    Rules(rules::Args),
     /// Prints the effective configuration, secrets masked.
     Config(Box<config::Args>),
 }
@@ -70,6 +87,10 @@ pub async fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exi
         Command::Topics(args) => topics::run(&args).await,
         Command::Migrate(config) => roles::migrate(*config).await,
         Command::Audit(args) => audit::run(&args).await,
+        Command::Top(args) => top::run(&args).await,
+        Command::Dlq(args) => dlq::run(args).await,
+        Command::Rules(args) => rules::run(&args).await,
+        Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Config(args) => config::run(&args, &settings(&matches)),
     }
 }

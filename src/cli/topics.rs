@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::config::duration;
+use crate::log::acls;
 use crate::log::admin::{Admin, Error};
 use crate::log::drift::Difference;
 use crate::log::topics::SCHEMAS;
@@ -25,6 +26,8 @@ enum Action {
     Apply(Apply),
     /// Says which setting of which topic differs, and fails if any does.
     Check(Options),
+    /// Prints who may do what, as arguments of `kafka-acls --add`, one grant a line.
+    Acls(Options),
     /// Prints the JSON Schema of a record's value.
     Schema {
         #[arg(value_parser = SCHEMAS.map(|(name, _)| name))]
@@ -63,6 +66,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.action {
         Action::Plan(options) => plan(&admin(options)?).await,
         Action::Check(options) => check(&admin(options)?).await,
+        Action::Acls(options) => {
+            for line in acls::lines(&options.log) {
+                println!("{line}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Action::Schema { name } => schema(name),
         Action::Apply(args) => apply(&admin(&args.options)?, args.dedupe_horizon).await,
     }

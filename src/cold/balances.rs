@@ -77,9 +77,7 @@ pub async fn write<'a>(
         }
         let stands = stands(&mut db_tx, ids).await?;
         let verdict = judge(&stands);
-        for rows in verdict.rows.chunks(CHUNK) {
-            upsert(&mut db_tx, rows).await?;
-        }
+        upsert(&mut db_tx, &verdict.rows).await?;
         if !verdict.moves.is_empty() {
             advance(&mut db_tx, Sink::Balances, &verdict.moves).await?;
         }
@@ -113,7 +111,14 @@ async fn stands(
 }
 
 /// A newer version wins, an older one changes nothing.
-async fn upsert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
+pub(super) async fn upsert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
+    for rows in rows.chunks(CHUNK) {
+        upsert_some(db, rows).await?;
+    }
+    Ok(())
+}
+
+async fn upsert_some(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
     let money = |balance: &Balance, minor| decimal_of(minor, balance.asset.scale());
     let limit = |balance: &Balance, minor: Option<i128>| minor.map(|minor| money(balance, minor));
     let each = || rows.iter().map(|(_, _, balance, _)| *balance);

@@ -2,12 +2,13 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`read`], [`transaction`] | queries for the API |
+//! | [`read`], [`transaction`], [`periods`] | queries for the API |
 //! | [`base`] | the one consistent read that a takeover starts from |
 //! | [`write`] | positions: a fence, and moved with the rows (S3) |
 //! | [`journal`], `part`, `references` | outcomes as transactions and entries; S4 |
 //! | [`balances`] | balances as a marker is accepted (S1) |
 //! | `copy` | rows in Postgres's binary format |
+//! | [`rebuild`] | a partition written anew, while sinks go on |
 //! | [`audit`] | what an audit compares with the log |
 //!
 //! SQL lives only here and in `migrations/`.
@@ -18,7 +19,9 @@ pub mod base;
 mod copy;
 pub mod journal;
 mod part;
+pub mod periods;
 pub mod read;
+pub mod rebuild;
 mod references;
 pub mod transaction;
 pub mod write;

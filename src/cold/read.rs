@@ -238,6 +238,16 @@ pub async fn journaled(pool: &PgPool, partition: PartitionId) -> Result<Option<A
     as_of(pool, "journal", partition).await
 }
 
+/// The accepted marker of every partition that has one, in order.
+pub async fn markers(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select marker from sink_positions where sink = 'balances' and marker is not null \
+         order by partition",
+    )
+    .fetch_all(pool)
+    .await
+}
+
 async fn as_of(
     pool: &PgPool,
     sink: &str,

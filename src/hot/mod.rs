@@ -8,6 +8,7 @@ pub mod claims_writer;
 pub mod key;
 pub mod policy;
 pub mod read;
+pub mod rebuild;
 pub mod store;
 pub mod synced;
 

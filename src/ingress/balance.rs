@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header as names};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::answer::{insert, json};
 use super::auth::Caller;
@@ -19,9 +19,9 @@ use super::header;
 use super::lookup::{money, unavailable};
 use super::problem::Problem;
 use super::reading::body;
-use crate::cold::read;
+use crate::cold::{periods, read};
 use crate::ledger::BalanceId;
-use crate::wire::http::{BalanceView, PastBalanceView, ProblemBody};
+use crate::wire::http::{BalanceView, EffectiveBalanceView, PastBalanceView, ProblemBody};
 use crate::wire::scalar::{Str, Time};
 
 /// At what time a balance is wanted.
@@ -29,6 +29,14 @@ use crate::wire::scalar::{Str, Time};
 #[serde(deny_unknown_fields)]
 pub struct AtQuery {
     at: Option<String>,
+    effective_at: Option<String>,
+}
+
+/// A moment that a query names.
+fn moment(text: &str, field: &str) -> Result<DateTime<Utc>, Problem> {
+    let read = DateTime::parse_from_rfc3339(text);
+    let read = read.map_err(|_| Problem::malformed(field, "is not an RFC 3339 time"))?;
+    Ok(read.with_timezone(&Utc))
 }
 
 /// Read a balance
@@ -39,6 +47,7 @@ pub struct AtQuery {
     params(
         ("id" = Uuid, Path),
         ("at" = Option<String>, Query, description = "RFC 3339 time: the balance as it stood then (`PastBalance`)"),
+        ("effective_at" = Option<String>, Query, description = "RFC 3339 time: what was posted by everything that took effect up to then (`EffectiveBalance`)"),
         ("If-None-Match" = Option<String>, Header, description = "a version that is known already"),
     ),
     responses(
@@ -56,20 +65,29 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let id = balance_id(&id)?;
     let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
-    if let Some(at) = &query.at {
-        let at = DateTime::parse_from_rfc3339(at)
-            .map_err(|_| Problem::malformed("at", "is not an RFC 3339 time"))?;
-        let view = context.past(id, at.with_timezone(&Utc)).await?;
-        let view = view
-            .filter(|view| caller.reads(&view.ledger))
-            .ok_or_else(unknown)?;
-        return Ok(json(
-            Class::Ok,
-            serde_json::to_vec(&view).unwrap_or_default(),
-        ));
+    match (query.at.as_deref(), query.effective_at.as_deref()) {
+        (None, None) => {}
+        (Some(at), None) => {
+            let view = context.past(id, moment(at, "at")?).await?;
+            return told(view.filter(|view| caller.reads(&view.ledger)));
+        }
+        (None, Some(date)) => {
+            let view = context.effective(id, moment(date, "effective_at")?).await?;
+            return told(view.filter(|view| caller.reads(&view.ledger)));
+        }
+        (Some(_), Some(_)) => {
+            let detail = "and at exclude each other";
+            return Err(Problem::malformed("effective_at", detail));
+        }
     }
     let reading = context.read_balance(id).await?.ok_or_else(unknown)?;
     context.found(&caller, &headers, &reading.view())
+}
+
+fn told(view: Option<impl Serialize>) -> Result<Response, Problem> {
+    let view = view.ok_or_else(unknown)?;
+    let body = serde_json::to_vec(&view).unwrap_or_default();
+    Ok(json(Class::Ok, body))
 }
 
 pub fn unknown() -> Problem {
@@ -138,6 +156,36 @@ impl Context {
             asset: Str(row.asset.into()),
             version: entry.version,
             at: Time(at.timestamp_millis()),
+            source: "cold",
+            as_of: as_of.map(|as_of| Time(as_of.at.timestamp_millis())),
+        }))
+    }
+
+    /// What a balance had posted by `date`, from its entries in cold.
+    async fn effective(
+        &self,
+        id: BalanceId,
+        date: DateTime<Utc>,
+    ) -> Result<Option<EffectiveBalanceView<'static>>, Problem> {
+        let cold = |error: sqlx::Error| unavailable(&error);
+        let Some((row, _)) = read::balance(&self.pool, id.uuid()).await.map_err(cold)? else {
+            return Ok(None);
+        };
+        // The journal's position is read first: the entries are at least as new.
+        let as_of = read::journaled(&self.pool, row.partition)
+            .await
+            .map_err(cold)?;
+        let posted = periods::posted_by(&self.pool, id.uuid(), date)
+            .await
+            .map_err(cold)?;
+        Ok(Some(EffectiveBalanceView {
+            id: row.id,
+            ledger: Str(row.ledger.into()),
+            account: Str(row.account.into()),
+            key: Str(row.key.into()),
+            posted: money(posted, &row.asset),
+            asset: Str(row.asset.into()),
+            effective_at: Time(date.timestamp_millis()),
             source: "cold",
             as_of: as_of.map(|as_of| Time(as_of.at.timestamp_millis())),
         }))

@@ -122,7 +122,8 @@ pub fn balance_id(text: &str) -> Result<BalanceId, Problem> {
 }
 
 impl Context {
-    async fn carry_out(
+    /// Submits a command, and answers in the form of its route.
+    pub async fn carry_out(
         &self,
         caller: &Caller,
         headers: &HeaderMap,

@@ -4,7 +4,7 @@
 //! is used up or looked up: a dry run judges the balances. Each balance is read by itself, so they
 //! need not be of one moment; `as_of` is that of the oldest one. What is on its way is not in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -17,9 +17,11 @@ use super::batch::Settlement;
 use super::context::Context;
 use super::decided::Decided;
 use super::error::{Class, Kind};
+use super::lookup::unavailable;
 use super::problem::Problem;
 use super::reading::Reading;
 use super::submit::Settled;
+use crate::cold::periods;
 use crate::ledger::rehearsal::{Rehearsal, Rehearsed};
 use crate::ledger::{BalanceId, Command, partition_of};
 use crate::wire::http::{BalanceView, DryRunView, TransactionView};
@@ -78,7 +80,8 @@ impl Context {
         let known = readings
             .into_iter()
             .map(|reading| (reading.id, reading.balance));
-        let mut rehearsal = Rehearsal::new(self.partitions, now.unwrap_or_default(), known);
+        let closed = self.closed_periods(&trials).await?;
+        let mut rehearsal = Rehearsal::new(self.partitions, now.unwrap_or_default(), known, closed);
         let results: Vec<Settlement> = trials
             .into_iter()
             .map(|trial| self.try_one(&mut rehearsal, trial))
@@ -98,6 +101,24 @@ impl Context {
             Class::Ok,
             serde_json::to_vec(&view).unwrap_or_default(),
         ))
+    }
+
+    /// The closed periods of the ledgers of those trials that are dated, as cold knows them.
+    async fn closed_periods(&self, trials: &[Trial]) -> Result<BTreeMap<Arc<str>, i64>, Problem> {
+        let commands = trials
+            .iter()
+            .filter_map(|(_, command)| command.as_ref().ok());
+        let dated = commands.filter(|command| command.note.effective_at.is_some());
+        let ledgers: BTreeSet<Arc<str>> = dated.map(|command| command.ledger.clone()).collect();
+        let mut closed = BTreeMap::new();
+        for ledger in ledgers {
+            let known = periods::closed(&self.pool, &ledger).await;
+            let known = known.map_err(|error| unavailable(&error))?;
+            if let Some(before) = known.iter().filter_map(|partition| partition.before).max() {
+                closed.insert(ledger, before.timestamp_millis());
+            }
+        }
+        Ok(closed)
     }
 
     fn try_one(&self, rehearsal: &mut Rehearsal, (reference, command): Trial) -> Settlement {

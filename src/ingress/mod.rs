@@ -6,11 +6,12 @@
 //! | file | what |
 //! |---|---|
 //! | [`options`], [`auth`], [`scope`], [`metrics`] | how it listens, whom it lets in, what it counts |
-//! | [`server`], [`edge`] | connections; what every request passes |
+//! | [`server`], [`routes`], [`edge`] | connections; which handler answers; what every request passes |
 //! | [`error`], [`problem`] | the one table of statuses; why there is no 2xx |
 //! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
 //! | [`transactions`], [`batch`] | the routes of transactions |
 //! | [`balances`], [`balance`], [`history`] | the routes of balances |
+//! | [`periods`] | the routes of a ledger's periods |
 //! | [`reading`], [`dry_run`] | a balance as it is; what a transaction would do to it |
 //! | [`health`], [`openapi`] | ready or not; what there is |
 //! | [`submit`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
@@ -40,6 +41,7 @@ pub mod lookup;
 pub mod metrics;
 pub mod openapi;
 pub mod options;
+pub mod periods;
 pub mod prefer;
 pub mod problem;
 pub mod publish;
@@ -47,6 +49,7 @@ pub mod reading;
 pub mod record;
 pub mod replies;
 pub mod room;
+pub mod routes;
 pub mod scope;
 pub mod server;
 pub mod submit;
@@ -58,14 +61,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
-use axum::http::header as names;
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 
 pub use metrics::IngressMetrics;
 pub use options::Options;
@@ -144,7 +142,12 @@ async fn serve(context: Arc<Context>, listener: TcpListener, done: CancellationT
         tokio::time::sleep(options.drain_wait).await;
         closing.cancel();
     };
-    let serving = server::serve(listener, router(context.clone()), limits, closing.clone());
+    let serving = server::serve(
+        listener,
+        routes::router(context.clone()),
+        limits,
+        closing.clone(),
+    );
     tokio::join!(serving, close);
     done.cancel();
 }
@@ -221,30 +224,4 @@ fn note_late(context: &Context, reply: &Reply) {
             &decided,
         );
     }
-}
-
-fn router(context: Arc<Context>) -> Router {
-    let description = openapi::json();
-    let describe = move || async move {
-        ([(names::CONTENT_TYPE, "application/json")], description).into_response()
-    };
-    let edge = axum::middleware::from_fn_with_state(context.clone(), edge::pass);
-    Router::new()
-        .route("/v1/transactions", post(transactions::post))
-        .route("/v1/transactions/batch", post(batch::post))
-        .route("/v1/transactions/{reference}", get(transactions::get))
-        .route("/v1/balances", post(balances::open).get(history::balances))
-        .route(
-            "/v1/balances/{id}",
-            get(balance::get).patch(balances::configure),
-        )
-        .route("/v1/balances/{id}/entries", get(history::entries))
-        .route("/openapi.json", get(describe))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .fallback(edge::no_route)
-        .method_not_allowed_fallback(edge::no_method)
-        .layer(CatchPanicLayer::custom(edge::panicked))
-        .layer(edge)
-        .with_state(context)
 }

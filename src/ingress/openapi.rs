@@ -6,7 +6,7 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::error::Kind;
-use super::{balance, balances, batch, health, history, transactions};
+use super::{balance, balances, batch, health, history, periods, transactions};
 use crate::wire::http::ProblemBody;
 
 #[derive(OpenApi)]
@@ -23,6 +23,7 @@ use crate::wire::http::ProblemBody;
         transactions::post, batch::post, transactions::get,
         balances::open, balances::configure, balance::get,
         history::entries, history::balances,
+        periods::close, periods::get,
         health::live, health::ready,
     ),
     components(schemas(ProblemBody)),
@@ -54,9 +55,14 @@ impl Modify for Finish {
             .build();
         let secured = |name: &str| openapi::SecurityRequirement::new(name, Vec::<String>::new());
         for (path, item) in &mut api.paths.paths {
-            let operations = [&mut item.get, &mut item.post, &mut item.patch]
-                .into_iter()
-                .flatten();
+            let operations = [
+                &mut item.get,
+                &mut item.post,
+                &mut item.put,
+                &mut item.patch,
+            ]
+            .into_iter()
+            .flatten();
             for operation in operations.filter(|_| path.starts_with("/v1/")) {
                 let default = response.clone().into();
                 operation

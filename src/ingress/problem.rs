@@ -100,6 +100,10 @@ impl From<Rejection> for Problem {
 fn sentence(rejection: Rejection) -> &'static str {
     match rejection {
         Rejection::ReferenceReused => "the reference stands for other content already",
+        Rejection::EffectiveInFuture => {
+            "it would take effect in the future, or that is not over yet"
+        }
+        Rejection::PeriodClosed => "the period that it would take effect in, or close, is closed",
         Rejection::BalanceExists => "the balance was opened before",
         Rejection::BalanceNotFound => "the balance was never opened in this ledger",
         Rejection::SystemBalance => "the balance is the system's own",

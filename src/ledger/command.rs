@@ -34,6 +34,16 @@ pub enum Body {
     Configure(Configure),
     /// One to [`POSTINGS_MAX`] postings; the first source decides.
     Transfer(Vec<Posting>),
+    ClosePeriod(ClosePeriod),
+}
+
+/// Closes what takes effect before a time, in every partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosePeriod {
+    /// Milliseconds since the epoch; never moves back.
+    pub before_ms: i64,
+    /// The ledger's [`BalanceId::period`], where the walk begins.
+    pub home: BalanceId,
 }
 
 /// Opens a balance.
@@ -107,6 +117,7 @@ impl Command {
         match &self.body {
             Body::Open(open) => open.balance,
             Body::Configure(configure) => configure.balance,
+            Body::ClosePeriod(close) => close.home,
             Body::Transfer(postings) => {
                 postings
                     .first()
@@ -122,6 +133,7 @@ impl Command {
         match self.body {
             Body::Open(_) => "open",
             Body::Configure(_) => "configure",
+            Body::ClosePeriod(_) => "close-period",
             Body::Transfer(_) => "transfer",
         }
     }
@@ -129,7 +141,7 @@ impl Command {
     pub fn postings(&self) -> &[Posting] {
         match &self.body {
             Body::Transfer(postings) => postings,
-            Body::Open(_) | Body::Configure(_) => &[],
+            Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) => &[],
         }
     }
 }

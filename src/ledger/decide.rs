@@ -7,8 +7,10 @@ use super::draft::{Draft, Refusal};
 use super::id::{BalanceId, TransactionId};
 use super::outcome::{Decision, Direction, Effects, Entry, Ignored, Mark, Outcome};
 use super::partition::Partition;
+use super::period;
 use super::rejection::Rejection;
 use super::route::{PartitionId, partition_of};
+use super::rules::RULES_KNOWN;
 use super::terms::{configure_balance, open_balance};
 use super::visit::Visit;
 use super::walk::{self, Carried, Leg, Record, Step, Walk};
@@ -39,6 +41,14 @@ pub(super) fn decide(partition: &Partition, offset: u64, at_ms: i64, record: &Re
         Record::Genesis(setting) => {
             turn.outcome.decision = Decision::Ignored(Ignored::Genesis);
             turn.outcome.effects.setting = Some(*setting);
+        }
+        Record::Rules(rules) => {
+            assert!(
+                *rules <= RULES_KNOWN,
+                "rules {rules} are decided by a binary that knows them, not by this one"
+            );
+            turn.outcome.decision = Decision::Ignored(Ignored::Rules);
+            turn.outcome.effects.rules = Some(*rules).filter(|rules| *rules > partition.rules);
         }
         Record::Command(command) => turn.route(command),
         Record::Leg(leg) => turn.leg(leg),
@@ -98,6 +108,10 @@ impl Turn<'_> {
     }
 
     fn fresh(&mut self, command: &Arc<Command>, transaction: TransactionId) {
+        if let Some(reason) = period::refuse(self.partition, command, self.outcome.at_ms) {
+            let refused = Decision::Rejected(reason);
+            return self.conclude(command, transaction, refused, refused);
+        }
         let result = match &command.body {
             Body::Open(open) => open_balance(self.partition, command, open),
             Body::Configure(configure) => configure_balance(self.partition, command, configure),
@@ -107,6 +121,9 @@ impl Turn<'_> {
                     return self.visit(&self.at_stop(transaction, command, &[]));
                 }
                 local_transfer(self.partition, command, postings)
+            }
+            Body::ClosePeriod(_) => {
+                return self.visit(&self.at_stop(transaction, command, &[]));
             }
         };
         let decision = match result {
@@ -202,7 +219,7 @@ impl Turn<'_> {
         command: &'c Arc<Command>,
         carried: &'c [Carried],
     ) -> Visit<'c> {
-        let walk = Walk::new(command.postings(), self.partition.count);
+        let walk = Walk::of(command, self.partition.count);
         let index = walk.index_of(self.partition.id);
         Visit {
             transaction,
@@ -238,7 +255,7 @@ impl Turn<'_> {
 
     /// Sends a question to the stop after this one.
     fn ask(&mut self, command: &Arc<Command>, transaction: TransactionId) {
-        let walk = Walk::new(command.postings(), self.partition.count);
+        let walk = Walk::of(command, self.partition.count);
         let here = walk.index_of(self.partition.id);
         let next = here.and_then(|here| walk.stop_after(here));
         let next = next.expect("a forwarded transaction has a stop after this one");

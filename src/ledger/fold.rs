@@ -45,6 +45,14 @@ pub(super) fn fold(
     if let Some(mark) = effects.mark {
         partition.seen.insert(mark.key, mark.seen(at_ms));
     }
+    if let Some(rules) = effects.rules {
+        partition.rules = partition.rules.max(rules);
+    }
+    if let Some((ledger, before_ms)) = &effects.closed {
+        let closed = partition.closed.entry(ledger.clone());
+        let closed = closed.or_insert(*before_ms);
+        *closed = (*closed).max(*before_ms);
+    }
     if let Some(setting) = effects.setting {
         partition.setting = Some(setting);
     }

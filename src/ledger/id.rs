@@ -39,6 +39,15 @@ impl BalanceId {
         Self::of(ledger, WORLD, asset, DEFAULT_KEY)
     }
 
+    /// What stands for the periods of a ledger: no balance has this id, its partition is the first
+    /// to close one.
+    pub fn period(ledger: &str) -> Self {
+        Self(Uuid::new_v5(
+            &NAMESPACE,
+            format!("{ledger}/@period").as_bytes(),
+        ))
+    }
+
     /// The system balance that shows, in partition `at`, what went from `from` to `to`. The two
     /// partitions have one each, so the pair of mirrors shows the money on the wire.
     pub fn transit(from: PartitionId, to: PartitionId, at: PartitionId, asset: &Asset) -> Self {

@@ -35,6 +35,8 @@ pub enum Ignored {
     LegGap,
     /// The first record of the log.
     Genesis,
+    /// A record that sets the rules.
+    Rules,
     /// It can never be understood, and is in the dead letters.
     DeadLetter,
     /// It belongs to another partition, and was sent there.
@@ -79,10 +81,11 @@ impl Decision {
 }
 
 impl Ignored {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::KnownLeg,
         Self::LegGap,
         Self::Genesis,
+        Self::Rules,
         Self::DeadLetter,
         Self::Misrouted,
         Self::Forgotten,
@@ -93,6 +96,7 @@ impl Ignored {
             Self::KnownLeg => "known-leg",
             Self::LegGap => "leg-gap",
             Self::Genesis => "genesis",
+            Self::Rules => "rules",
             Self::DeadLetter => "dead-letter",
             Self::Misrouted => "misrouted",
             Self::Forgotten => "forgotten",
@@ -222,8 +226,12 @@ pub struct Effects {
     pub received: Option<(PartitionId, u64)>,
     /// Legs that go out: destination and number.
     pub sent: Vec<(PartitionId, u64)>,
+    /// A ledger, and the end of its closed period in milliseconds since the epoch.
+    pub closed: Option<(Arc<str>, i64)>,
     /// The generation and horizon that the log's first record sets.
     pub setting: Option<super::partition::Setting>,
+    /// The rules that are in force from the next record on, if they change.
+    pub rules: Option<u32>,
 }
 
 /// Which balance a rejection speaks of, and how it stood.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use super::fold;
 use super::id::BalanceId;
 use super::outcome::Outcome;
 use super::route::PartitionId;
+use super::rules::RULES_FIRST;
 use super::seen::SeenMap;
 use super::walk::Record;
 
@@ -32,6 +34,8 @@ pub struct Partition {
     pub(super) id: PartitionId,
     pub(super) count: PartitionId,
     pub(super) setting: Option<Setting>,
+    /// By which rules the next record is decided.
+    pub(super) rules: u32,
     pub(super) balances: HashMap<BalanceId, Balance, FixedState>,
     pub(super) seen: SeenMap,
     /// Per destination, the number of the last leg sent.
@@ -46,6 +50,8 @@ pub struct Partition {
     pub(super) highest_offset: Option<u64>,
     /// Invariant: every value is zero (L1).
     pub(super) posted: BTreeMap<Asset, i128>,
+    /// By ledger, in milliseconds since the epoch: nothing may take effect before that any more.
+    pub(super) closed: BTreeMap<Arc<str>, i64>,
     /// Balances changed since [`Partition::take_touched`].
     pub(super) touched: Vec<BalanceId>,
 }
@@ -61,7 +67,11 @@ pub struct Cut {
     pub posted: BTreeMap<Asset, i128>,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
+    /// By ledger, the end of its closed period in milliseconds since the epoch.
+    pub closed: BTreeMap<Arc<str>, i64>,
     pub setting: Setting,
+    /// By which rules the next record is decided.
+    pub rules: u32,
 }
 
 impl Partition {
@@ -75,6 +85,7 @@ impl Partition {
             id,
             count,
             setting: None,
+            rules: RULES_FIRST,
             balances: HashMap::default(),
             seen: SeenMap::default(),
             sent: vec![0; usize::from(count)],
@@ -84,6 +95,7 @@ impl Partition {
             version_sum: 0,
             highest_offset: None,
             posted: BTreeMap::new(),
+            closed: BTreeMap::new(),
             touched: Vec::new(),
         }
     }
@@ -98,9 +110,11 @@ impl Partition {
         let count = PartitionId::try_from(cut.sent.len()).unwrap_or_default();
         let mut partition = Self::new(id, count);
         partition.setting = Some(cut.setting);
+        partition.rules = cut.rules;
         partition.seen = seen;
         partition.sent.clone_from(&cut.sent);
         partition.received.clone_from(&cut.received);
+        partition.closed.clone_from(&cut.closed);
         partition.applied = Some(cut.command_offset);
         partition.log_time_ms = cut.log_time_ms;
         for (id, balance) in balances {
@@ -142,6 +156,11 @@ impl Partition {
 
     pub fn setting(&self) -> Option<Setting> {
         self.setting
+    }
+
+    /// By which rules the next record is decided.
+    pub fn rules(&self) -> u32 {
+        self.rules
     }
 
     pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
@@ -203,7 +222,9 @@ impl Partition {
             posted: self.posted.clone(),
             sent: self.sent.clone(),
             received: self.received.clone(),
+            closed: self.closed.clone(),
             setting: self.setting?,
+            rules: self.rules,
         })
     }
 }

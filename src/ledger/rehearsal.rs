@@ -24,6 +24,7 @@ use super::walk::Record;
 pub struct Rehearsal {
     count: PartitionId,
     at_ms: i64,
+    closed: BTreeMap<Arc<str>, i64>,
     /// Those that a command has come to.
     partitions: BTreeMap<PartitionId, Partition>,
 }
@@ -39,15 +40,17 @@ pub struct Rehearsed {
 
 impl Rehearsal {
     /// A rehearsal among `count` partitions at log time `at_ms`, in milliseconds since the epoch,
-    /// with these balances and no others.
+    /// with these balances and no others, and with these ends of closed periods by ledger.
     pub fn new(
         count: PartitionId,
         at_ms: i64,
         balances: impl IntoIterator<Item = (BalanceId, Balance)>,
+        closed: BTreeMap<Arc<str>, i64>,
     ) -> Self {
         let mut rehearsal = Self {
             count,
             at_ms,
+            closed,
             partitions: BTreeMap::new(),
         };
         for (id, balance) in balances {
@@ -97,7 +100,7 @@ impl Rehearsal {
     }
 
     fn partition(&mut self, id: PartitionId) -> &mut Partition {
-        let (count, at_ms) = (self.count, self.at_ms);
+        let (count, at_ms, closed) = (self.count, self.at_ms, &self.closed);
         self.partitions.entry(id).or_insert_with(|| {
             let setting = Setting {
                 generation: Uuid::nil(),
@@ -105,6 +108,7 @@ impl Rehearsal {
             };
             let mut partition = Partition::new(id, count);
             partition.apply(0, at_ms, &Record::Genesis(setting));
+            partition.closed.clone_from(closed);
             partition
         })
     }

@@ -9,6 +9,10 @@
 pub enum Rejection {
     /// The reference was decided before, with other content.
     ReferenceReused = 1,
+    /// It would take effect later than it is decided, or closes a period that is not over.
+    EffectiveInFuture,
+    /// It would take effect in a closed period, or closes less than is closed.
+    PeriodClosed,
     /// `open` of a balance that is there already.
     BalanceExists,
     /// A balance that was never opened in this ledger.
@@ -35,8 +39,10 @@ pub enum Rejection {
 }
 
 /// All rejections, in order of precedence.
-pub const ALL: [Rejection; 13] = [
+pub const ALL: [Rejection; 15] = [
     Rejection::ReferenceReused,
+    Rejection::EffectiveInFuture,
+    Rejection::PeriodClosed,
     Rejection::BalanceExists,
     Rejection::BalanceNotFound,
     Rejection::SystemBalance,
@@ -56,6 +62,8 @@ impl Rejection {
     pub fn slug(self) -> &'static str {
         match self {
             Self::ReferenceReused => "reference-reused",
+            Self::EffectiveInFuture => "effective-in-future",
+            Self::PeriodClosed => "period-closed",
             Self::BalanceExists => "balance-exists",
             Self::BalanceNotFound => "balance-not-found",
             Self::SystemBalance => "system-balance",
@@ -80,10 +88,12 @@ impl Rejection {
     pub fn retry_may_succeed(self) -> bool {
         match self {
             Self::ReferenceReused
+            | Self::PeriodClosed
             | Self::BalanceExists
             | Self::SystemBalance
             | Self::AssetMismatch => false,
-            Self::BalanceNotFound
+            Self::EffectiveInFuture
+            | Self::BalanceNotFound
             | Self::BalanceClosed
             | Self::BalanceFrozen
             | Self::VersionMismatch

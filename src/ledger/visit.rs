@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::command::Command;
+use super::command::{Body, Command};
 use super::decide::Turn;
 use super::draft::{Draft, Refusal};
 use super::id::TransactionId;
 use super::outcome::{Decision, Direction};
+use super::period;
 use super::rejection::Rejection;
 use super::route::PartitionId;
 use super::walk::{self, Carried, Step, Stop, Walk};
@@ -25,11 +26,20 @@ pub(super) struct Visit<'a> {
 impl Turn<'_> {
     /// Debits first, then credits, then the money goes on.
     pub(super) fn visit(&mut self, visit: &Visit<'_>) {
+        if let Some(reason) = period::refuse_closed(self.partition, visit.command) {
+            self.turn_back(visit, reason);
+            let refused = Decision::Rejected(reason);
+            return self.conclude(visit.command, visit.transaction, refused, refused);
+        }
         let entries_max = visit.command.postings().len().saturating_mul(2);
         let mut draft = Draft::new(self.partition, entries_max);
         let decision = match pass(&mut draft, visit) {
             Ok((decision, legs)) => {
                 self.outcome.effects.entries = draft.entries;
+                if let Body::ClosePeriod(close) = &visit.command.body {
+                    let ledger = visit.command.ledger.clone();
+                    self.outcome.effects.closed = Some((ledger, close.before_ms));
+                }
                 for (stop, step) in legs {
                     self.send(stop.partition, stop.key, step);
                 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::amount::Amount;
 use super::asset::Asset;
-use super::command::{Command, Posting};
+use super::command::{Body, Command, Posting};
 use super::id::{BalanceId, TransactionId};
 use super::partition::Setting;
 use super::rejection::Rejection;
@@ -121,11 +121,14 @@ pub enum Record {
     Leg(Leg),
     /// The first record of the log.
     Genesis(Setting),
+    /// From the next record on, what is decided follows these rules, which this binary knows.
+    Rules(u32),
     /// It can never be understood; the caller writes it to the dead letters.
     DeadLetter,
 }
 
-/// A partition that the walk passes, with a balance there that serves as the legs' key.
+/// A partition that the walk passes, with what serves as the legs' key: a balance there, or what
+/// stands for the ledger's periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
     pub partition: PartitionId,
@@ -142,6 +145,24 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    /// The walk of a command among `count` partitions: that of its postings, or through them all.
+    pub fn of(command: &'a Command, count: PartitionId) -> Self {
+        let Body::ClosePeriod(close) = &command.body else {
+            return Self::new(command.postings(), count);
+        };
+        let home = partition_of(close.home, count);
+        let others = (0..count).filter(|partition| *partition != home);
+        let stop = |partition| Stop {
+            partition,
+            key: close.home,
+        };
+        Self {
+            postings: &[],
+            sides: Vec::new(),
+            stops: std::iter::once(home).chain(others).map(stop).collect(),
+        }
+    }
+
     /// The walk of `postings` among `count` partitions.
     pub fn new(postings: &'a [Posting], count: PartitionId) -> Self {
         let side = |posting: &Posting| {

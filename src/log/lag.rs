@@ -77,7 +77,8 @@ fn publish(metrics: &Metrics, lags: &[Lag], now_ms: i64) {
     metrics.measured.set(seconds(now_ms));
 }
 
-fn to_json(lags: &[Lag], now_ms: i64) -> Value {
+/// What the overview shows of them.
+pub fn to_json(lags: &[Lag], now_ms: i64) -> Value {
     let partitions = lags.iter().map(|lag| {
         json!({
             "group": lag.group,

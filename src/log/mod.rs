@@ -4,6 +4,7 @@
 //! ([`crate::ledger::partition_of`]) and is idempotent with `acks=all`; no client is relied on
 //! that goes on after a failed append.
 
+pub mod acls;
 pub mod admin;
 pub mod apply;
 mod begin;
@@ -12,6 +13,7 @@ pub mod drift;
 pub mod follower;
 pub mod genesis;
 pub mod lag;
+pub mod letters;
 pub mod meter;
 pub mod owners;
 pub mod peek;
@@ -87,6 +89,19 @@ impl Topics {
             replies: name("replies"),
             dead_letters: name("dead-letters"),
         }
+    }
+}
+
+impl Topics {
+    /// All of them.
+    pub fn all(&self) -> [&str; 5] {
+        [
+            &self.commands,
+            &self.outcomes,
+            &self.snapshots,
+            &self.replies,
+            &self.dead_letters,
+        ]
     }
 }
 

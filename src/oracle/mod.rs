@@ -13,7 +13,9 @@
 
 mod limits;
 mod page;
+mod period;
 mod turn;
+mod visit;
 mod way;
 
 use std::collections::{BTreeMap, HashMap};
@@ -46,11 +48,15 @@ struct Memory {
 #[derive(Clone, Debug, Default)]
 struct Place {
     setting: Option<Setting>,
+    /// By which rules it decides; the first ones if absent.
+    rules: Option<u32>,
     last: Option<u64>,
     log_time_ms: i64,
     /// By partition, the number of the last leg.
     sent: BTreeMap<PartitionId, u64>,
     received: BTreeMap<PartitionId, u64>,
+    /// By ledger, the end of what is closed.
+    closed: BTreeMap<String, i64>,
 }
 
 impl Oracle {

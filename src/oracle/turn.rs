@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::page::{Page, Refusal};
-use super::way::{self, Stop, partition_of};
+use super::visit::{Visit, pass, postings};
+use super::way::{self, partition_of};
 use super::{Memory, Oracle, Place, limits};
 use crate::ledger::command::Body;
 use crate::ledger::outcome::Ignored;
 use crate::ledger::{
     BalanceId, Carried, Command, Decision, Direction, Effects, Leg, Mark, Outcome, PartitionId,
-    Posting, Record, Rejection, Setting, Step, TransactionId,
+    Record, Rejection, Setting, Step, TransactionId,
 };
 
 /// Decides a record and changes the books accordingly.
@@ -45,29 +46,29 @@ pub(super) fn turn(
             turn.outcome.effects.setting = Some(*setting);
             turn.place().setting = Some(*setting);
         }
+        Record::Rules(rules) => {
+            let place = turn.place();
+            let raised = place.rules.is_none_or(|known| known < *rules) && *rules > 1;
+            turn.outcome.decision = Decision::Ignored(Ignored::Rules);
+            if raised {
+                turn.place().rules = Some(*rules);
+                turn.outcome.effects.rules = Some(*rules);
+            }
+        }
         Record::Command(command) => turn.arrived(command),
         Record::Leg(leg) => turn.leg(leg),
     }
     turn.outcome
 }
 
-struct Turn<'a> {
-    oracle: &'a mut Oracle,
-    here: PartitionId,
-    outcome: Outcome,
-}
-
-/// A transaction at one of its stops.
-struct Visit<'a> {
-    transaction: TransactionId,
-    command: &'a Arc<Command>,
-    stops: Vec<Stop>,
-    index: usize,
-    carried: &'a [Carried],
+pub(super) struct Turn<'a> {
+    pub(super) oracle: &'a mut Oracle,
+    pub(super) here: PartitionId,
+    pub(super) outcome: Outcome,
 }
 
 impl Turn<'_> {
-    fn place(&mut self) -> &mut Place {
+    pub(super) fn place(&mut self) -> &mut Place {
         self.oracle.places.entry(self.here).or_default()
     }
 
@@ -82,6 +83,7 @@ impl Turn<'_> {
         let key = match &command.body {
             Body::Open(open) => open.balance,
             Body::Configure(configure) => configure.balance,
+            Body::ClosePeriod(close) => close.home,
             Body::Transfer(postings) => postings[0].source.id,
         };
         let home = partition_of(key, self.oracle.count);
@@ -132,11 +134,17 @@ impl Turn<'_> {
     }
 
     fn fresh(&mut self, command: &Arc<Command>, id: TransactionId) {
+        if let Some(reason) = self.out_of_time(command) {
+            let refused = Decision::Rejected(reason);
+            return self.conclude(command, id, refused, refused);
+        }
         let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
         let result = match &command.body {
             Body::Open(open) => limits::open(&mut page, command, open),
             Body::Configure(configure) => limits::configure(&mut page, command, configure),
-            Body::Transfer(_) => return self.pass(&self.visit_of(command, id, &[])),
+            Body::Transfer(_) | Body::ClosePeriod(_) => {
+                return self.pass(&self.visit_of(command, id, &[]));
+            }
         };
         let decision = match result {
             Ok(()) => {
@@ -214,6 +222,14 @@ impl Turn<'_> {
 
     /// Money in from the stop before, debits, credits, money on to the stop after.
     fn pass(&mut self, visit: &Visit<'_>) {
+        if let Some(reason) = self.in_closed_period(visit.command) {
+            for (stop, step) in visit.back(visit.carried.to_vec(), reason) {
+                self.send(stop, step);
+            }
+            let refused = Decision::Rejected(reason);
+            return self.conclude(visit.command, visit.transaction, refused, refused);
+        }
+        self.close(visit.command);
         let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
         let (decision, legs) = match pass(&mut page, self.here, self.oracle.count, visit) {
             Ok(legs) => {
@@ -294,7 +310,12 @@ impl Turn<'_> {
         transaction: TransactionId,
         carried: &'c [Carried],
     ) -> Visit<'c> {
-        let stops = way::stops(postings(command), self.oracle.count);
+        let stops = match &command.body {
+            Body::ClosePeriod(close) => way::everywhere(close.home, self.oracle.count),
+            Body::Transfer(_) | Body::Open(_) | Body::Configure(_) => {
+                way::stops(postings(command), self.oracle.count)
+            }
+        };
         let index = stops
             .iter()
             .position(|(partition, _)| *partition == self.here);
@@ -369,128 +390,5 @@ impl Turn<'_> {
             fingerprint,
             decision,
         });
-    }
-}
-
-impl Visit<'_> {
-    fn sources(&self, here: PartitionId, count: PartitionId) -> Vec<&Posting> {
-        let postings = postings(self.command).iter();
-        postings
-            .filter(|posting| partition_of(posting.source.id, count) == here)
-            .collect()
-    }
-
-    fn destinations(&self, here: PartitionId, count: PartitionId) -> Vec<&Posting> {
-        let postings = postings(self.command).iter();
-        postings
-            .filter(|posting| partition_of(posting.destination.id, count) == here)
-            .collect()
-    }
-
-    /// What the first `stops` stops have taken from their balances.
-    fn taken(&self, stops: usize, count: PartitionId) -> Vec<Carried> {
-        let stops = self.stops[..stops].iter();
-        let taken = stops.flat_map(|(partition, _)| self.sources(*partition, count));
-        way::total(taken.map(|posting| (posting.asset, posting.amount.minor())))
-    }
-
-    fn taken_before(&self, count: PartitionId) -> Vec<Carried> {
-        self.taken(self.index, count)
-    }
-
-    /// The leg that gives `carried` back to the stop before, if there is one.
-    fn back(&self, carried: Vec<Carried>, reason: Rejection) -> Vec<(Stop, Step)> {
-        let before = self.stops[..self.index].last();
-        let (transaction, command) = (self.transaction, self.command.clone());
-        let step = Step::Unwind {
-            transaction,
-            command,
-            carried,
-            reason,
-        };
-        before.map(|before| (*before, step)).into_iter().collect()
-    }
-}
-
-fn pass(
-    page: &mut Page<'_>,
-    here: PartitionId,
-    count: PartitionId,
-    visit: &Visit<'_>,
-) -> Result<Vec<(Stop, Step)>, Refusal> {
-    let Visit {
-        transaction,
-        command,
-        stops,
-        index,
-        carried,
-    } = visit;
-    if let Some((before, _)) = stops[..*index].last() {
-        for money in *carried {
-            page.transit(here, (*before, here), Direction::Debit, *money)?;
-        }
-    }
-    for posting in visit.sources(here, count) {
-        let amount = posting.amount.minor();
-        page.post(
-            command,
-            posting.source,
-            Direction::Debit,
-            posting.asset,
-            amount,
-        )?;
-    }
-    let after = stops.get(index + 1);
-    let credit = if after.is_some() {
-        Direction::Reserve
-    } else {
-        Direction::Credit
-    };
-    for posting in visit.destinations(here, count) {
-        let amount = posting.amount.minor();
-        page.post(command, posting.destination, credit, posting.asset, amount)?;
-    }
-    let (transaction, command) = (*transaction, (*command).clone());
-    let mut legs = Vec::new();
-    if let Some(after) = after {
-        let carried = visit.taken(index + 1, count);
-        for money in &carried {
-            page.transit(here, (here, after.0), Direction::Credit, *money)?;
-        }
-        legs.push((
-            *after,
-            Step::Visit {
-                transaction,
-                command,
-                carried,
-            },
-        ));
-        return Ok(legs);
-    }
-    for stop in &stops[..*index] {
-        let reserved = visit.destinations(stop.0, count).into_iter();
-        let carried = way::total(reserved.map(|to| (to.asset, to.amount.minor())));
-        for money in &carried {
-            page.transit(here, (here, stop.0), Direction::Credit, *money)?;
-        }
-        if !carried.is_empty() {
-            let command = command.clone();
-            legs.push((
-                *stop,
-                Step::Settle {
-                    transaction,
-                    command,
-                    carried,
-                },
-            ));
-        }
-    }
-    Ok(legs)
-}
-
-fn postings(command: &Command) -> &[Posting] {
-    match &command.body {
-        Body::Transfer(postings) => postings,
-        Body::Open(_) | Body::Configure(_) => &[],
     }
 }

@@ -37,6 +37,14 @@ pub(super) fn stops(postings: &[Posting], count: PartitionId) -> Vec<Stop> {
     stops
 }
 
+/// Every partition, that of `home` first.
+pub(super) fn everywhere(home: BalanceId, count: PartitionId) -> Vec<Stop> {
+    let first = partition_of(home, count);
+    let mut all: Vec<PartitionId> = (0..count).collect();
+    all.sort_by_key(|partition| *partition != first);
+    all.into_iter().map(|partition| (partition, home)).collect()
+}
+
 /// Sums amounts by asset, in the order in which the assets come up.
 pub(super) fn total(amounts: impl Iterator<Item = (Asset, i128)>) -> Vec<Carried> {
     let mut total: Vec<Carried> = Vec::new();

@@ -12,7 +12,7 @@ use super::gauges::Gauges;
 use super::ports::{Inbox, Outbox, World};
 use super::{Failure, Shared};
 use crate::ledger::{
-    BalanceId, Cut, Outcome, Partition, PartitionId, Record, ReplyTo, TransactionId,
+    BalanceId, Cut, Outcome, Partition, PartitionId, RULES_KNOWN, Record, ReplyTo, TransactionId,
 };
 use crate::log::consumer::is_transient;
 use crate::log::producer::{Acks, Append};
@@ -64,6 +64,8 @@ pub(super) struct Decider<W> {
     recent: Recent,
     purged_at_ms: i64,
     gauges: Gauges,
+    /// Why nothing can be decided after what was published last.
+    beyond: Option<Failure>,
 }
 
 /// What fetch and decide gathered before anything was sent.
@@ -101,11 +103,15 @@ impl<W: World> Decider<W> {
             recent,
             purged_at_ms,
             gauges,
+            beyond: None,
         }
     }
 
     /// Takes what has arrived, decides it, and enqueues the outcomes. `None` if nothing had.
     pub(super) async fn turn(&mut self, inbox: &W::Inbox) -> Result<Option<Batch>, Failure> {
+        if let Some(failure) = self.beyond.take() {
+            return Err(failure);
+        }
         let started = self.shared.world.now();
         let mut gathered = Gathered::default();
         while gathered.outcomes.len() < self.shared.options.batch_records
@@ -113,7 +119,15 @@ impl<W: World> Decider<W> {
         {
             match inbox.next() {
                 None => break,
-                Some(Ok(message)) => self.one(&message, &mut gathered)?,
+                Some(Ok(message)) => {
+                    if let Err(failure) = self.one(&message, &mut gathered) {
+                        if gathered.outcomes.is_empty() {
+                            return Err(failure);
+                        }
+                        self.beyond = Some(failure);
+                        break;
+                    }
+                }
                 Some(Err(error)) if is_transient(&error) => {
                     tracing::debug!(%error, partition = self.partition.id(), "fetch goes on");
                 }
@@ -177,6 +191,11 @@ impl<W: World> Decider<W> {
                 Record::DeadLetter
             }
         };
+        if let Record::Rules(asked) = record
+            && asked > RULES_KNOWN
+        {
+            return Err(Failure::Rules { asked });
+        }
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
         let outcome = self.partition.apply(offset, at_ms, &record);
         into.bytes += message.payload().map_or(0, <[u8]>::len);

@@ -7,8 +7,8 @@ use super::Shared;
 use super::ports::{Outbox, World};
 use crate::ledger::{PartitionId, ReplyTo};
 use crate::log::producer::{Acks, Append, AppendFailed};
-use crate::wire::Invalid;
 use crate::wire::record::Headers;
+use crate::wire::{Invalid, letter};
 
 /// A poisoned record on its way to the dead letters.
 pub(super) struct DeadLetter {
@@ -35,15 +35,15 @@ impl DeadLetter {
         let timestamp = message.timestamp().to_millis().unwrap_or(-1).to_be_bytes();
         let text = why.to_string();
         let ours: [(&str, &[u8]); 9] = [
-            ("kafka_dlt-original-topic", message.topic().as_bytes()),
-            ("kafka_dlt-original-partition", &partition),
-            ("kafka_dlt-original-offset", &offset),
-            ("kafka_dlt-original-timestamp", &timestamp),
-            ("kafka_dlt-original-timestamp-type", b"LogAppendTime"),
-            ("kafka_dlt-original-consumer-group", group.as_bytes()),
-            ("kafka_dlt-exception-fqcn", why.kind.slug().as_bytes()),
-            ("kafka_dlt-exception-message", text.as_bytes()),
-            ("steelyard-reason", why.kind.slug().as_bytes()),
+            (letter::ORIGINAL_TOPIC, message.topic().as_bytes()),
+            (letter::ORIGINAL_PARTITION, &partition),
+            (letter::ORIGINAL_OFFSET, &offset),
+            (letter::ORIGINAL_TIMESTAMP, &timestamp),
+            (letter::ORIGINAL_TIMESTAMP_TYPE, b"LogAppendTime"),
+            (letter::ORIGINAL_GROUP, group.as_bytes()),
+            (letter::EXCEPTION, why.kind.slug().as_bytes()),
+            (letter::EXCEPTION_MESSAGE, text.as_bytes()),
+            (letter::REASON, why.kind.slug().as_bytes()),
         ];
         for (key, value) in ours {
             headers = headers.insert(Header {
@@ -54,7 +54,7 @@ impl DeadLetter {
         if !(whole_key && whole_value && whole_headers) {
             let length = message.payload().map_or(0, <[u8]>::len).to_string();
             headers = headers.insert(Header {
-                key: "steelyard-truncated",
+                key: letter::TRUNCATED,
                 value: Some(&length),
             });
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::FixedState;
 
 use super::batch::Touched;
+use super::metrics::conflict;
 use super::ports::{HotStore, World};
 use super::{Failure, Shared};
 use crate::hot::store::{Claimed, Entry, Position, Step, WRITE_MAX, Written};
@@ -119,7 +120,7 @@ impl<W: World> Hot<W> {
             self.shared
                 .metrics
                 .hot_conflicts
-                .with_label_values(&["older-than-cold"])
+                .with_label_values(&[conflict::OLDER_THAN_COLD])
                 .inc();
             if let Err(error) = self.store.wipe(self.epoch).await {
                 self.away(&error);
@@ -278,14 +279,14 @@ impl<W: World> Hot<W> {
     /// Hot is not what this owner last wrote (H1).
     fn conflict(&mut self, position: Position) -> Result<Visit, Failure> {
         let kind = match position {
-            Position { epoch: None, .. } => "empty",
+            Position { epoch: None, .. } => conflict::EMPTY,
             Position {
                 epoch: Some(epoch), ..
-            } if epoch > self.epoch => "newer",
+            } if epoch > self.epoch => conflict::NEWER,
             Position {
                 epoch: Some(epoch), ..
-            } if epoch < self.epoch => "lower",
-            Position { .. } => "rolled-back",
+            } if epoch < self.epoch => conflict::LOWER,
+            Position { .. } => conflict::ROLLED_BACK,
         };
         self.shared
             .metrics
@@ -298,10 +299,10 @@ impl<W: World> Hot<W> {
             kind,
             "hot is not what its owner last wrote"
         );
-        if let (Some(epoch), "newer") = (position.epoch, kind) {
+        if let (Some(epoch), conflict::NEWER) = (position.epoch, kind) {
             return Err(Failure::Zombie(epoch));
         }
-        if let (Stands::At { wrote, tried }, Some(offset), "rolled-back") =
+        if let (Stands::At { wrote, tried }, Some(offset), conflict::ROLLED_BACK) =
             (self.stands, position.offset, kind)
         {
             assert!(

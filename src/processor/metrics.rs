@@ -1,6 +1,7 @@
 //! What the processor counts.
 
 use crate::metrics;
+use crate::wire::InvalidKind;
 
 metrics! {
     /// The processor's metrics; `partition` is the partition's number.
@@ -50,5 +51,27 @@ metrics! {
         /// Money in transit: this partition's side of all transit balances, by asset, in units of
         /// the asset; the sum over all partitions is what is on the wire.
         pub transit: prometheus::GaugeVec = "steelyard_transit_amount", ["partition", "asset"];
+    }
+}
+
+/// What hot was instead of what its owner last wrote.
+pub(super) mod conflict {
+    pub(crate) const EMPTY: &str = "empty";
+    pub(crate) const LOWER: &str = "lower";
+    pub(crate) const NEWER: &str = "newer";
+    pub(crate) const OLDER_THAN_COLD: &str = "older-than-cold";
+    pub(crate) const ROLLED_BACK: &str = "rolled-back";
+    pub(crate) const ALL: [&str; 5] = [EMPTY, LOWER, NEWER, OLDER_THAN_COLD, ROLLED_BACK];
+}
+
+impl Metrics {
+    /// Shows what has not happened yet as 0: an increase from nothing to 1 is none to Prometheus.
+    pub fn show_zeros(&self) {
+        for kind in InvalidKind::ALL {
+            self.dead_letters.with_label_values(&[kind.slug()]);
+        }
+        for kind in conflict::ALL {
+            self.hot_conflicts.with_label_values(&[kind]);
+        }
     }
 }

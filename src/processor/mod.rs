@@ -31,6 +31,7 @@ mod hot;
 pub mod metrics;
 pub mod partition;
 pub mod ports;
+pub mod rebuild;
 mod recall;
 mod restore;
 pub mod services;
@@ -43,7 +44,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::ledger::PartitionId;
+use crate::ledger::{PartitionId, RULES_KNOWN};
 use crate::log::{self, Topics};
 use crate::wire::Secret;
 
@@ -138,6 +139,7 @@ impl<W> Shared<W> {
     fn recalling(parts: Parts, world: W) -> (Arc<Self>, mpsc::Receiver<batch::Reply>) {
         let (recall, waiting) = mpsc::channel(recall::QUEUE_MAX);
         let topics = parts.log.topics();
+        parts.metrics.show_zeros();
         let shared = Self {
             parts,
             topics,
@@ -177,6 +179,10 @@ enum Failure {
     BadOutcome(u64, String),
     #[error("commands were trimmed to {low}, but are needed from {needed}")]
     CommandsTrimmed { needed: u64, low: u64 },
+    #[error(
+        "the log asks for rules {asked}, and this binary knows those up to {RULES_KNOWN}: run a newer one"
+    )]
+    Rules { asked: u32 },
     #[error("postgres holds positions of another log ({0}); this is a refusal, not a wait")]
     OtherGeneration(Uuid),
 }
@@ -194,6 +200,7 @@ impl Failure {
             Self::Torn { .. } => "torn-base",
             Self::BadOutcome(..) => "bad-outcome",
             Self::CommandsTrimmed { .. } => "commands-trimmed",
+            Self::Rules { .. } => "rules",
         }
     }
 }

@@ -12,7 +12,7 @@ use super::hot::Hot;
 use super::ports::{Outbox, World};
 use super::{Failure, Shared};
 use crate::cold::base::Base;
-use crate::ledger::{Cut, Partition, PartitionId, SeenMap};
+use crate::ledger::{Cut, Partition, PartitionId, RULES_KNOWN, SeenMap};
 use crate::log::producer::Append;
 use crate::log::reader::{Found, Stretch};
 use crate::telemetry::failpoint::{self, Point};
@@ -185,17 +185,19 @@ pub(super) async fn decided<W: World>(
     Ok(shared.world.read(stretch, None, latest).await?)
 }
 
-struct Fold {
-    partition: Partition,
+/// Outcomes folded on a base.
+pub(super) struct Fold {
+    pub(super) partition: Partition,
     decoder: Decoder,
     /// The watermark of the base.
     base: Option<u64>,
     /// The last outcome that counted.
     last: Option<u64>,
-    hash: Option<Hex<32>>,
-    position: u64,
+    pub(super) hash: Option<Hex<32>>,
+    /// Where on `outcomes` the last outcome is that counted.
+    pub(super) position: u64,
     /// Where to start reading.
-    from: u64,
+    pub(super) from: u64,
     legs: Vec<LegRecord>,
     failure: Option<Failure>,
 }
@@ -203,11 +205,16 @@ struct Fold {
 impl Fold {
     /// Starts from the marker that cold accepted. References may be older there than balances,
     /// where the journal is behind: then the fold starts earlier, for them alone.
-    fn new(base: Base, number: PartitionId, count: PartitionId) -> Result<Self, Failure> {
+    pub(super) fn new(
+        base: Base,
+        number: PartitionId,
+        count: PartitionId,
+    ) -> Result<Self, Failure> {
         let Some(marker) = base.marker else {
             return Ok(Self::at(Partition::new(number, count), None, None, 0));
         };
         let watermark = marker.command_offset;
+        known(marker.rules)?;
         let hash = base.journal_hash.map(Hex);
         let cut = marker
             .to_cut()
@@ -232,7 +239,12 @@ impl Fold {
         Ok(fold)
     }
 
-    fn at(partition: Partition, base: Option<u64>, last: Option<u64>, from: u64) -> Self {
+    pub(super) fn at(
+        partition: Partition,
+        base: Option<u64>,
+        last: Option<u64>,
+        from: u64,
+    ) -> Self {
         Self {
             partition,
             decoder: Decoder::new(),
@@ -247,7 +259,7 @@ impl Fold {
     }
 
     /// Takes one record of `outcomes`; whether to go on.
-    fn take(&mut self, found: Found<'_>) -> bool {
+    pub(super) fn take(&mut self, found: Found<'_>) -> bool {
         if found.key == CLAIM_KEY.as_bytes() || found.key == GENESIS_KEY.as_bytes() {
             return true;
         }
@@ -261,7 +273,7 @@ impl Fold {
     }
 
     /// What was folded, unless that is no state to go on from.
-    fn ended(mut self) -> Result<Self, Failure> {
+    pub(super) fn ended(mut self) -> Result<Self, Failure> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
@@ -292,6 +304,7 @@ impl Fold {
         if body.follows != self.last {
             return Ok(self.last < self.base);
         }
+        known(body.rules.unwrap_or_default())?;
         assert!(
             self.hash.is_none_or(|hash| hash == body.prev),
             "the chain of outcomes breaks at {position}"
@@ -308,6 +321,14 @@ impl Fold {
         self.hash = Some(hash(value));
         self.position = position;
         Ok(true)
+    }
+}
+
+/// Refuses to go on from what was decided by rules that this binary does not know.
+fn known(rules: u32) -> Result<(), Failure> {
+    match rules <= RULES_KNOWN {
+        true => Ok(()),
+        false => Err(Failure::Rules { asked: rules }),
     }
 }
 
@@ -374,6 +395,23 @@ mod tests {
         assert!(fold.one(3, &values[3]).unwrap());
         assert!(!fold.one(4, &values[5]).unwrap());
         assert_eq!((fold.last, fold.position), (Some(3), 3));
+    }
+
+    #[test]
+    fn what_unknown_rules_have_decided_is_no_base() {
+        let (values, markers) = history(3);
+        let marker = MarkerBody {
+            rules: RULES_KNOWN + 1,
+            ..markers[2].clone()
+        };
+        let refused = Fold::new(base(&marker, None, None), 0, 1).err();
+        assert!(matches!(refused, Some(Failure::Rules { asked }) if asked == RULES_KNOWN + 1));
+        let mut fold = Fold::new(base(&markers[1], Some((2, 1)), None), 0, 1).unwrap();
+        assert!(fold.one(1, &values[1]).unwrap());
+        let text = String::from_utf8(values[2].clone()).unwrap();
+        let raised = text.replacen('{', "{\"rules\":99,", 1);
+        let refused = fold.one(2, raised.as_bytes()).err();
+        assert!(matches!(refused, Some(Failure::Rules { asked: 99 })));
     }
 
     #[test]

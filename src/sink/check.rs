@@ -124,10 +124,12 @@ mod tests {
             posted: sums.posted.clone(),
             sent: vec![0],
             received: vec![0],
+            closed: Default::default(),
             setting: Setting {
                 generation: uuid::Uuid::nil(),
                 horizon_seconds: 1,
             },
+            rules: 1,
         }
     }
 

@@ -40,6 +40,11 @@ macro_rules! metrics {
         }
 
         impl $name {
+            /// The name of every metric, and its labels.
+            pub const NAMES: &[(&str, &[&str])] = &[
+                $(($metric, &[$($($label),+)?])),+
+            ];
+
             /// Registers every metric.
             ///
             /// # Errors

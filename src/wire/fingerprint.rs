@@ -42,6 +42,9 @@ pub fn fingerprint(
             }
             fields.text(configure.status.map_or("keep", |status| status.slug()));
         }
+        Body::ClosePeriod(close) => {
+            fields.text("close-period").wide(close.before_ms.into());
+        }
         Body::Transfer(postings) => {
             fields.text("transfer").number(postings.len() as u64);
             for posting in postings {

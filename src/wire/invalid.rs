@@ -19,6 +19,7 @@ pub enum InvalidKind {
     InvalidPostings,
     InvalidSplit,
     InvalidExpect,
+    InvalidDate,
     InvalidNote,
     KeyMissing,
     KeyMismatch,
@@ -28,7 +29,7 @@ pub enum InvalidKind {
 }
 
 impl InvalidKind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MalformedRequest,
         Self::PayloadTooLarge,
         Self::ReferenceMissing,
@@ -42,6 +43,7 @@ impl InvalidKind {
         Self::InvalidPostings,
         Self::InvalidSplit,
         Self::InvalidExpect,
+        Self::InvalidDate,
         Self::InvalidNote,
         Self::KeyMissing,
         Self::KeyMismatch,
@@ -65,6 +67,7 @@ impl InvalidKind {
             Self::InvalidPostings => "invalid-postings",
             Self::InvalidSplit => "invalid-split",
             Self::InvalidExpect => "invalid-expect",
+            Self::InvalidDate => "invalid-date",
             Self::InvalidNote => "invalid-note",
             Self::KeyMissing => "key-missing",
             Self::KeyMismatch => "key-mismatch",

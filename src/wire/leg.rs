@@ -61,7 +61,7 @@ impl Secret {
         Hex(*hasher.finalize().as_bytes())
     }
 
-    fn verify(&self, key: &[u8], value: &[u8], seal: &[u8]) -> bool {
+    pub(super) fn verify(&self, key: &[u8], value: &[u8], seal: &[u8]) -> bool {
         let mut given = [0; 32];
         let read = hex::decode_to_slice(seal, &mut given);
         read.is_ok() && bool::from(self.seal(key, value).0.ct_eq(&given))

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::invalid::{Invalid, InvalidKind};
 use super::scalar::{Money, Time};
 use crate::ledger::amount::minor_of;
-use crate::ledger::{Asset, Cut, PartitionId, Setting};
+use crate::ledger::{Asset, Cut, PartitionId, RULES_FIRST, Setting};
 
 /// The value of `marker:<partition>` on `snapshots`. The same text is kept in cold beside the
 /// watermark, so a takeover reads the whole cut back.
@@ -25,9 +25,15 @@ pub struct MarkerBody {
     pub posted: BTreeMap<String, Money>,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
+    /// By ledger: nothing may take effect before that any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub closed: BTreeMap<String, Time>,
     pub epoch: u64,
     pub generation: Uuid,
     pub horizon_seconds: u64,
+    /// By which rules the record after X is decided; absent where they are the first ones.
+    #[serde(default = "first_rules", skip_serializing_if = "are_first")]
+    pub rules: u32,
     /// Log time of X.
     pub at: Time,
 }
@@ -46,9 +52,15 @@ impl MarkerBody {
                 .collect(),
             sent: cut.sent.clone(),
             received: cut.received.clone(),
+            closed: cut
+                .closed
+                .iter()
+                .map(|(ledger, before_ms)| (ledger.to_string(), Time(*before_ms)))
+                .collect(),
             epoch,
             generation: cut.setting.generation,
             horizon_seconds: cut.setting.horizon_seconds,
+            rules: cut.rules,
             at: Time(cut.log_time_ms),
         }
     }
@@ -75,14 +87,61 @@ impl MarkerBody {
             posted,
             sent: self.sent.clone(),
             received: self.received.clone(),
+            closed: self
+                .closed
+                .iter()
+                .map(|(ledger, before)| (ledger.as_str().into(), before.0))
+                .collect(),
             setting: Setting {
                 generation: self.generation,
                 horizon_seconds: self.horizon_seconds,
             },
+            rules: self.rules,
         })
     }
 }
 
+fn first_rules() -> u32 {
+    RULES_FIRST
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn are_first(rules: &u32) -> bool {
+    *rules == RULES_FIRST
+}
+
 fn broken(field: &str, detail: String) -> Invalid {
     Invalid::new(InvalidKind::MalformedRequest, field, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An older binary never wrote them.
+    #[test]
+    fn the_first_rules_are_left_out() {
+        let cut = |rules| Cut {
+            command_offset: 1,
+            log_time_ms: 0,
+            version_sum: 0,
+            highest_offset: None,
+            posted: BTreeMap::new(),
+            sent: vec![0],
+            received: vec![0],
+            setting: Setting {
+                generation: Uuid::nil(),
+                horizon_seconds: 1,
+            },
+            closed: BTreeMap::new(),
+            rules,
+        };
+        for (rules, written) in [(RULES_FIRST, false), (RULES_FIRST + 1, true)] {
+            let body = MarkerBody::of(&cut(rules), 0, 1, 1);
+            let text = serde_json::to_string(&body).unwrap();
+            assert_eq!(text.contains("rules"), written, "{text}");
+            let read = MarkerBody::parse(text.as_bytes()).unwrap();
+            assert_eq!(read.to_cut().unwrap(), cut(rules));
+        }
+    }
 }

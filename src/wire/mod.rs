@@ -13,6 +13,7 @@ pub mod fingerprint;
 pub mod http;
 pub mod invalid;
 pub mod leg;
+pub mod letter;
 pub mod marker;
 pub mod object;
 pub mod outcome;

@@ -97,6 +97,12 @@ pub struct OutcomeBody<'a> {
     pub metadata: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis: Option<GenesisBody>,
+    /// The rules that are in force from the next record on, if they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<u32>,
+    /// In this partition, nothing of the ledger may take effect before that any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_before: Option<Time>,
     /// Over everything before it; the last member of the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<Hex<32>>,
@@ -198,6 +204,8 @@ impl<'a> OutcomeBody<'a> {
                 generation: setting.generation,
                 horizon_seconds: setting.horizon_seconds,
             }),
+            rules: outcome.effects.rules,
+            closed_before: outcome.effects.closed.as_ref().map(|(_, at)| Time(*at)),
             hash: None,
         }
     }
@@ -234,10 +242,15 @@ impl<'a> OutcomeBody<'a> {
             mark: self.mark(decision),
             received: self.leg.map(|leg| (leg.from, leg.number)),
             sent: self.legs.iter().map(|leg| (leg.to, leg.number)).collect(),
+            closed: match (self.closed_before, &self.ledger) {
+                (Some(before), Some(ledger)) => Some((shared_ledger(decoder, ledger), before.0)),
+                _ => None,
+            },
             setting: self.genesis.map(|genesis| Setting {
                 generation: genesis.generation,
                 horizon_seconds: genesis.horizon_seconds,
             }),
+            rules: self.rules,
         };
         Ok(Outcome {
             offset: self.offset,

@@ -15,6 +15,8 @@ use crate::ledger::{BalanceId, PartitionId, Posting, Record, ReplyTo, Setting};
 
 /// The key of a partition's first record on `commands`, `outcomes` and `snapshots`.
 pub const GENESIS_KEY: &str = "genesis";
+/// The key of a record of `commands` that raises the rules; a seal makes it one.
+pub const RULES_KEY: &str = "rules";
 /// The key of a claim record on `outcomes`.
 pub const CLAIM_KEY: &str = "claim";
 /// The key of an outcome on a record without a deciding balance.
@@ -48,6 +50,14 @@ pub struct ClaimBody {
     pub generation: Uuid,
     /// The claimant's clock; for operators only.
     pub at: Time,
+}
+
+/// The value of a record that raises the rules.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesBody {
+    /// By which every later record of its partition is decided.
+    pub rules: u32,
 }
 
 /// The key of a balance's record on `snapshots`.
@@ -138,6 +148,9 @@ impl Recognizer {
         if raw.offset == 0 && key == GENESIS_KEY.as_bytes() {
             return genesis(value).map(Record::Genesis);
         }
+        if key == RULES_KEY.as_bytes() {
+            return self.rules(key, value, raw.headers.seal.unwrap_or_default());
+        }
         if raw.headers.leg.is_some() {
             let seal = raw.headers.seal.unwrap_or_default();
             let way = (self.here, self.count);
@@ -163,6 +176,17 @@ impl Recognizer {
             return Err(Invalid::new(InvalidKind::KeyMismatch, "key", detail));
         }
         Ok(Record::Command(Arc::new(command)))
+    }
+
+    /// The rules that a sealed record asks for, known here or not.
+    fn rules(&self, key: &[u8], value: &[u8], seal: &[u8]) -> Result<Record, Invalid> {
+        if !self.secret.verify(key, value, seal) {
+            let detail = "is not of one who has the secret";
+            return Err(Invalid::new(InvalidKind::KeyMismatch, "key", detail));
+        }
+        let body: Result<RulesBody, _> = serde_json::from_slice(value);
+        body.map(|body| Record::Rules(body.rules))
+            .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))
     }
 
     /// Refuses a command that is too large for the number of partitions it passes.

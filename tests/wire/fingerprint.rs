@@ -191,7 +191,7 @@ fn noted() -> impl Strategy<Value = Value> {
         "[A-Za-z0-9._:@/+=,~#-]{1,128}",
         prop::option::of("\\PC{0,60}"),
         prop::option::of(prop::collection::btree_map(".{1,16}", "(?s).{0,99}", 0..9)),
-        prop::option::of(-1_000_000_000_000_i64..10_000_000_000_000),
+        prop::option::of(0_i64..10_000_000_000_000),
     );
     (command(), note).prop_map(|(mut json, (reference, description, metadata, at))| {
         json["reference"] = json!(reference);

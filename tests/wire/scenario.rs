@@ -90,6 +90,7 @@ impl Day {
         day.transfers();
         day.walks();
         day.strays();
+        day.periods();
         day.projections(nine);
         day.written
     }
@@ -193,6 +194,24 @@ impl Day {
         self.command(0, &transfer("gap-2", &[(alice, bob, "0.20")]));
         self.now_ms += 600_000;
         self.leg(11);
+    }
+
+    fn periods(&mut self) {
+        let home = partition_of(BalanceId::period(LEDGER), 2);
+        let close = format!(
+            r#"{{"reference": "november", "type": "close-period", "ledger": "{LEDGER}",
+            "close_period": {{"before": "2026-11-01T00:00:00Z"}}}}"#
+        );
+        self.command(home, &close);
+        self.leg(self.written.legs.len() - 1);
+        let ((_, alice), (_, carl)) = (account(0, 0), account(0, 1));
+        let late = transfer("late-1", &[(alice, carl, "1.00")]);
+        let late = late.replacen(
+            "\"type\"",
+            r#""effective_at": "2026-10-31T23:59:59Z", "type""#,
+            1,
+        );
+        self.command(0, &late);
     }
 
     fn projections(&mut self, at: Time) {

@@ -8,7 +8,7 @@ use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use steelyard::ledger::{Body, Command, Fingerprint, Partition, PartitionId, Record};
 use steelyard::log::reader::Reader;
-use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
+use steelyard::wire::outcome::{NO_HASH, OutcomeBody};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
 use steelyard::wire::{Hex, Secret};
 use uuid::Uuid;
@@ -138,14 +138,15 @@ impl Deciding {
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
         let outcome = self.partition.apply(offset, at_ms, &record);
         let body = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
-        let value = serde_json::to_vec(&body)?;
+        let mut value = Vec::new();
+        let sealed = body.seal(&mut value)?;
         self.note_decision(&body, &value, into)?;
         for entry in &body.entries {
             let posted = serde_json::to_value(entry.posted)?;
             let posted = posted.as_str().unwrap_or_default().to_owned();
             into.versions.insert((entry.balance, entry.version), posted);
         }
-        self.prev = hash(&value);
+        self.prev = sealed;
         self.decided.push(Decided {
             offset,
             command: message.payload().unwrap_or_default().to_vec(),

@@ -76,6 +76,7 @@ impl Client {
             if self.scene.stop.is_set() {
                 return;
             }
+            self.at = self.rng.below(self.ways.len());
             let reference = format!("h{}-{n}", self.number);
             let scene = self.scene.clone();
             let order = scene.cast.payment(reference, &scene.book, &mut self.rng);

@@ -108,7 +108,7 @@ impl Drive {
     }
 
     /// Lets everybody get their last answers; what they were told.
-    pub async fn finish(mut self) -> Result<Told> {
+    pub async fn finish(&mut self) -> Result<Told> {
         self.scene.stop.set();
         let last = async { while self.players.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_ANSWERS, last).await.is_err() {

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, STOP};
 use crate::node::{Node, Role};
 use crate::wait;
 
-/// How long a planned stop may take.
-const STOP: Duration = Duration::from_secs(40);
 /// Restarts in a row, and the time between them.
 const RESTARTS: usize = 6;
 const EVERY_MS: u64 = 2_000;

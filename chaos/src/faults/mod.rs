@@ -3,24 +3,44 @@
 //! A fault is done to a lab under load, heals what it broke, and returns what it saw; an error if
 //! it did not happen, or if what must come after it did not.
 
+mod alone;
 mod broker;
 mod churn;
+mod compaction;
 mod failpoints;
 mod freeze;
+mod full;
 mod kill;
 mod postgres;
 mod redis;
 mod table;
+mod three;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
 
 use crate::lab::Lab;
+use crate::stack::Stack;
 
 pub use table::FAULTS;
 
 /// Does a fault; what was seen.
-pub type Play = for<'a> fn(&'a mut Lab) -> LocalBoxFuture<'a, Result<String>>;
+pub enum Play {
+    /// To a lab under load, which survives it.
+    Under(for<'a> fn(&'a mut Lab) -> LocalBoxFuture<'a, Result<String>>),
+    /// In a world of its own.
+    Alone(for<'a> fn(&'a Ground) -> LocalBoxFuture<'a, Result<String>>),
+}
+
+/// What a world of its own is built on.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    pub stack: Stack,
+    pub program: PathBuf,
+    pub seed: u64,
+}
 
 /// A fault by its name.
 pub struct Fault {

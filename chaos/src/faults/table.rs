@@ -1,6 +1,9 @@
 //! Every fault by its name, with what it takes and whether continuous integration does it.
 
-use super::{Fault, broker, churn, failpoints, freeze, kill, postgres, redis};
+use super::{
+    Fault, Play, alone, broker, churn, compaction, failpoints, freeze, full, kill, postgres, redis,
+    three,
+};
 
 /// A line of the table.
 macro_rules! fault {
@@ -10,12 +13,21 @@ macro_rules! fault {
             about: $about,
             seconds: $seconds,
             ci: $ci,
-            play: |lab| Box::pin($play(lab)),
+            play: Play::Under(|lab| Box::pin($play(lab))),
+        }
+    };
+    (alone $name:literal, $seconds:literal, $ci:literal, $about:literal, $play:path) => {
+        Fault {
+            name: $name,
+            about: $about,
+            seconds: $seconds,
+            ci: $ci,
+            play: Play::Alone(|ground| Box::pin($play(ground))),
         }
     };
 }
 
-/// All faults that a world survives.
+/// All faults: first those that a world survives, then those with a world of their own.
 pub const FAULTS: &[Fault] = &[
     fault!(
         "kill-processor",
@@ -24,7 +36,7 @@ pub const FAULTS: &[Fault] = &[
         "kill -9 of a processor",
         kill::processor
     ),
-    fault!("kill-sink", 8, true, "kill -9 of a sink", kill::sink),
+    fault!("kill-sink", 8, false, "kill -9 of a sink", kill::sink),
     fault!(
         "kill-ingress",
         8,
@@ -116,7 +128,7 @@ pub const FAULTS: &[Fault] = &[
         "a second group owns every partition at the same time",
         churn::second_owner
     ),
-    fault!("redis-kill", 8, true, "kill -9 of Redis", redis::kill),
+    fault!("redis-kill", 8, false, "kill -9 of Redis", redis::kill),
     fault!(
         "redis-flush",
         5,
@@ -229,4 +241,17 @@ pub const FAULTS: &[Fault] = &[
         "the broker stands still beyond every session",
         broker::stop
     ),
+    fault!(
+        "compaction",
+        45,
+        false,
+        "snapshots are compacted before the sinks have read them",
+        compaction::ahead
+    ),
+    fault!(alone "partitions-added", 30, true, "a topic gets more partitions", alone::partitions_added),
+    fault!(alone "topic-recreated", 30, true, "a topic is deleted and made again", alone::topic_recreated),
+    fault!(alone "two-logs-one-redis", 25, true, "a second log is pointed at the first one's Redis", alone::two_logs_one_redis),
+    fault!(alone "three-brokers", 120, false, "each of three brokers is lost in turn", three::brokers),
+    fault!(alone "postgres-disk-full", 60, false, "the disk of Postgres is full", full::postgres),
+    fault!(alone "kafka-disk-full", 80, false, "the disk of the broker is full", full::kafka),
 ];

@@ -1,5 +1,6 @@
 //! A rehearsal beforehand against what then happens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::desk::Desk;
@@ -26,7 +27,7 @@ impl Rehearsed {
         let known = all.filter(|(_, balance)| &*balance.ledger != TRANSIT_LEDGER);
         let known = known.map(|(id, balance)| (id, balance.clone()));
         let now = desk.cluster.clock_ms;
-        let mut rehearsal = Rehearsal::new(desk.cluster.count(), now, known);
+        let mut rehearsal = Rehearsal::new(desk.cluster.count(), now, known, BTreeMap::new());
         let played = rehearsal.play(command.clone()).unwrap();
         for entry in &played.entries {
             let balance = rehearsal.balance(entry.balance).unwrap();

@@ -83,10 +83,10 @@ impl Node {
             Decision::Returned(_) => !outcome.effects.entries.is_empty(),
             Decision::Rejected(_) | Decision::Ignored(_) => false,
         };
+        let does = !outcome.effects.entries.is_empty() || outcome.effects.closed.is_some();
         assert_eq!(
-            changes,
-            !outcome.effects.entries.is_empty(),
-            "{outcome:?} has entries if and only if it does something"
+            changes, does,
+            "{outcome:?} has effects if and only if it does something"
         );
         self.check_transaction(&outcome);
         let theirs = self.oracle.balances();

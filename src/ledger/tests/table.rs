@@ -5,6 +5,8 @@
 //! | `r1: alice > bob 5.00, bob.1 > carl 1 EUR/2 expect alice=3` | a transfer; `r1:` names the reference |
 //! | `open alice floor -5 ceiling none asset EUR` | opens a balance |
 //! | `set alice floor none status frozen expect alice=3` | configures it |
+//! | `… dated 30` | at the end of a transfer: it takes effect at second 30 |
+//! | `close 60` | closes what takes effect before second 60 |
 //! | `via 1 …` | the same, sent to partition 1 |
 //! | `leg 0>1` | the next leg from 0 to 1 arrives; `again 0>1 2` sends the second one again |
 //! | `genesis 1`, `junk 1` | a genesis record, or no JSON at all, arrives at partition 1 |
@@ -25,6 +27,7 @@ use super::message::Message;
 use super::names::{Book, asset, options};
 use crate::ledger::amount::{decimal_of, parse};
 use crate::ledger::{Asset, BalanceId, Outcome, PartitionId, partition_of};
+use crate::wire::Time;
 
 /// Runs `table` in a cluster of `partitions`.
 #[track_caller]
@@ -116,6 +119,7 @@ impl Run {
                 (key, self.book.open(&reference, words[1], limits))
             }
             "set" => self.configure(&reference, words),
+            "close" => self.close(&reference, number(words[1]).into()),
             _ => self.transfer(&reference, words),
         };
         let to = via.unwrap_or_else(|| partition_of(key, self.cluster.count()));
@@ -134,7 +138,18 @@ impl Run {
         (key, json)
     }
 
+    fn close(&mut self, reference: &str, second: i64) -> (BalanceId, Value) {
+        let before = Time(second * 1000).to_string();
+        let ledger = &self.book.ledger;
+        let key = BalanceId::period(ledger);
+        let json = json!({"reference": reference, "type": "close-period", "ledger": ledger,
+            "close_period": {"before": before}});
+        (key, json)
+    }
+
     fn transfer(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
+        let dated = words.iter().position(|word| *word == "dated");
+        let (words, date) = words.split_at(dated.unwrap_or(words.len()));
         let (words, expect) = self.expect(words);
         let mut postings = Vec::new();
         let mut key = None;
@@ -149,7 +164,10 @@ impl Run {
             }
             postings.push(self.book.posting(words[0], words[2], words[3], code));
         }
-        let json = self.book.transfer(reference, &postings, expect);
+        let mut json = self.book.transfer(reference, &postings, expect);
+        if let Some(second) = date.get(1) {
+            json["effective_at"] = json!(Time(second.parse::<i64>().unwrap() * 1000).to_string());
+        }
         (key.unwrap(), json)
     }
 

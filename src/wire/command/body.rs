@@ -1,6 +1,7 @@
 //! The form of a command, and the way back to it from a [`Command`].
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::side::SideBody;
@@ -40,6 +41,12 @@ pub struct CommandBody<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub configure: Option<ConfigureBody<'a>>,
+    #[serde(
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub close_period: Option<ClosePeriodBody>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Pairs<Uuid, u64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +63,8 @@ pub enum Kind {
     Open,
     Configure,
     Transfer,
+    #[serde(rename = "close-period")]
+    ClosePeriod,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,6 +120,14 @@ pub struct ConfigureBody<'a> {
     pub status: Option<Str<'a>>,
 }
 
+/// Closes what takes effect before a time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClosePeriodBody {
+    #[schema(value_type = String, format = DateTime)]
+    pub before: Time,
+}
+
 /// Tells a field that is `null` from one that is left out.
 pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
@@ -128,6 +145,7 @@ impl<'a> CommandBody<'a> {
             postings: None,
             open: None,
             configure: None,
+            close_period: None,
             expect: None,
             effective_at: command.note.effective_at.map(Time),
             description: command.note.description.as_deref().map(Into::into),
@@ -155,6 +173,12 @@ impl<'a> CommandBody<'a> {
             Body::Configure(configure) => {
                 body.kind = Kind::Configure;
                 body.configure = Some(configure_body(configure));
+            }
+            Body::ClosePeriod(close) => {
+                body.kind = Kind::ClosePeriod;
+                body.close_period = Some(ClosePeriodBody {
+                    before: Time(close.before_ms),
+                });
             }
         }
         body

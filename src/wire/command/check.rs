@@ -12,7 +12,7 @@ use crate::ledger::amount;
 use crate::ledger::command::{Body, Configure, Open};
 use crate::ledger::{Asset, BalanceId, Limit, Status};
 use crate::wire::invalid::{Invalid, InvalidKind};
-use crate::wire::scalar::{Money, Pairs, Str};
+use crate::wire::scalar::{Money, Pairs, Str, Time};
 
 pub(super) fn reference(text: Option<&str>) -> Result<&str, Invalid> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
@@ -148,7 +148,7 @@ pub(super) fn expect(
         .collect();
     expect.sort_unstable();
     let concerns = |id: BalanceId| match intent {
-        Body::Open(_) => false,
+        Body::Open(_) | Body::ClosePeriod(_) => false,
         Body::Configure(configure) => configure.balance == id,
         Body::Transfer(postings) => postings
             .iter()
@@ -159,6 +159,18 @@ pub(super) fn expect(
         Some((id, _)) => {
             let detail = format!("names {id}, which is no balance of this command");
             Err(Invalid::new(InvalidKind::InvalidExpect, "expect", detail))
+        }
+    }
+}
+
+/// Checks a date that something takes effect at, from 1970 to 9999: milliseconds since the epoch.
+pub fn date(time: Time, field: &str) -> Result<i64, Invalid> {
+    const END: i64 = 253_402_300_800_000;
+    match time.0 {
+        0..END => Ok(time.0),
+        _ => {
+            let detail = "must be from 1970 to 9999";
+            Err(Invalid::new(InvalidKind::InvalidDate, field, detail))
         }
     }
 }

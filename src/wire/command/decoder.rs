@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::DEFAULT_ORGANIZATION;
 use super::body::{CommandBody, Kind, PostingBody};
 use super::check::{
-    accept_configure, accept_open, asset, description, expect, metadata, plain_name, reference,
+    accept_configure, accept_open, asset, date, description, expect, metadata, plain_name,
+    reference,
 };
 use super::side::SideBody;
 use crate::ledger::amount::Amount;
-use crate::ledger::command::{Body, Command, Note, POSTINGS_MAX, Party, Posting};
+use crate::ledger::command::{Body, ClosePeriod, Command, Note, POSTINGS_MAX, Party, Posting};
 use crate::ledger::split::pair;
 use crate::ledger::{Asset, BalanceId, ReplyTo};
 use crate::wire::fingerprint;
@@ -59,7 +60,10 @@ impl Decoder {
         let intent = self.body(body, &ledger)?;
         let expect = expect(body, &intent)?;
         let note = Note {
-            effective_at: body.effective_at.map(|time| time.0),
+            effective_at: match body.effective_at {
+                Some(time) => Some(date(time, "effective_at")?),
+                None => None,
+            },
             description: description(body.description.as_deref())?,
             metadata: metadata(body.metadata.as_ref())?,
             reply,
@@ -110,15 +114,18 @@ impl Decoder {
             body.postings.is_some(),
             body.open.is_some(),
             body.configure.is_some(),
+            body.close_period.is_some(),
         );
         let (part, fits) = match body.kind {
-            Kind::Transfer => ("postings", parts == (true, false, false)),
-            Kind::Open => ("open", parts == (false, true, false)),
-            Kind::Configure => ("configure", parts == (false, false, true)),
+            Kind::Transfer => ("postings", parts == (true, false, false, false)),
+            Kind::Open => ("open", parts == (false, true, false, false)),
+            Kind::Configure => ("configure", parts == (false, false, true, false)),
+            Kind::ClosePeriod => ("close_period", parts == (false, false, false, true)),
         };
         if !fits {
-            let detail =
-                format!("this type takes exactly one of postings, open, configure: {part}");
+            let detail = format!(
+                "this type takes exactly one of postings, open, configure, close_period: {part}"
+            );
             return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
         }
         if let Some(open) = &body.open {
@@ -126,6 +133,12 @@ impl Decoder {
         }
         if let Some(configure) = &body.configure {
             return accept_configure(configure).map(Body::Configure);
+        }
+        if let Some(close) = &body.close_period {
+            return Ok(Body::ClosePeriod(ClosePeriod {
+                before_ms: date(close.before, "close_period.before")?,
+                home: BalanceId::period(ledger),
+            }));
         }
         let postings = body.postings.as_deref().unwrap_or_default();
         if postings.is_empty() || postings.len() > POSTINGS_MAX {

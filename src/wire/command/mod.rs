@@ -13,8 +13,8 @@ mod check;
 mod decoder;
 mod side;
 
-pub use body::{CommandBody, ConfigureBody, Kind, OpenBody, PostingBody, given};
-pub use check::{account_name, asset};
+pub use body::{ClosePeriodBody, CommandBody, ConfigureBody, Kind, OpenBody, PostingBody, given};
+pub use check::{account_name, asset, date};
 pub use decoder::{Decoder, malformed};
 pub use side::{ShareBody, SideBody};
 

@@ -81,6 +81,32 @@ pub struct PastBalanceView<'a> {
     pub as_of: Option<Time>,
 }
 
+/// What a balance had posted by everything that took effect up to a date.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = EffectiveBalance)]
+pub struct EffectiveBalanceView<'a> {
+    pub id: Uuid,
+    #[schema(value_type = String)]
+    pub ledger: Str<'a>,
+    #[schema(value_type = String)]
+    pub account: Str<'a>,
+    #[schema(value_type = String)]
+    pub key: Str<'a>,
+    #[schema(value_type = String)]
+    pub asset: Str<'a>,
+    #[schema(value_type = String)]
+    pub posted: Money,
+    /// The date asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub effective_at: Time,
+    /// Always `cold`.
+    #[schema(value_type = String)]
+    pub source: &'static str,
+    /// Every change up to this moment is in it; later ones may be dated back.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub as_of: Option<Time>,
+}
+
 impl<'a> BalanceView<'a> {
     /// The view of a snapshot read from `source`.
     pub fn of(balance: BalanceBody<'a>, source: &'static str, as_of: Option<Time>) -> Self {

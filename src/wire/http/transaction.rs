@@ -11,7 +11,8 @@ use super::request::{accept, main_ledger};
 use crate::ledger::Command;
 use crate::ledger::command::POSTINGS_MAX;
 use crate::wire::command::{
-    self, CommandBody, ConfigureBody, Decoder, Kind, OpenBody, PostingBody, SideBody,
+    self, ClosePeriodBody, CommandBody, ConfigureBody, Decoder, Kind, OpenBody, PostingBody,
+    SideBody,
 };
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
@@ -30,7 +31,7 @@ pub struct TransactionRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, max_length = 128, example = "order-8412")]
     pub reference: Option<Str<'a>>,
-    /// `transfer`, `open` or `configure`.
+    /// `transfer`, `open`, `configure` or `close-period`.
     #[serde(rename = "type", default = "transfer")]
     #[schema(value_type = String, default = "transfer")]
     pub kind: Kind,
@@ -45,6 +46,9 @@ pub struct TransactionRequest<'a> {
     pub open: Option<OpenPart<'a>>,
     #[serde(borrow, default, deserialize_with = "object")]
     pub configure: Option<ConfigurePart<'a>>,
+    /// Of type `close-period`.
+    #[serde(default, deserialize_with = "object")]
+    pub close_period: Option<ClosePeriodBody>,
     /// The version of a balance that you saw, by balance id: with any other version the
     /// transaction is rejected as `version-mismatch`.
     #[serde(default)]
@@ -55,6 +59,8 @@ pub struct TransactionRequest<'a> {
     #[serde(default)]
     #[schema(maximum = 5, default = 0)]
     pub expect_retries: u8,
+    /// When it takes effect: from 1970 on, no more than a minute from now, and not before the end
+    /// of the ledger's closed period. Left out, it is the time of the decision.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub effective_at: Option<Time>,
@@ -163,6 +169,7 @@ impl TransactionRequest<'_> {
             postings: self.postings(&ledger)?,
             open: self.open.as_ref().map(OpenPart::body),
             configure: self.configure.as_ref().map(ConfigurePart::body),
+            close_period: self.close_period,
             expect: self.expect.clone(),
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),

@@ -204,7 +204,9 @@ impl<'a> TransactionView<'a> {
             offset: Some(outcome.offset),
             balance: outcome.refused.map(|refused| refused.balance).or(changed),
             version: outcome.refused.and_then(|refused| refused.version),
-            partial: applied && (walked || outcome.replay_of.is_some()),
+            partial: applied
+                && (walked || outcome.replay_of.is_some())
+                && outcome.closed_before.is_none(),
             entries,
             effective_at: outcome.effective_at,
             description: outcome.description,

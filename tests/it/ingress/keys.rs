@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::api::{Answer, Api};
 use crate::support::World;
 
-fn keys_file(name: &str) -> std::path::PathBuf {
+pub(super) fn keys_file(name: &str) -> std::path::PathBuf {
     let hash = |key: &str| hex::encode(blake3::hash(key.as_bytes()).as_bytes());
     let keys = json!({"keys": [
         {"name": "acme", "hash": hash("acme-key"), "scopes": ["acme/*"], "permission": "write"},
@@ -18,7 +18,13 @@ fn keys_file(name: &str) -> std::path::PathBuf {
     path
 }
 
-async fn ask(api: &Api, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+pub(super) async fn ask(
+    api: &Api,
+    key: &str,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Answer {
     let mut request = api.request(method, path);
     if !key.is_empty() {
         request = request.bearer_auth(key);

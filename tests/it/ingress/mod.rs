@@ -7,3 +7,4 @@ mod dry_run;
 mod faults;
 mod keys;
 mod road;
+mod security;

@@ -43,7 +43,15 @@ impl World {
 
     /// A fresh world on another broker, whose clients have these properties.
     pub fn on_kafka(partitions: u16, kafka: String, properties: Vec<(String, String)>) -> Self {
-        let world = Self {
+        let world = Self::unmade(partitions, kafka, properties);
+        world.run(&["topics", "apply"]);
+        world.run(&["migrate"]);
+        world
+    }
+
+    /// A world without topics and tables.
+    fn unmade(partitions: u16, kafka: String, properties: Vec<(String, String)>) -> Self {
+        Self {
             name: format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..12]),
             partitions,
             kafka,
@@ -52,9 +60,19 @@ impl World {
             database: need("STEELYARD_DATABASE_URL"),
             ending: Ending::default(),
             sinks: AtomicBool::new(false),
-        };
-        world.run(&["topics", "apply"]);
-        world.run(&["migrate"]);
+        }
+    }
+
+    /// A world whose topics are as declared and empty, genesis records and tables not there.
+    pub async fn empty(partitions: u16) -> Self {
+        let kafka = need("STEELYARD_KAFKA_BROKERS");
+        let world = Self::unmade(partitions, kafka, Vec::new());
+        let mut log = broker::TestLog::new(partitions);
+        log.options.topic_prefix.clone_from(&world.name);
+        log.names = log.options.topics();
+        for topic in log.names.all() {
+            log.create_bare(topic).await;
+        }
         world
     }
 

@@ -1,5 +1,6 @@
 //! A broker of a test's own that talks to clients over TLS only, with certificates made for it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,7 +10,15 @@ use tokio::net::TcpStream;
 use super::node::{ended, free_port};
 use super::until_within;
 
-pub const USER: &str = "steelyard";
+/// Everybody whom the broker knows; the password is the same for all.
+pub const USERS: [&str; 6] = [
+    "steelyard",
+    "ingress",
+    "processor",
+    "sink",
+    "producer",
+    "mallory",
+];
 /// With everything that a list of properties could stumble over.
 pub const PASSWORD: &str = "one,two=three four";
 
@@ -19,19 +28,33 @@ const START_MAX: Duration = Duration::from_secs(180);
 pub struct Broker {
     folder: PathBuf,
     port: u16,
+    /// For those within, who may do everything and need no password.
+    internal: u16,
     child: Child,
 }
 
 impl Broker {
-    /// A broker whose clients use `protocol`, `SSL` or `SASL_SSL`.
+    /// A broker whose clients use `protocol`, `SSL` or `SASL_SSL`, and may do everything.
     pub async fn start(classpath: &str, protocol: &str) -> Self {
-        let (port, controller) = (free_port(), free_port());
+        Self::launch(classpath, protocol, "").await
+    }
+
+    /// A broker on which clients may do what they are granted, and `steelyard` everything.
+    pub async fn guarded(classpath: &str) -> Self {
+        let guard = "authorizer.class.name=\
+            org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+            super.users=User:ANONYMOUS;User:steelyard\n";
+        Self::launch(classpath, "SASL_SSL", guard).await
+    }
+
+    async fn launch(classpath: &str, protocol: &str, more: &str) -> Self {
+        let (port, internal, controller) = (free_port(), free_port(), free_port());
         let folder = std::env::temp_dir().join(format!("steelyard-it-kafka-{port}"));
         std::fs::create_dir_all(&folder).expect("a folder");
         certificates(&folder);
         let settings = folder.join("server.properties");
-        let text = properties(&folder, protocol, port, controller);
-        std::fs::write(&settings, text).expect("the settings");
+        let text = properties(&folder, protocol, [port, internal, controller]);
+        std::fs::write(&settings, text + more).expect("the settings");
         let settings = settings.to_str().expect("a plain path");
         let cluster = uuid::Uuid::new_v4().simple().to_string();
         let mut format = java(classpath);
@@ -48,6 +71,7 @@ impl Broker {
         let broker = Self {
             folder,
             port,
+            internal,
             child,
         };
         until_within(START_MAX, "the broker to listen", async || {
@@ -67,6 +91,19 @@ impl Broker {
     pub fn authority(&self) -> String {
         let path = self.folder.join("ca.pem");
         path.to_str().expect("a plain path").to_owned()
+    }
+
+    /// Grants what `lines` say, arguments of `kafka-acls --add` each.
+    pub fn grant(&self, classpath: &str, lines: &str) {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clients/Acls.java");
+        let mut acls = java(classpath);
+        acls.args([source, &format!("127.0.0.1:{}", self.internal)]);
+        acls.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = acls.spawn().expect("java runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(lines.as_bytes()).expect("it reads");
+        drop(stdin);
+        assert!(child.wait().expect("it ends").success(), "{lines}");
     }
 
     fn said(&self) -> String {
@@ -112,8 +149,10 @@ fn certificates(folder: &Path) {
     std::fs::write(folder.join("store.pem"), store).expect("a file");
 }
 
-fn properties(folder: &Path, protocol: &str, port: u16, controller: u16) -> String {
-    let (folder, internal) = (folder.display(), free_port());
+fn properties(folder: &Path, protocol: &str, ports: [u16; 3]) -> String {
+    let ([port, internal, controller], folder) = (ports, folder.display());
+    let users = USERS.map(|user| format!(" user_{user}=\"{PASSWORD}\""));
+    let users = users.concat();
     let shared = include_str!("../../../dev.d/kafka/server.properties");
     format!(
         "process.roles=broker,controller\n\
@@ -130,8 +169,7 @@ fn properties(folder: &Path, protocol: &str, port: u16, controller: u16) -> Stri
          listener.name.clients.ssl.keystore.location={folder}/store.pem\n\
          listener.name.clients.sasl.enabled.mechanisms=PLAIN\n\
          listener.name.clients.plain.sasl.jaas.config=\
-         org.apache.kafka.common.security.plain.PlainLoginModule required \
-         user_{USER}=\"{PASSWORD}\";\n\
+         org.apache.kafka.common.security.plain.PlainLoginModule required{users};\n\
          log.dirs={folder}/data\n\
          {shared}\n"
     )

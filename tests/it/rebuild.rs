@@ -1,0 +1,129 @@
+//! Redis and Postgres written anew from the log, while money moves.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::support::node::Node;
+use crate::support::{World, account_in, balance_id, transfer, until};
+
+/// Two funded accounts in each of two partitions.
+async fn funded(world: &World) -> (Node, Vec<String>) {
+    let node = world.start("all").await;
+    let names = (0..4).map(|n| account_in(&format!("a{n}-"), n % 2, 2));
+    let accounts: Vec<String> = names.collect();
+    for account in &accounts {
+        node.open(account).await;
+        let fund = transfer(&format!("fund-{account}"), "@world", account, "100");
+        node.applied(&fund).await;
+    }
+    (node, accounts)
+}
+
+/// Pays round and round while `args` of the program run; what it said.
+async fn meanwhile(world: &World, node: &Node, accounts: &[String], args: &[&str]) -> String {
+    let mut command = world.command();
+    command.args(args).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut paid = 0;
+    while child.try_wait().expect("it is a child").is_none() {
+        let (from, to) = (&accounts[paid % 4], &accounts[(paid + 1) % 4]);
+        let reference = format!("{}-{paid}", args.join("-"));
+        node.applied(&transfer(&reference, from, to, "0.01")).await;
+        paid += 1;
+    }
+    assert!(paid > 0, "money moved meanwhile");
+    let output = child.wait_with_output().expect("it has ended");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hot_is_rebuilt_while_money_moves() {
+    let world = World::new(2);
+    let (node, accounts) = funded(&world).await;
+    let id = balance_id(&accounts[0]);
+    let keys = steelyard::hot::key::Keys::new(&world.name);
+    let key = keys.balance(0, steelyard::ledger::BalanceId::new(id));
+    let mut redis = world.redis().await;
+    let broken = r#"999 {"no":"balance"}"#;
+    let set = redis::cmd("SET").arg(key).arg(broken).to_owned();
+    let _: () = set.query_async(&mut redis).await.expect("redis");
+
+    let said = meanwhile(&world, &node, &accounts, &["rebuild", "hot"]).await;
+    assert!(said.contains("partition 1: "), "{said}");
+    assert!(said.contains("whole again as of command"), "{said}");
+    let path = format!("/v1/balances/{id}");
+    until("the balance", async || {
+        let (_, balance) = node.get(&path).await;
+        (balance["account"] == *accounts[0]).then_some(())
+    })
+    .await;
+    world.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cold_is_rebuilt_while_money_moves() {
+    let world = World::new(2);
+    let (node, accounts) = funded(&world).await;
+    world.audit();
+    let pool = world.postgres().await;
+    for damage in [
+        "update balances set posted = posted + 1, version = version + 7",
+        "delete from balances where account like 'a1-%'",
+        "insert into balances select gen_random_uuid(), ledger, 'nobody', key, asset, posted, \
+         held, incoming, floor, ceiling, status, version, partition, command_offset, epoch \
+         from balances where account like 'a2-%'",
+        "delete from transactions where reference like 'fund-a0-%'",
+        "update entries set amount = amount + 1",
+        "delete from transaction_references",
+    ] {
+        sqlx::raw_sql(damage).execute(&pool).await.expect(damage);
+    }
+    let broken = world.output(&["audit"]);
+    assert_eq!(broken.status.code(), Some(1), "the damage is seen");
+
+    let one = ["rebuild", "cold", "--partition", "1"];
+    let said = meanwhile(&world, &node, &accounts, &one).await;
+    assert!(!said.contains("partition 0"), "{said}");
+    let zero = ["rebuild", "cold", "--partition", "0"];
+    let said = meanwhile(&world, &node, &accounts, &zero).await;
+    assert!(
+        said.contains("partition 0: journal as of command"),
+        "{said}"
+    );
+    world.audit();
+    let path = format!("/v1/transactions/fund-{}", accounts[0]);
+    let (status, view) = node.get(&path).await;
+    assert_eq!((status.as_u16(), &view["status"]), (200, &json!("applied")));
+
+    let beyond = world.output(&["rebuild", "cold", "--partition", "2"]);
+    assert_eq!(beyond.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&beyond.stderr).into_owned();
+    assert!(
+        said.contains("there is no partition 2: the log has 2"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cold_is_rebuilt_where_outcomes_are_trimmed_and_no_sink_runs() {
+    let world = World::new(2);
+    let (mut node, accounts) = funded(&world).await;
+    world.audit();
+    assert!(node.stop().await.success());
+    world.trim("outcomes").await;
+    let processor = world.start("processor").await;
+    let ingress = world.start("ingress").await;
+    for (n, account) in accounts.iter().enumerate() {
+        let pay = transfer(&format!("later-{n}"), account, "@world", "1");
+        ingress.applied(&pay).await;
+    }
+    let said = meanwhile(&world, &ingress, &accounts, &["rebuild", "cold"]).await;
+    assert!(said.contains("outcomes are trimmed"), "{said}");
+    drop(processor);
+    let _all = world.start("all").await;
+    world.audit();
+}
