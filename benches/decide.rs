@@ -9,7 +9,7 @@ use divan::counter::ItemsCount;
 use steelyard::ledger::balance::{Balance, State, Status};
 use steelyard::ledger::command::{Body, Command, Note, Party, Posting};
 use steelyard::ledger::{
-    Amount, Asset, BalanceId, Cut, Outcome, Partition, Record, SeenMap, Setting,
+    Amount, Asset, BalanceId, Cut, HoldSums, Outcome, Partition, Record, SeenMap, Setting,
 };
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
@@ -43,6 +43,7 @@ fn partition(count: u64) -> Partition {
         version_sum: count,
         highest_offset: Some(0),
         posted: [(dollars(), 0)].into(),
+        holds: HoldSums::default(),
         sent: vec![0],
         received: vec![0],
         closed: Default::default(),
@@ -67,7 +68,7 @@ fn partition(count: u64) -> Partition {
         name: format!("account-{number}/default").into_boxed_str(),
     };
     let balances = (0..count).map(|number| (balance_id(number), balance(number)));
-    Partition::from_cut(0, &cut, balances, SeenMap::default())
+    Partition::from_cut(0, &cut, balances, [], SeenMap::default())
 }
 
 /// Transfers between pseudo-random balances, each under a reference of its own.

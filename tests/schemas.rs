@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use steelyard::log::topics::SCHEMAS;
 use steelyard::wire::balance::BalanceBody;
 use steelyard::wire::command::Decoder;
+use steelyard::wire::hold::{HoldBody, PartBody};
 use steelyard::wire::leg::LegRecord;
-use steelyard::wire::marker::MarkerBody;
+use steelyard::wire::marker::{HoldSumsBody, MarkerBody};
 use steelyard::wire::outcome::{
     EntryBody, GenesisBody, LegInBody, NO_HASH, OutcomeBody, RefusedBody, TermsBody,
 };
@@ -92,6 +93,30 @@ fn entry(terms: Option<TermsBody<'static>>) -> EntryBody<'static> {
     }
 }
 
+fn hold() -> HoldBody<'static> {
+    HoldBody {
+        id: Uuid::new_v4(),
+        ledger: "default/main".into(),
+        reference: "order-8412".into(),
+        state: "open".into(),
+        expires_at: Some(Time(1_795_000_000_000)),
+        version: 2,
+        postings: vec![PartBody {
+            posting: 0,
+            source: A.parse().unwrap(),
+            destination: B.parse().unwrap(),
+            asset: "USD/2".into(),
+            amount: money("12.50"),
+            rest: money("10.00"),
+            posted: money("2.50"),
+        }],
+        command_offset: 42,
+        at: Time(0),
+        partition: None,
+        epoch: None,
+    }
+}
+
 fn full_outcome() -> OutcomeBody<'static> {
     let terms = TermsBody {
         ledger: "default/main".into(),
@@ -119,6 +144,7 @@ fn full_outcome() -> OutcomeBody<'static> {
             version: None,
         }),
         entries: vec![entry(Some(terms)), entry(None)],
+        hold: Some(hold()),
         legs: vec![LegRecord {
             to: 5,
             number: 1,
@@ -152,6 +178,7 @@ fn short_outcome() -> OutcomeBody<'static> {
         replay_of: None,
         refused: None,
         entries: Vec::new(),
+        hold: None,
         legs: Vec::new(),
         leg: None,
         fingerprint: None,
@@ -194,6 +221,12 @@ fn snapshots_are_as_described() {
         epoch: 4,
     };
     check("snapshot", &[serde_json::to_value(limited).unwrap()]);
+    let hold = HoldBody {
+        partition: Some(3),
+        epoch: Some(7),
+        ..hold()
+    };
+    check("hold", &[serde_json::to_value(hold).unwrap()]);
 }
 
 #[test]
@@ -205,6 +238,10 @@ fn markers_genesis_and_claims_are_as_described() {
         version_sum: 300,
         highest_command_offset: None,
         posted: [("USD/2".to_owned(), money("0.00"))].into(),
+        holds: HoldSumsBody {
+            open: 1,
+            version_sum: 2,
+        },
         sent: vec![0, 1],
         received: vec![2, 0],
         closed: [("default/main".to_owned(), Time(0))].into(),
@@ -247,6 +284,23 @@ fn open() -> Value {
     json!({
         "reference": "o1", "type": "open", "ledger": "main",
         "open": { "account": "alice", "asset": "EUR", "key": "savings", "floor": "-5", "ceiling": null },
+    })
+}
+
+fn held(expires_in: &str) -> Value {
+    with(
+        transfer(),
+        "/hold",
+        Some(json!({ "expires_in": expires_in })),
+    )
+}
+
+/// A post or void of a hold.
+fn on_hold(kind: &str) -> Value {
+    let hold = "01907e1b-5d3a-8c40-8000-0123456789ab";
+    json!({
+        "reference": "p1", "type": kind, "ledger": "main",
+        kind: { "hold": hold, "balance": A },
     })
 }
 
@@ -349,19 +403,60 @@ fn a_command_is_described_just_when_it_is_understood() {
         with(configure(), "/configure", Some(json!({ "balance": A }))),
         with(configure(), "/configure/status", Some(json!("asleep"))),
     ];
+    agree(&understood, &refused);
+    let on_holds = [
+        with(transfer(), "/hold", Some(json!({}))),
+        on_hold("post"),
+        on_hold("void"),
+    ];
+    check("command", &[&understood[..], &on_holds].concat());
+}
+
+#[test]
+fn a_command_on_a_hold_is_described_just_when_it_is_understood() {
+    let mut post = with(on_hold("post"), "/post/amount", Some(json!("1.50")));
+    post = with(post, "/post/asset", Some(json!("USD")));
+    let understood = [
+        held("15m"),
+        held("366d"),
+        with(transfer(), "/hold", Some(json!({}))),
+        post.clone(),
+        on_hold("post"),
+        on_hold("void"),
+    ];
+    let refused = [
+        held("15"),
+        held("0s"),
+        held("1.5h"),
+        held("-1m"),
+        held("15 m"),
+        with(open(), "/hold", Some(json!({}))),
+        with(transfer(), "/hold", Some(json!({ "until": "noon" }))),
+        with(post.clone(), "/post/asset", None),
+        with(post.clone(), "/post/amount", None),
+        with(post.clone(), "/post/amount", Some(json!(1.5))),
+        with(post, "/type", Some(json!("void"))),
+        with(on_hold("void"), "/void/balance", None),
+        with(on_hold("void"), "/void/hold", Some(json!("order-8412"))),
+        with(on_hold("void"), "/void/amount", Some(json!("1.00"))),
+    ];
+    agree(&understood, &refused);
+}
+
+/// The decoder and the schema understand and refuse the same.
+fn agree(understood: &[Value], refused: &[Value]) {
     let validator = validator(&schema("command"));
     let mut decoder = Decoder::new();
     let mut parses = |value: &Value| {
         let parsed = decoder.parse(value.to_string().as_bytes(), None, None);
         parsed.is_ok()
     };
-    for value in &understood {
+    for value in understood {
         assert!(parses(value), "{value}");
         assert!(validator.is_valid(value), "{value}");
     }
-    for value in &refused {
+    for value in refused {
         assert!(!parses(value), "{value}");
         assert!(!validator.is_valid(value), "{value}");
     }
-    check("command", &understood);
 }

@@ -50,7 +50,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
 /// Of some modules a service may only use a part.
 const PARTS: &[(&str, &str, &[&str])] = &[
     // reads, never writes
-    ("ingress", "cold", &["periods", "read", "transaction"]),
+    (
+        "ingress",
+        "cold",
+        &["holds", "periods", "read", "transaction"],
+    ),
     // a takeover starts from cold, old repeats are answered from it, and it is written anew
     ("processor", "cold", &["base", "rebuild", "transaction"]),
     // tells hot what is synced, and that is all
@@ -68,6 +72,8 @@ const LEDGER_IMPORTS: &[&str] = &[
     "std::ops",
     "std::sync::Arc",
     "foldhash::",
+    "hold::",
+    "holds::",
     "rust_decimal::",
     "uuid::Uuid",
     "super::",
@@ -75,6 +81,7 @@ const LEDGER_IMPORTS: &[&str] = &[
     "amount::",
     "asset::",
     "balance::",
+    "chain::",
     "command::",
     "id::",
     "outcome::",

@@ -76,7 +76,10 @@ async fn accepted(
     });
     read.await
         .map_err(|error| format!("postgres says {error}"))?;
-    Ok((marker, Books::from_cut(number, &cut, balances?)))
+    let holds = cold.pinned.holds(&marker).await;
+    let holds = holds.map_err(|error| format!("postgres says {error}"))?;
+    let books = Books::from_cut(number, &cut, balances?, holds);
+    Ok((marker, books))
 }
 
 type Rows = Result<Vec<(BalanceId, Balance)>, String>;

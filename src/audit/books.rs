@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::report::{Check, Finding};
 use crate::ledger::{
-    Asset, Balance, BalanceId, Cut, Entry, Outcome, Partition, PartitionId, SeenMap,
+    Asset, Balance, BalanceId, Cut, Entry, Hold, Outcome, Partition, PartitionId, SeenMap,
+    TransactionId,
 };
 
 /// One partition's state as its outcomes give it.
@@ -38,10 +39,11 @@ impl Books {
         number: PartitionId,
         cut: &Cut,
         balances: Vec<(BalanceId, Balance)>,
+        holds: Vec<(TransactionId, Hold)>,
     ) -> Self {
         let count = PartitionId::try_from(cut.sent.len()).unwrap_or(PartitionId::MAX);
         let mut books = Self::new(number, count.max(number.saturating_add(1)));
-        let start = || Partition::from_cut(number, cut, balances, SeenMap::default());
+        let start = || Partition::from_cut(number, cut, balances, holds, SeenMap::default());
         match catch_unwind(AssertUnwindSafe(start)) {
             Ok(partition) if partition.cut().as_ref() == Some(cut) => {
                 books.partition = Some(partition);
@@ -78,6 +80,7 @@ impl Books {
         match catch_unwind(AssertUnwindSafe(|| partition.fold(outcome))) {
             Ok(()) => {
                 partition.take_touched();
+                partition.take_touched_holds();
                 self.partition = Some(partition);
             }
             Err(panic) => {

@@ -100,6 +100,7 @@ fn wrong(row: &EntriesRow, balance: &Balance) -> Option<String> {
     let whole = row.first == 1;
     let sums = [
         ("posted", is(&Some(row.posted_sum.clone()), state.posted)),
+        ("held", is(&Some(row.held_sum.clone()), state.held)),
         (
             "incoming",
             is(&Some(row.incoming_sum.clone()), state.incoming),

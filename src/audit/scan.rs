@@ -9,7 +9,7 @@ use super::once::Once;
 use super::report::{Check, Finding};
 use super::runs::Runs;
 use super::transit::Shore;
-use crate::ledger::{Outcome, Partition, PartitionId, Setting};
+use crate::ledger::{Decision, Outcome, Partition, PartitionId, Setting};
 use crate::wire::outcome::{OutcomeBody, hash};
 use crate::wire::record::{CLAIM_KEY, ClaimBody, GENESIS_KEY};
 use crate::wire::{Decoder, LegRecord, MarkerBody};
@@ -133,7 +133,8 @@ impl Scan {
         self.once.add(self.partition, &outcome);
         self.setting = outcome.effects.setting.or(self.setting);
         // The state need not remember references: repeats are decided already.
-        if outcome.effects.mark.take().is_some() {
+        let expires = outcome.decision == Decision::Expired;
+        if outcome.effects.mark.take().is_some() || expires {
             let reason = outcome.decision.reason().map(str::to_owned);
             let status = (outcome.decision.status().to_owned(), reason);
             *self.statuses.entry(status).or_default() += 1;

@@ -6,7 +6,9 @@ use futures::TryStreamExt;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::ledger::PartitionId;
+use super::holds;
+use crate::ledger::{Hold, PartitionId, TransactionId};
+use crate::wire::MarkerBody;
 
 /// A consistent read of one partition.
 #[derive(Debug)]
@@ -54,8 +56,9 @@ pub struct EntriesRow {
     pub versions: i64,
     pub first: i64,
     pub last: i64,
-    /// What all entries together did to posted and to incoming.
+    /// What all entries together did to posted, held and incoming.
     pub posted_sum: String,
+    pub held_sum: String,
     pub incoming_sum: String,
     /// Of the last entry; absent if the latest in time is not the highest in version.
     pub command_offset: Option<i64>,
@@ -118,6 +121,14 @@ impl Pinned {
         Ok(())
     }
 
+    /// The holds that a takeover from `marker` would start from.
+    pub async fn holds(
+        &mut self,
+        marker: &MarkerBody,
+    ) -> Result<Vec<(TransactionId, Hold)>, sqlx::Error> {
+        holds::base(&mut self.db_tx, marker).await
+    }
+
     /// The entries of every balance, in sum, up to command `upto`.
     pub async fn entries(
         &mut self,
@@ -126,12 +137,16 @@ impl Pinned {
     ) -> Result<(), sqlx::Error> {
         let mut rows = sqlx::query_as(
             "select c.balance_id, c.entries, c.versions, c.first, c.last, \
-                    c.posted_sum::text, c.incoming_sum::text, e.command_offset, e.asset, \
-                    e.posted::text, e.held::text, e.incoming::text \
+                    c.posted_sum::text, c.held_sum::text, c.incoming_sum::text, \
+                    e.command_offset, e.asset, e.posted::text, e.held::text, e.incoming::text \
              from (select balance_id, count(*) as entries, count(distinct version) as versions, \
                           min(version) as first, max(version) as last, max(at) as at, \
-                          sum(case direction when 'debit' then -amount when 'credit' then amount \
-                                             when 'settle' then amount else 0 end) as posted_sum, \
+                          sum(case when direction in ('debit', 'post') then -amount \
+                                   when direction in ('credit', 'settle') then amount \
+                                   else 0 end) as posted_sum, \
+                          sum(case when direction = 'hold' then amount \
+                                   when direction in ('post', 'void') then -amount \
+                                   else 0 end) as held_sum, \
                           sum(case direction when 'reserve' then amount when 'settle' then -amount \
                                              when 'release' then -amount else 0 end) \
                               as incoming_sum \

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::holds;
 use super::write::{Move, Sink, Written, advance, bounded, decode, fence, long};
 use crate::ledger::amount::{decimal_of, minor_of};
 use crate::ledger::{Asset, Balance, BalanceId, PartitionId};
@@ -21,6 +22,7 @@ pub struct Sums {
     pub highest: Option<u64>,
     /// By asset, in minor units.
     pub posted: BTreeMap<Asset, i128>,
+    pub holds: holds::Sums,
 }
 
 /// What of a row a newer one replaces.
@@ -42,7 +44,10 @@ pub async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::E
     .bind(i32::from(partition))
     .fetch_all(pool)
     .await?;
-    let mut sums = Sums::default();
+    let mut sums = Sums {
+        holds: holds::sums(pool, partition).await?,
+        ..Sums::default()
+    };
     for (asset, posted, versions, highest) in rows {
         let asset = Asset::parse(&asset).map_err(decode)?;
         let posted = minor_of(posted, asset.scale()).map_err(decode)?;
@@ -59,25 +64,37 @@ pub async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::E
 #[derive(Debug)]
 pub struct Verdict<'a> {
     pub rows: Vec<Row<'a>>,
+    pub holds: Vec<holds::Row<'a>>,
     pub moves: Vec<Move>,
 }
 
-/// Reads how the rows of `ids` stand, lets `judge` decide what is written, and writes that, all
-/// in one transaction that holds the positions of `moves`.
+/// How rows stand before a write.
+#[derive(Debug, Default)]
+pub struct Stands {
+    pub balances: HashMap<BalanceId, Stand>,
+    pub holds: HashMap<holds::Key, holds::Stand>,
+}
+
+/// Reads how the rows of `ids` and `keys` stand, lets `judge` decide what is written, and writes
+/// that, all in one transaction that holds the positions of `moves`.
 pub async fn write<'a>(
     pool: &PgPool,
     moves: &[Move],
-    ids: &[Uuid],
-    judge: impl FnOnce(&HashMap<BalanceId, Stand>) -> Verdict<'a>,
+    (ids, keys): (&[Uuid], &[holds::Key]),
+    judge: impl FnOnce(&Stands) -> Verdict<'a>,
 ) -> Result<Written<()>, sqlx::Error> {
     bounded(pool, async |connection| {
         let mut db_tx = connection.begin().await?;
         if !fence(&mut db_tx, Sink::Balances, moves).await? {
             return Ok(Written::Moved);
         }
-        let stands = stands(&mut db_tx, ids).await?;
+        let stands = Stands {
+            balances: stands(&mut db_tx, ids).await?,
+            holds: holds::stands(&mut db_tx, keys).await?,
+        };
         let verdict = judge(&stands);
         upsert(&mut db_tx, &verdict.rows).await?;
+        holds::upsert(&mut db_tx, &verdict.holds).await?;
         if !verdict.moves.is_empty() {
             advance(&mut db_tx, Sink::Balances, &verdict.moves).await?;
         }

@@ -15,9 +15,10 @@ use rust_decimal::Decimal;
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
+use super::holds;
 use super::write::{Checkpoint, PositionRow, Sink, decode, long};
 use crate::ledger::{
-    Balance, BalanceId, Decision, Fingerprint, PartitionId, Seen, SeenKey, TransactionId,
+    Balance, BalanceId, Decision, Fingerprint, Hold, PartitionId, Seen, SeenKey, TransactionId,
 };
 use crate::wire::{BalanceBody, MarkerBody, Money, fingerprint};
 
@@ -27,6 +28,7 @@ pub struct Base {
     /// The accepted marker: the cut as of X. Without one there are no balances either.
     pub marker: Option<MarkerBody>,
     pub balances: Vec<(BalanceId, Balance)>,
+    pub holds: Vec<(TransactionId, Hold)>,
     /// The journal's next offset on `outcomes`, and the last command it has.
     pub journal: Option<(u64, u64)>,
     /// The hash of that command's outcome.
@@ -66,13 +68,17 @@ async fn read(db: &mut PgConnection, partition: PartitionId) -> Result<Base, sql
     let journal_hash = journal.as_ref().and_then(|at| at.last_hash);
     let journal = journal.and_then(|at| Some((at.position, at.command_offset?)));
     let balances = balances(&mut db_tx, partition).await?;
-    let seen = match &marker {
-        Some(marker) => references(&mut db_tx, partition, marker).await?,
-        None => Vec::new(),
+    let (holds, seen) = match &marker {
+        Some(marker) => (
+            holds::base(&mut db_tx, marker).await?,
+            references(&mut db_tx, partition, marker).await?,
+        ),
+        None => (Vec::new(), Vec::new()),
     };
     Ok(Base {
         marker,
         balances,
+        holds,
         journal,
         journal_hash,
         seen,
@@ -152,7 +158,8 @@ async fn references(
     let mut rows = sqlx::query(
         "select transaction_id, at, ledger, reference, status, reason, fingerprint, \
                 command_offset \
-         from transactions where partition = $1 and command_offset <= $2 and at >= $3",
+         from transactions where partition = $1 and command_offset <= $2 and at >= $3 \
+              and status <> 'expired'",
     )
     .bind(i32::from(partition))
     .bind(long(marker.command_offset))
@@ -184,7 +191,7 @@ async fn references(
 }
 
 /// The log time before which no reference counts any more; earlier by up to a second.
-fn horizon(marker: &MarkerBody) -> DateTime<Utc> {
+pub(super) fn horizon(marker: &MarkerBody) -> DateTime<Utc> {
     let span = i64::try_from(marker.horizon_seconds).unwrap_or(i64::MAX);
     let span = span.saturating_mul(1000).saturating_add(1000);
     DateTime::from_timestamp_millis(marker.at.0.saturating_sub(span))

@@ -141,7 +141,15 @@ type Named<'a> = (Uuid, &'a str, &'a str);
 /// effect decides none.
 fn decided<'a>(outcome: &'a OutcomeBody<'_>) -> Option<Named<'a>> {
     match outcome.decision() {
-        Ok(Decision::Applied | Decision::Forwarded | Decision::Returned(_)) => {}
+        Ok(
+            Decision::Applied
+            | Decision::Held
+            | Decision::Posted
+            | Decision::Voided
+            | Decision::Expired
+            | Decision::Forwarded
+            | Decision::Returned(_),
+        ) => {}
         Ok(Decision::Rejected(rejection)) if rejection != Rejection::ReferenceReused => {}
         Ok(Decision::Rejected(_) | Decision::Ignored(_)) | Err(_) => return None,
     }

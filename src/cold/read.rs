@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use rust_decimal::Decimal;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::ledger::{Asset, PartitionId};
@@ -129,7 +129,10 @@ struct Stamped {
 }
 
 /// A balance, and the watermark of its partition.
-pub async fn balance(pool: &PgPool, id: Uuid) -> Result<Option<(BalanceRow, AsOf)>, sqlx::Error> {
+pub async fn balance(
+    db: impl PgExecutor<'_>,
+    id: Uuid,
+) -> Result<Option<(BalanceRow, AsOf)>, sqlx::Error> {
     let found: Option<Stamped> = sqlx::query_as(
         "select b.*, p.partition as as_of_partition, p.command_offset as as_of_offset, \
                 p.at as as_of_at \
@@ -138,7 +141,7 @@ pub async fn balance(pool: &PgPool, id: Uuid) -> Result<Option<(BalanceRow, AsOf
          where b.id = $1",
     )
     .bind(id)
-    .fetch_optional(pool)
+    .fetch_optional(db)
     .await?;
     Ok(found.map(|found| (found.row.scaled(), found.as_of)))
 }

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::holds::{self, HoldRow};
 use super::read::{AsOf, EntryRow};
-use crate::ledger::PartitionId;
+use crate::ledger::{PartitionId, TransactionId};
 
 /// One stop's decision on a transaction.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -22,7 +23,7 @@ pub struct StopRow {
     pub reference: String,
     #[sqlx(rename = "type")]
     pub kind: String,
-    /// `applied`, `forwarded`, `rejected` or `returned`.
+    /// `applied`, `held`, `posted`, `voided`, `expired`, `forwarded`, `rejected` or `returned`.
     pub status: String,
     pub reason: Option<String>,
     /// 16 bytes.
@@ -38,7 +39,7 @@ pub struct StopRow {
 /// A transaction as far as it is in cold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransactionView {
-    /// `applied`, `rejected`, or `forwarded` while no stop that decides is in.
+    /// As of the row that decided, or `forwarded` while no stop that decides is in.
     pub status: String,
     pub reason: Option<String>,
     /// The row that decided, or home's; what does not differ between stops is read here.
@@ -47,6 +48,8 @@ pub struct TransactionView {
     pub stops: Vec<StopRow>,
     /// Every stop's entries, in the order of log time, by balance and version.
     pub entries: Vec<EntryRow>,
+    /// Of a transaction that made a hold: the hold at its home, as far as that is in.
+    pub hold: Option<HoldRow>,
     /// How far the journal is, by partition of the stops.
     pub as_of: Vec<AsOf>,
 }
@@ -91,6 +94,10 @@ async fn view(db: &mut PgConnection, id: Uuid) -> Result<Option<TransactionView>
     .bind(id)
     .fetch_all(&mut *db)
     .await?;
+    let hold = match TransactionId::from_uuid(id) {
+        Some(id) => holds::at_home(&mut *db, id).await?,
+        None => None,
+    };
     let partitions: Vec<i32> = stops.iter().map(|stop| stop.partition.into()).collect();
     let as_of = sqlx::query_as(
         "select partition as as_of_partition, command_offset as as_of_offset, at as as_of_at \
@@ -102,7 +109,8 @@ async fn view(db: &mut PgConnection, id: Uuid) -> Result<Option<TransactionView>
     .fetch_all(&mut *db)
     .await?;
     let entries = entries.into_iter().map(EntryRow::scaled);
-    Ok(merge(stops, entries.collect(), as_of))
+    let view = merge(stops, entries.collect(), as_of);
+    Ok(view.map(|view| TransactionView { hold, ..view }))
 }
 
 fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Option<TransactionView> {
@@ -121,6 +129,7 @@ fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Optio
         decider,
         stops,
         entries,
+        hold: None,
         as_of,
     })
 }
@@ -128,9 +137,10 @@ fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Optio
 /// How much a row decides. The stop that refused knows more than the ones that took back.
 fn weight(status: &str) -> u8 {
     match status {
-        "rejected" => 3,
-        "returned" => 2,
-        "applied" => 1,
+        "rejected" => 4,
+        "returned" => 3,
+        "expired" => 2,
+        "applied" | "held" | "posted" | "voided" => 1,
         _ => 0,
     }
 }

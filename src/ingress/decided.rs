@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::waiters::Reply;
 use crate::ledger::{PartitionId, Rejection};
 use crate::wire::http::TransactionView;
-use crate::wire::http::view::APPLIED;
+use crate::wire::http::view::REJECTED;
 use crate::wire::{Invalid, InvalidKind, OutcomeBody};
 
 /// A decided transaction.
@@ -85,7 +85,7 @@ impl Decided {
     fn known(view: &TransactionView<'_>) -> Self {
         Self {
             json: Vec::new(),
-            applied: &*view.status == APPLIED,
+            applied: &*view.status != REJECTED,
             rejection: view.reason.as_deref().and_then(Rejection::from_slug),
             balance: view.balance,
             version: view.version,

@@ -9,13 +9,16 @@ use super::context::Context;
 use super::decided::Decided;
 use super::error::Kind;
 use super::problem::Problem;
+use crate::cold::holds::HoldRow;
 use crate::cold::read::EntryRow;
 use crate::cold::transaction::{self, TransactionView as ColdView};
 use crate::hot::claims::Known;
 use crate::ledger::amount::minor_of;
 use crate::ledger::{Asset, Command, PartitionId};
-use crate::wire::http::view::{PENDING, transits};
-use crate::wire::http::{EntryView, TransactionView};
+use crate::wire::hold::PartBody;
+use crate::wire::http::hold::HeldPostingView;
+use crate::wire::http::view::{HELD, PENDING, POSTED, VOIDED, transits};
+use crate::wire::http::{EntryView, HoldView, TransactionView};
 use crate::wire::scalar::{Money, Str, Time};
 
 /// What is known of a reference.
@@ -100,10 +103,13 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
         decider,
         stops,
         entries,
+        hold,
         ..
     } = cold;
+    let walks = !matches!(&*decider.status, HELD | POSTED | VOIDED | "expired");
     let settled = entries.iter().any(|entry| entry.direction == "reserve");
-    let waiting = settled
+    let waiting = walks
+        && settled
         && !entries
             .iter()
             .any(|e| e.direction == "settle" || e.direction == "release");
@@ -135,6 +141,7 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
             .refused_version
             .and_then(|version| u64::try_from(version).ok()),
         entries,
+        hold: hold.and_then(hold_view),
         partial: waiting,
         effective_at: decider.effective_at.map(|at| Time(at.timestamp_millis())),
         description: decider.description.map(text),
@@ -146,6 +153,27 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
     view.name_retry();
     debug_assert!(&*view.status != PENDING);
     view
+}
+
+/// A hold as a client reads it; nothing, if its postings are not what this binary writes.
+pub fn hold_view(row: HoldRow) -> Option<HoldView<'static>> {
+    let postings = row.postings.to_string();
+    let parts: Vec<PartBody<'_>> = serde_json::from_str(&postings).ok()?;
+    let posting = |part: PartBody<'_>| HeldPostingView {
+        source: part.source,
+        destination: part.destination,
+        asset: Str(part.asset.to_string().into()),
+        amount: part.amount,
+        rest: part.rest,
+        posted: part.posted,
+    };
+    Some(HoldView {
+        id: row.id,
+        reference: Str(row.reference.into()),
+        state: Str(row.state.into()),
+        expires_at: row.expires_at.map(|at| Time(at.timestamp_millis())),
+        postings: parts.into_iter().map(posting).collect(),
+    })
 }
 
 /// An entry as a client reads it.

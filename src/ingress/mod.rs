@@ -11,6 +11,7 @@
 //! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
 //! | [`transactions`], [`batch`] | the routes of transactions |
 //! | [`balances`], [`balance`], [`history`] | the routes of balances |
+//! | [`holds`] | the routes of holds |
 //! | [`periods`] | the routes of a ledger's periods |
 //! | [`reading`], [`dry_run`] | a balance as it is; what a transaction would do to it |
 //! | [`health`], [`openapi`] | ready or not; what there is |
@@ -36,6 +37,7 @@ pub mod error;
 pub mod header;
 pub mod health;
 pub mod history;
+pub mod holds;
 pub mod items;
 pub mod lookup;
 pub mod metrics;

@@ -6,7 +6,7 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::error::Kind;
-use super::{balance, balances, batch, health, history, periods, transactions};
+use super::{balance, balances, batch, health, history, holds, periods, transactions};
 use crate::wire::http::ProblemBody;
 
 #[derive(OpenApi)]
@@ -20,9 +20,9 @@ use crate::wire::http::ProblemBody;
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        transactions::post, batch::post, transactions::get,
+        transactions::post, batch::post, transactions::get, holds::post, holds::void,
         balances::open, balances::configure, balance::get,
-        history::entries, history::balances,
+        history::entries, holds::list, history::balances,
         periods::close, periods::get,
         health::live, health::ready,
     ),

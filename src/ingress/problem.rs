@@ -116,6 +116,13 @@ fn sentence(rejection: Rejection) -> &'static str {
         Rejection::AmountOverflow => "the balance would need more than 28 digits",
         Rejection::LimitNotMet => "the new floor or ceiling is not met by what the balance holds",
         Rejection::BalanceNotEmpty => "the balance is not at zero, or has reservations",
+        Rejection::HoldNotFound => "no hold of this id is known at this balance's home",
+        Rejection::HoldPending => "the hold is still on its way through its partitions",
+        Rejection::HoldExpired => "the hold's time is over",
+        Rejection::HoldVoided => "the hold's rest was released before",
+        Rejection::HoldSpent => "all of the hold was posted before",
+        Rejection::AmountAmbiguous => "the hold is in several assets; post it without an amount",
+        Rejection::PostExceedsHold => "the amount is more than what is left of the hold",
     }
 }
 

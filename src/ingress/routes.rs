@@ -9,7 +9,9 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::context::Context;
-use super::{balance, balances, batch, edge, health, history, openapi, periods, transactions};
+use super::{
+    balance, balances, batch, edge, health, history, holds, openapi, periods, transactions,
+};
 
 /// All routes, within what every request passes.
 pub fn router(context: Arc<Context>) -> Router {
@@ -22,12 +24,15 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/v1/transactions", post(transactions::post))
         .route("/v1/transactions/batch", post(batch::post))
         .route("/v1/transactions/{reference}", get(transactions::get))
+        .route("/v1/transactions/{reference}/post", post(holds::post))
+        .route("/v1/transactions/{reference}/void", post(holds::void))
         .route("/v1/balances", post(balances::open).get(history::balances))
         .route(
             "/v1/balances/{id}",
             get(balance::get).patch(balances::configure),
         )
         .route("/v1/balances/{id}/entries", get(history::entries))
+        .route("/v1/balances/{id}/holds", get(holds::list))
         .route(
             "/v1/ledgers/{ledger}/closed-period",
             get(periods::get).put(periods::close),

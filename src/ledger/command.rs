@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::amount::Amount;
 use super::asset::Asset;
 use super::balance::{Limit, Status};
-use super::id::BalanceId;
+use super::id::{BalanceId, TransactionId};
 use super::seen::{Fingerprint, SeenKey};
 
 /// The most postings of one transaction.
@@ -34,7 +34,39 @@ pub enum Body {
     Configure(Configure),
     /// One to [`POSTINGS_MAX`] postings; the first source decides.
     Transfer(Vec<Posting>),
+    Hold(Hold),
+    Post(Post),
+    Void(Target),
+    /// Releases a hold that is due. Only processors write it; it is no client's reference.
+    Expire(Target),
     ClosePeriod(ClosePeriod),
+}
+
+/// Reserves what postings move; the first source decides.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// One to [`POSTINGS_MAX`].
+    pub postings: Vec<Posting>,
+    /// From the log time of the command at home on, in seconds; none: never.
+    pub expires_in: Option<u32>,
+}
+
+/// The longest that a hold may last, in seconds: a year and a day.
+pub const EXPIRES_IN_MAX: u32 = 366 * 24 * 60 * 60;
+
+/// A hold, named by those who decide on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub hold: TransactionId,
+    /// A balance of the hold's home: its first source.
+    pub balance: BalanceId,
+}
+
+/// Makes what was reserved final: `amount` of it, or all that is left.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Post {
+    pub target: Target,
+    pub amount: Option<(Amount, Asset)>,
 }
 
 /// Closes what takes effect before a time, in every partition.
@@ -118,12 +150,15 @@ impl Command {
             Body::Open(open) => open.balance,
             Body::Configure(configure) => configure.balance,
             Body::ClosePeriod(close) => close.home,
-            Body::Transfer(postings) => {
+            Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => {
                 postings
                     .first()
                     .expect("a transfer has at least one posting")
                     .source
                     .id
+            }
+            Body::Post(Post { target, .. }) | Body::Void(target) | Body::Expire(target) => {
+                target.balance
             }
         }
     }
@@ -134,14 +169,50 @@ impl Command {
             Body::Open(_) => "open",
             Body::Configure(_) => "configure",
             Body::ClosePeriod(_) => "close-period",
-            Body::Transfer(_) => "transfer",
+            Body::Transfer(_) | Body::Hold(_) => "transfer",
+            Body::Post(_) => "post",
+            Body::Void(_) => "void",
+            Body::Expire(_) => "expire",
         }
     }
 
     pub fn postings(&self) -> &[Posting] {
         match &self.body {
-            Body::Transfer(postings) => postings,
-            Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) => &[],
+            Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => postings,
+            Body::Open(_)
+            | Body::Configure(_)
+            | Body::ClosePeriod(_)
+            | Body::Post(_)
+            | Body::Void(_)
+            | Body::Expire(_) => &[],
+        }
+    }
+
+    /// What is to be held, if that is what this is.
+    pub fn hold(&self) -> Option<&Hold> {
+        match &self.body {
+            Body::Hold(hold) => Some(hold),
+            Body::Open(_)
+            | Body::Configure(_)
+            | Body::ClosePeriod(_)
+            | Body::Transfer(_)
+            | Body::Post(_)
+            | Body::Void(_)
+            | Body::Expire(_) => None,
+        }
+    }
+
+    /// The hold that this decides on, if it does.
+    pub fn target(&self) -> Option<Target> {
+        match &self.body {
+            Body::Post(Post { target, .. }) | Body::Void(target) | Body::Expire(target) => {
+                Some(*target)
+            }
+            Body::Open(_)
+            | Body::Configure(_)
+            | Body::ClosePeriod(_)
+            | Body::Transfer(_)
+            | Body::Hold(_) => None,
         }
     }
 }

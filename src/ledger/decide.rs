@@ -6,14 +6,14 @@ use super::command::{Body, Command, Posting};
 use super::draft::{Draft, Refusal};
 use super::id::{BalanceId, TransactionId};
 use super::outcome::{Decision, Direction, Effects, Entry, Ignored, Mark, Outcome};
-use super::partition::Partition;
+use super::partition::{Partition, Setting};
 use super::period;
 use super::rejection::Rejection;
 use super::route::{PartitionId, partition_of};
 use super::rules::RULES_KNOWN;
 use super::terms::{configure_balance, open_balance};
 use super::visit::Visit;
-use super::walk::{self, Carried, Leg, Record, Step, Walk};
+use super::walk::{self, Carried, Leg, Order, Record, Step, Walk};
 
 /// Decides the record at `offset`, whose log time is `at_ms`.
 ///
@@ -79,10 +79,10 @@ impl Turn<'_> {
 
     fn command(&mut self, command: &Arc<Command>) {
         self.outcome.command = Some(command.clone());
-        let setting = self
-            .partition
-            .setting
-            .expect("the log's first record comes first");
+        if let Body::Expire(target) = &command.body {
+            return self.expire(command, *target);
+        }
+        let setting = self.setting();
         let seen = self.partition.seen.find(
             command.seen_key,
             self.outcome.at_ms,
@@ -101,10 +101,25 @@ impl Turn<'_> {
         let transaction = TransactionId::new(self.partition.id, seen.offset, setting.generation);
         self.outcome.transaction = Some(transaction);
         self.outcome.replay_of = Some(transaction.offset());
-        self.outcome.decision = seen.decision;
-        if seen.decision == Decision::Forwarded {
+        self.repeat(command, transaction, seen.decision);
+    }
+
+    /// Answers a repeat of what was decided, or sends the question on to who knows.
+    fn repeat(&mut self, command: &Arc<Command>, transaction: TransactionId, decision: Decision) {
+        self.outcome.decision = decision;
+        let home = transaction.home() == self.partition.id;
+        if decision == Decision::Forwarded {
             self.ask(command, transaction);
+        } else if decision == Decision::Held && !home {
+            // The last stop has accepted a hold; it is home that says so.
+            self.ask_home(command, transaction);
         }
+    }
+
+    /// What the log's first record sets.
+    pub(super) fn setting(&self) -> Setting {
+        let setting = self.partition.setting;
+        setting.expect("the log's first record comes first")
     }
 
     fn fresh(&mut self, command: &Arc<Command>, transaction: TransactionId) {
@@ -115,6 +130,9 @@ impl Turn<'_> {
         let result = match &command.body {
             Body::Open(open) => open_balance(self.partition, command, open),
             Body::Configure(configure) => configure_balance(self.partition, command, configure),
+            Body::Post(post) => return self.post(command, transaction, post),
+            Body::Void(target) => return self.void(command, transaction, *target),
+            Body::Expire(_) => unreachable!("an expiry has no reference of its own"),
             Body::Transfer(postings) => {
                 let (here, count) = (self.partition.id, self.partition.count);
                 if !walk::is_local(postings, here, count) {
@@ -122,6 +140,7 @@ impl Turn<'_> {
                 }
                 local_transfer(self.partition, command, postings)
             }
+            Body::Hold(_) => return self.visit(&self.at_stop(transaction, command, &[])),
             Body::ClosePeriod(_) => {
                 return self.visit(&self.at_stop(transaction, command, &[]));
             }
@@ -169,12 +188,13 @@ impl Turn<'_> {
         let last = last.expect("the recognise phase bounds a leg's origin");
         self.outcome.command = Some(leg.step.command().clone());
         self.outcome.transaction = leg.step.transaction();
-        if leg.number <= last {
-            self.outcome.decision = Decision::Ignored(Ignored::KnownLeg);
-            return;
-        }
-        if last.checked_add(1) != Some(leg.number) {
-            self.outcome.decision = Decision::Ignored(Ignored::LegGap);
+        let ignored = match walk::order(last, leg.number) {
+            Order::Known => Some(Ignored::KnownLeg),
+            Order::Gap => Some(Ignored::LegGap),
+            Order::Next => None,
+        };
+        if let Some(ignored) = ignored {
+            self.outcome.decision = Decision::Ignored(ignored);
             return;
         }
         self.outcome.effects.received = Some((leg.from, leg.number));
@@ -193,10 +213,13 @@ impl Turn<'_> {
                 transaction,
                 command,
                 carried,
-            } => {
-                self.settle(leg.from, &self.at_stop(*transaction, command, carried));
-                self.conclude(command, *transaction, Decision::Applied, Decision::Applied);
-            }
+            } => match command.hold() {
+                Some(_) => self.confirm(command, *transaction),
+                None => {
+                    self.settle(leg.from, &self.at_stop(*transaction, command, carried));
+                    self.conclude(command, *transaction, Decision::Applied, Decision::Applied);
+                }
+            },
             Step::Unwind {
                 transaction,
                 command,
@@ -209,6 +232,7 @@ impl Turn<'_> {
                     (Decision::Returned(*reason), Decision::Rejected(*reason));
                 self.conclude(command, *transaction, returned, refused);
             }
+            Step::Take { .. } | Step::Give { .. } | Step::Release { .. } => self.part(leg),
         }
     }
 
@@ -232,25 +256,26 @@ impl Turn<'_> {
 
     /// A repeat of a walked transaction, at a stop on its way.
     fn question(&mut self, command: &Arc<Command>, transaction: TransactionId) {
-        let setting = self
-            .partition
-            .setting
-            .expect("the log's first record comes first");
-        let key = command.seen_key.at_stop(transaction);
-        let seen = self
-            .partition
-            .seen
-            .find(key, self.outcome.at_ms, setting.horizon_seconds);
+        let horizon = self.setting().horizon_seconds;
+        let key = match transaction.home() == self.partition.id {
+            true => command.seen_key,
+            false => command.seen_key.at_stop(transaction),
+        };
+        let seen = self.partition.seen.find(key, self.outcome.at_ms, horizon);
         self.outcome.replay_of = Some(transaction.offset());
         match seen.map(|seen| seen.decision) {
             None => self.outcome.decision = Decision::Ignored(Ignored::Forgotten),
-            Some(decision) => {
-                self.outcome.decision = decision;
-                if decision == Decision::Forwarded {
-                    self.ask(command, transaction);
-                }
-            }
+            Some(decision) => self.repeat(command, transaction, decision),
         }
+    }
+
+    /// Sends a question back home.
+    fn ask_home(&mut self, command: &Arc<Command>, transaction: TransactionId) {
+        let step = Step::Question {
+            transaction,
+            command: command.clone(),
+        };
+        self.send(transaction.home(), command.decider(), step);
     }
 
     /// Sends a question to the stop after this one.
@@ -298,7 +323,13 @@ fn local_transfer(
 ) -> Result<Vec<Entry>, Refusal> {
     let mut draft = Draft::new(partition, postings.len().saturating_mul(2));
     for posting in postings {
-        draft.debit(command, posting.source, posting.asset, posting.amount)?;
+        let Posting {
+            source,
+            asset,
+            amount,
+            ..
+        } = *posting;
+        draft.debit(command, source, asset, amount, Direction::Debit)?;
     }
     for posting in postings {
         let Posting {

@@ -48,13 +48,14 @@ impl<'a> Draft<'a> {
         self.partition.id()
     }
 
-    /// Debits `party` for a posting of `command`.
+    /// Debits `party` for a posting of `command`, or reserves the debit.
     pub(super) fn debit(
         &mut self,
         command: &Command,
         party: Party,
         asset: Asset,
         amount: Amount,
+        direction: Direction,
     ) -> Result<(), Refusal> {
         let view = self.admit(command, party, asset)?;
         let refuse = |rejection| Err((rejection, detail(party.id, &view)));
@@ -65,14 +66,16 @@ impl<'a> Draft<'a> {
             return refuse(Rejection::VersionMismatch);
         }
         let mut after = view.state;
-        after.posted = after.posted.saturating_sub(amount.minor());
+        let minor = amount.minor();
+        after.posted = after.posted.saturating_add(direction.posted_change(minor));
+        after.held = after.held.saturating_add(direction.held_change(minor));
         if !after.above(view.floor) {
             return refuse(Rejection::InsufficientFunds);
         }
-        if !within(after.posted) {
+        if !within(after.posted.saturating_sub(after.held)) {
             return refuse(Rejection::AmountOverflow);
         }
-        self.push(party.id, Direction::Debit, amount.minor(), asset, after);
+        self.push(party.id, direction, amount.minor(), asset, after);
         Ok(())
     }
 
@@ -94,16 +97,11 @@ impl<'a> Draft<'a> {
             return refuse(Rejection::VersionMismatch);
         }
         let mut after = view.state;
-        let side = match direction {
-            Direction::Reserve => &mut after.incoming,
-            Direction::Open
-            | Direction::Configure
-            | Direction::Debit
-            | Direction::Credit
-            | Direction::Settle
-            | Direction::Release => &mut after.posted,
-        };
-        *side = side.saturating_add(amount.minor());
+        let minor = amount.minor();
+        after.posted = after.posted.saturating_add(direction.posted_change(minor));
+        after.incoming = after
+            .incoming
+            .saturating_add(direction.incoming_change(minor));
         if !after.below(view.ceiling) {
             return refuse(Rejection::CeilingExceeded);
         }
@@ -115,20 +113,38 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Posts a reserved credit, or gives it up. Never refused.
+    /// Posts what is reserved on a balance, or gives it up. Never refused.
     pub(super) fn resolve(&mut self, id: BalanceId, amount: Amount, direction: Direction) {
-        let view = self.view(id).expect("a reserved credit has its balance");
+        self.resolve_minor(id, amount.minor(), direction);
+    }
+
+    fn resolve_minor(&mut self, id: BalanceId, amount: i128, direction: Direction) {
+        let view = self.view(id).expect("what is reserved has its balance");
         let mut after = view.state;
         let asset = view.asset;
-        after.incoming = after.incoming.saturating_sub(amount.minor());
+        after.posted = after.posted.saturating_add(direction.posted_change(amount));
+        after.held = after.held.saturating_add(direction.held_change(amount));
+        after.incoming = after
+            .incoming
+            .saturating_add(direction.incoming_change(amount));
         assert!(
-            after.incoming >= 0,
-            "L6: {id} has less incoming than was reserved"
+            after.incoming >= 0 && after.held >= 0,
+            "L6: less is reserved on {id} than was reserved"
         );
-        if direction == Direction::Settle {
-            after.posted = after.posted.saturating_add(amount.minor());
-        }
-        self.push(id, direction, amount.minor(), asset, after);
+        self.push(id, direction, amount, asset, after);
+    }
+
+    /// Reserves room for money that may leave for `to` later.
+    pub(super) fn reserve_way(&mut self, to: PartitionId, money: Carried) -> Result<(), Refusal> {
+        let here = self.partition.id();
+        self.transit(here, to, money, Direction::Reserve)
+    }
+
+    /// Money leaves for `to` whose way was reserved, or gives the way up. Never refused.
+    pub(super) fn resolve_way(&mut self, to: PartitionId, money: Carried, direction: Direction) {
+        let here = self.partition.id();
+        let id = BalanceId::transit(here, to, here, &money.asset);
+        self.resolve_minor(id, money.amount, direction);
     }
 
     /// Gives a debit back, whatever the ceiling and the status now. False if the balance has no
@@ -195,7 +211,10 @@ impl<'a> Draft<'a> {
         after.posted = after
             .posted
             .saturating_add(direction.posted_change(money.amount));
-        if !within(after.posted) {
+        after.incoming = after
+            .incoming
+            .saturating_add(direction.incoming_change(money.amount));
+        if !within(after.posted.saturating_add(after.incoming)) || !within(after.incoming) {
             return Err((Rejection::AmountOverflow, detail(id, &view)));
         }
         self.push(id, direction, money.amount, money.asset, after);

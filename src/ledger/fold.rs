@@ -5,9 +5,13 @@
 
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 
+use super::asset::Asset;
 use super::balance::{Balance, State};
+use super::hold::Hold;
+use super::id::{BalanceId, TransactionId};
 use super::outcome::{Decision, Direction, Effects, Entry};
 use super::partition::Partition;
+use super::route::partition_of;
 
 /// Folds the decision on command `offset` into `partition`.
 ///
@@ -27,8 +31,8 @@ pub(super) fn fold(
     );
     let refused = matches!(decision, Decision::Rejected(_) | Decision::Ignored(_));
     assert!(
-        !refused || effects.entries.is_empty(),
-        "L6: a refused or ignored record has no entries"
+        !refused || (effects.entries.is_empty() && effects.hold.is_none()),
+        "L6: a refused or ignored record changes no balance and no hold"
     );
     for entry in &effects.entries {
         fold_entry(partition, offset, decision, entry);
@@ -41,6 +45,7 @@ pub(super) fn fold(
         "L1: posted sums to {:?} after command {offset}",
         partition.posted
     );
+    fold_hold(partition, effects);
     fold_legs(partition, effects);
     if let Some(mark) = effects.mark {
         partition.seen.insert(mark.key, mark.seen(at_ms));
@@ -61,7 +66,7 @@ pub(super) fn fold(
 }
 
 /// Puts a balance of the base in its place.
-pub(super) fn install(partition: &mut Partition, id: super::BalanceId, balance: Balance) {
+pub(super) fn install(partition: &mut Partition, id: BalanceId, balance: Balance) {
     assert!(
         balance.state.sound(),
         "a stored balance {id} is out of bounds"
@@ -90,7 +95,10 @@ fn fold_entry(partition: &mut Partition, offset: u64, decision: Decision, entry:
         balance.ceiling = terms.ceiling;
         balance.status = terms.status;
     }
-    if matches!(decision, Decision::Applied | Decision::Forwarded) {
+    if matches!(
+        decision,
+        Decision::Applied | Decision::Held | Decision::Forwarded
+    ) {
         check_limits(balance, entry);
     }
     balance.state = entry.after;
@@ -126,16 +134,17 @@ fn check_change(before: &State, entry: &Entry) {
         before.incoming.checked_add(incoming) == Some(after.incoming),
         "L3: incoming of {id} does not follow from its entry"
     );
+    let held = entry.direction.held_change(entry.amount);
     assert!(
-        before.held == after.held,
-        "L3: no entry changes held of {id}"
+        before.held.checked_add(held) == Some(after.held),
+        "L3: held of {id} does not follow from its entry"
     );
     assert!(after.sound(), "balance {id} is out of bounds");
 }
 
 fn check_limits(balance: &Balance, entry: &Entry) {
     match entry.direction {
-        Direction::Debit => {
+        Direction::Debit | Direction::Hold => {
             assert!(
                 entry.after.above(balance.floor),
                 "L2: {} is below its floor",
@@ -149,8 +158,58 @@ fn check_limits(balance: &Balance, entry: &Entry) {
                 entry.balance
             );
         }
-        Direction::Open | Direction::Configure | Direction::Settle | Direction::Release => {}
+        Direction::Open
+        | Direction::Configure
+        | Direction::Settle
+        | Direction::Release
+        | Direction::Post
+        | Direction::Void => {}
     }
+}
+
+/// Puts the hold in its place; what entries did to held is what became of its rests (L7).
+fn fold_hold(partition: &mut Partition, effects: &Effects) {
+    let Some((id, after)) = effects.hold.as_deref() else {
+        let mut held = effects.entries.iter();
+        assert!(
+            held.all(|entry| entry.direction.held_change(entry.amount) == 0),
+            "L7: held changes without a hold"
+        );
+        return;
+    };
+    let before = partition.holds.get(*id);
+    let version = before.map_or(0, |before| before.version);
+    assert!(
+        version.checked_add(1) == Some(after.version),
+        "L3: hold {id} goes from version {version} to {}",
+        after.version
+    );
+    for part in &after.parts {
+        assert!(part.rest >= 0, "L7: hold {id} has a rest below zero");
+        let was = before.map_or(0, |before| held(partition, before, part.asset));
+        let is = held(partition, after, part.asset);
+        let entries = effects.entries.iter();
+        let entries = entries.filter(|entry| entry.asset == part.asset);
+        let moved = entries.map(|entry| entry.direction.held_change(entry.amount));
+        assert!(
+            was.checked_add(moved.sum()) == Some(is),
+            "L7: held does not follow from the rests of hold {id}"
+        );
+    }
+    put(partition, *id, after.clone());
+}
+
+fn put(partition: &mut Partition, id: TransactionId, hold: Hold) {
+    partition.holds.insert(id, hold);
+    if partition.touched_holds.last() != Some(&id) {
+        partition.touched_holds.push(id);
+    }
+}
+
+/// What is left of a hold on sources of this partition.
+fn held(partition: &Partition, hold: &Hold, asset: Asset) -> i128 {
+    let here = |id| partition_of(id, partition.count) == partition.id;
+    hold.held_at(here, asset)
 }
 
 fn opened(entry: &Entry) -> Balance {

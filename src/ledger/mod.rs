@@ -12,6 +12,7 @@
 //! | **L4** once | a reference has one outcome within the dedupe horizon; a rejection is an outcome too |
 //! | **L5** log time | time is the record's timestamp, never a clock |
 //! | **L6** whole | a transaction over any number of balances and partitions is applied whole or not at all |
+//! | **L7** reserved | what is held on the balances of a partition is what its open holds have left there |
 //!
 //! Deciding ([`decide`]) only reads; folding ([`fold`]) is the one place that writes, and a
 //! takeover rebuilds its state with the very same fold. The rules are asserted there, in release
@@ -23,16 +24,20 @@
 pub mod amount;
 pub mod asset;
 pub mod balance;
+pub mod chain;
 pub mod command;
 pub mod decide;
 mod draft;
 pub mod fold;
+pub mod hold;
+pub mod holds;
 pub mod id;
 pub mod outcome;
 pub mod partition;
 pub mod period;
 pub mod rehearsal;
 pub mod rejection;
+mod reserve;
 pub mod route;
 pub mod rules;
 pub mod seen;
@@ -51,7 +56,11 @@ mod tests;
 pub use amount::{Amount, AmountError};
 pub use asset::Asset;
 pub use balance::{Balance, Limit, State, Status};
-pub use command::{Body, ClosePeriod, Command, Configure, Note, Open, Posting, ReplyTo};
+pub use command::{
+    Body, ClosePeriod, Command, Configure, Note, Open, Post, Posting, ReplyTo, Target,
+};
+pub use hold::{Hold, HoldSums, Part, Portion, Stage};
+pub use holds::Holds;
 pub use id::{BalanceId, TransactionId};
 pub use outcome::{Decision, Detail, Direction, Effects, Entry, Mark, Outcome, Terms};
 pub use partition::{Cut, Partition, Setting};

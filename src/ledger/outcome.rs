@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::asset::Asset;
 use super::balance::{Limit, State, Status};
 use super::command::Command;
+use super::hold::Hold;
 use super::id::{BalanceId, TransactionId};
 use super::rejection::Rejection;
 use super::route::PartitionId;
@@ -16,6 +17,14 @@ use super::walk::Leg;
 pub enum Decision {
     /// Done, and final.
     Applied,
+    /// Reserved, until it is posted, voided or expires.
+    Held,
+    /// Some or all of a hold was posted.
+    Posted,
+    /// The rest of a hold was released on request.
+    Voided,
+    /// The rest of a hold was released by time.
+    Expired,
     /// This stop's part is done; a later stop decides.
     Forwarded,
     /// Refused, and final.
@@ -43,6 +52,8 @@ pub enum Ignored {
     Misrouted,
     /// A question about a reference that is beyond the horizon here.
     Forgotten,
+    /// No hold is due: it ended before, or the log's time is not that far.
+    NotDue,
 }
 
 impl Decision {
@@ -50,6 +61,10 @@ impl Decision {
     pub fn status(self) -> &'static str {
         match self {
             Self::Applied => "applied",
+            Self::Held => "held",
+            Self::Posted => "posted",
+            Self::Voided => "voided",
+            Self::Expired => "expired",
             Self::Forwarded => "forwarded",
             Self::Rejected(_) => "rejected",
             Self::Returned(_) => "returned",
@@ -60,7 +75,12 @@ impl Decision {
     /// The `reason` of the wire.
     pub fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Applied | Self::Forwarded => None,
+            Self::Applied
+            | Self::Held
+            | Self::Posted
+            | Self::Voided
+            | Self::Expired
+            | Self::Forwarded => None,
             Self::Rejected(rejection) | Self::Returned(rejection) => Some(rejection.slug()),
             Self::Ignored(ignored) => Some(ignored.slug()),
         }
@@ -71,6 +91,10 @@ impl Decision {
         let rejection = reason.and_then(Rejection::from_slug);
         match status {
             "applied" => Some(Self::Applied),
+            "held" => Some(Self::Held),
+            "posted" => Some(Self::Posted),
+            "voided" => Some(Self::Voided),
+            "expired" => Some(Self::Expired),
             "forwarded" => Some(Self::Forwarded),
             "rejected" => rejection.map(Self::Rejected),
             "returned" => rejection.map(Self::Returned),
@@ -81,7 +105,7 @@ impl Decision {
 }
 
 impl Ignored {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::KnownLeg,
         Self::LegGap,
         Self::Genesis,
@@ -89,6 +113,7 @@ impl Ignored {
         Self::DeadLetter,
         Self::Misrouted,
         Self::Forgotten,
+        Self::NotDue,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -100,6 +125,7 @@ impl Ignored {
             Self::DeadLetter => "dead-letter",
             Self::Misrouted => "misrouted",
             Self::Forgotten => "forgotten",
+            Self::NotDue => "not-due",
         }
     }
 
@@ -125,10 +151,16 @@ pub enum Direction {
     Settle,
     /// A reserved credit was given up.
     Release,
+    /// Held went up: a debit is reserved.
+    Hold,
+    /// A reserved debit was posted.
+    Post,
+    /// A reserved debit was given up.
+    Void,
 }
 
 impl Direction {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Open,
         Self::Configure,
         Self::Debit,
@@ -136,6 +168,9 @@ impl Direction {
         Self::Reserve,
         Self::Settle,
         Self::Release,
+        Self::Hold,
+        Self::Post,
+        Self::Void,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -147,6 +182,9 @@ impl Direction {
             Self::Reserve => "reserve",
             Self::Settle => "settle",
             Self::Release => "release",
+            Self::Hold => "hold",
+            Self::Post => "post",
+            Self::Void => "void",
         }
     }
 
@@ -159,9 +197,29 @@ impl Direction {
     /// What `amount` does to `posted`.
     pub fn posted_change(self, amount: i128) -> i128 {
         match self {
-            Self::Debit => amount.saturating_neg(),
+            Self::Debit | Self::Post => amount.saturating_neg(),
             Self::Credit | Self::Settle => amount,
-            Self::Open | Self::Configure | Self::Reserve | Self::Release => 0,
+            Self::Open
+            | Self::Configure
+            | Self::Reserve
+            | Self::Release
+            | Self::Hold
+            | Self::Void => 0,
+        }
+    }
+
+    /// What `amount` does to `held`.
+    pub fn held_change(self, amount: i128) -> i128 {
+        match self {
+            Self::Hold => amount,
+            Self::Post | Self::Void => amount.saturating_neg(),
+            Self::Open
+            | Self::Configure
+            | Self::Debit
+            | Self::Credit
+            | Self::Reserve
+            | Self::Settle
+            | Self::Release => 0,
         }
     }
 
@@ -170,7 +228,13 @@ impl Direction {
         match self {
             Self::Reserve => amount,
             Self::Settle | Self::Release => amount.saturating_neg(),
-            Self::Open | Self::Configure | Self::Debit | Self::Credit => 0,
+            Self::Open
+            | Self::Configure
+            | Self::Debit
+            | Self::Credit
+            | Self::Hold
+            | Self::Post
+            | Self::Void => 0,
         }
     }
 }
@@ -221,6 +285,8 @@ impl Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     pub entries: Vec<Entry>,
+    /// A hold as it is afterwards.
+    pub hold: Option<Box<(TransactionId, Hold)>>,
     pub mark: Option<Mark>,
     /// The leg that was applied: its origin and number.
     pub received: Option<(PartitionId, u64)>,
@@ -264,13 +330,28 @@ pub struct Outcome {
 
 impl Outcome {
     /// Whether the asker's question is answered here, and not at another stop: a settle repeats
-    /// what the last stop has answered.
+    /// what the last stop has answered, and a hold is answered at home alone.
     pub fn answers(&self) -> bool {
         let settles = |entry: &Entry| entry.direction == Direction::Settle;
         match self.decision {
             Decision::Applied => !self.effects.entries.iter().any(settles),
+            // The last stop of a hold tells home; home and a hold of one stop tell nobody.
+            Decision::Held => self.effects.sent.is_empty(),
+            Decision::Posted | Decision::Voided => self.replay_of.is_some() || self.decides_hold(),
             Decision::Rejected(_) | Decision::Ignored(Ignored::Forgotten) => true,
-            Decision::Forwarded | Decision::Returned(_) | Decision::Ignored(_) => false,
+            Decision::Forwarded
+            | Decision::Expired
+            | Decision::Returned(_)
+            | Decision::Ignored(_) => false,
         }
+    }
+
+    /// Whether this is the hold's home, where its rest is counted first.
+    fn decides_hold(&self) -> bool {
+        let (mark, command) = (self.effects.mark, self.command.as_ref());
+        let home = mark
+            .zip(command)
+            .map(|(mark, command)| mark.key == command.seen_key);
+        self.effects.hold.is_some() && home == Some(true)
     }
 }

@@ -11,7 +11,9 @@ use super::asset::Asset;
 use super::balance::Balance;
 use super::decide;
 use super::fold;
-use super::id::BalanceId;
+use super::hold::{Hold, HoldSums};
+use super::holds::Holds;
+use super::id::{BalanceId, TransactionId};
 use super::outcome::Outcome;
 use super::route::PartitionId;
 use super::rules::RULES_FIRST;
@@ -38,6 +40,7 @@ pub struct Partition {
     pub(super) rules: u32,
     pub(super) balances: HashMap<BalanceId, Balance, FixedState>,
     pub(super) seen: SeenMap,
+    pub(super) holds: Holds,
     /// Per destination, the number of the last leg sent.
     pub(super) sent: Vec<u64>,
     /// Per origin, the number of the last leg applied.
@@ -54,6 +57,8 @@ pub struct Partition {
     pub(super) closed: BTreeMap<Arc<str>, i64>,
     /// Balances changed since [`Partition::take_touched`].
     pub(super) touched: Vec<BalanceId>,
+    /// Holds changed since [`Partition::take_touched_holds`].
+    pub(super) touched_holds: Vec<TransactionId>,
 }
 
 /// What a marker says of a partition as of one command.
@@ -65,6 +70,7 @@ pub struct Cut {
     /// The last command that changed a balance.
     pub highest_offset: Option<u64>,
     pub posted: BTreeMap<Asset, i128>,
+    pub holds: HoldSums,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
     /// By ledger, the end of its closed period in milliseconds since the epoch.
@@ -88,6 +94,7 @@ impl Partition {
             rules: RULES_FIRST,
             balances: HashMap::default(),
             seen: SeenMap::default(),
+            holds: Holds::default(),
             sent: vec![0; usize::from(count)],
             received: vec![0; usize::from(count)],
             applied: None,
@@ -97,6 +104,7 @@ impl Partition {
             posted: BTreeMap::new(),
             closed: BTreeMap::new(),
             touched: Vec::new(),
+            touched_holds: Vec::new(),
         }
     }
 
@@ -105,6 +113,7 @@ impl Partition {
         id: PartitionId,
         cut: &Cut,
         balances: impl IntoIterator<Item = (BalanceId, Balance)>,
+        holds: impl IntoIterator<Item = (TransactionId, Hold)>,
         seen: SeenMap,
     ) -> Self {
         let count = PartitionId::try_from(cut.sent.len()).unwrap_or_default();
@@ -119,6 +128,10 @@ impl Partition {
         partition.log_time_ms = cut.log_time_ms;
         for (id, balance) in balances {
             fold::install(&mut partition, id, balance);
+        }
+        for (id, hold) in holds {
+            let twin = partition.holds.insert(id, hold);
+            assert!(twin.is_none(), "hold {id} stands twice in the base");
         }
         partition
     }
@@ -177,6 +190,10 @@ impl Partition {
         self.balances.len()
     }
 
+    pub fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
     pub fn references(&self) -> usize {
         self.seen.len()
     }
@@ -198,10 +215,19 @@ impl Partition {
         touched
     }
 
-    /// Forgets references beyond the horizon; changes no later outcome.
+    /// The holds changed since the last call, each once.
+    pub fn take_touched_holds(&mut self) -> Vec<TransactionId> {
+        let mut touched = mem::take(&mut self.touched_holds);
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
+
+    /// Forgets references and ended holds beyond the horizon; changes no later outcome.
     pub fn forget(&mut self) {
         if let Some(setting) = self.setting {
             self.seen.forget(self.log_time_ms, setting.horizon_seconds);
+            self.holds.forget(self.log_time_ms, setting.horizon_seconds);
         }
     }
 
@@ -220,6 +246,7 @@ impl Partition {
             version_sum: self.version_sum,
             highest_offset: self.highest_offset,
             posted: self.posted.clone(),
+            holds: self.holds.sums(),
             sent: self.sent.clone(),
             received: self.received.clone(),
             closed: self.closed.clone(),

@@ -36,10 +36,24 @@ pub enum Rejection {
     LimitNotMet,
     /// `close` of a balance that is not at zero, or has holds or incoming credits.
     BalanceNotEmpty,
+    /// A hold that is not known here, or no more.
+    HoldNotFound,
+    /// A later stop has not decided on the hold yet.
+    HoldPending,
+    /// The hold's time is over.
+    HoldExpired,
+    /// The hold's rest was released before.
+    HoldVoided,
+    /// All of the hold was posted before.
+    HoldSpent,
+    /// An amount cannot say how much of which asset of the hold.
+    AmountAmbiguous,
+    /// More than what is left of the hold.
+    PostExceedsHold,
 }
 
 /// All rejections, in order of precedence.
-pub const ALL: [Rejection; 15] = [
+pub const ALL: [Rejection; 22] = [
     Rejection::ReferenceReused,
     Rejection::EffectiveInFuture,
     Rejection::PeriodClosed,
@@ -55,6 +69,13 @@ pub const ALL: [Rejection; 15] = [
     Rejection::AmountOverflow,
     Rejection::LimitNotMet,
     Rejection::BalanceNotEmpty,
+    Rejection::HoldNotFound,
+    Rejection::HoldPending,
+    Rejection::HoldExpired,
+    Rejection::HoldVoided,
+    Rejection::HoldSpent,
+    Rejection::AmountAmbiguous,
+    Rejection::PostExceedsHold,
 ];
 
 impl Rejection {
@@ -76,6 +97,13 @@ impl Rejection {
             Self::AmountOverflow => "amount-overflow",
             Self::LimitNotMet => "limit-not-met",
             Self::BalanceNotEmpty => "balance-not-empty",
+            Self::HoldNotFound => "hold-not-found",
+            Self::HoldPending => "hold-pending",
+            Self::HoldExpired => "hold-expired",
+            Self::HoldVoided => "hold-voided",
+            Self::HoldSpent => "hold-spent",
+            Self::AmountAmbiguous => "amount-ambiguous",
+            Self::PostExceedsHold => "post-exceeds-hold",
         }
     }
 
@@ -91,8 +119,15 @@ impl Rejection {
             | Self::PeriodClosed
             | Self::BalanceExists
             | Self::SystemBalance
-            | Self::AssetMismatch => false,
-            Self::EffectiveInFuture
+            | Self::AssetMismatch
+            | Self::HoldNotFound
+            | Self::HoldExpired
+            | Self::HoldVoided
+            | Self::HoldSpent
+            | Self::AmountAmbiguous
+            | Self::PostExceedsHold => false,
+            Self::HoldPending
+            | Self::EffectiveInFuture
             | Self::BalanceNotFound
             | Self::BalanceClosed
             | Self::BalanceFrozen

@@ -51,6 +51,10 @@ impl Turn<'_> {
             }
         };
         self.conclude(visit.command, visit.transaction, decision, decision);
+        let held = matches!(decision, Decision::Held | Decision::Forwarded);
+        if let (true, Some(hold)) = (held, visit.command.hold()) {
+            self.reserve(visit, hold);
+        }
     }
 
     /// Refused: nothing happened here, and what came goes back the way it came.
@@ -89,6 +93,9 @@ impl Turn<'_> {
         let entries_max = visit.command.postings().len().saturating_mul(2);
         let mut draft = Draft::new(self.partition, entries_max);
         let mut back = visit.carried.to_vec();
+        if visit.command.hold().is_some() {
+            return self.unreserve(visit, reason);
+        }
         for posting in visit.walk.debits_at(here) {
             if !draft.give_back(posting.source.id, posting.amount) {
                 walk::take(&mut back, posting.asset, posting.amount);
@@ -137,22 +144,36 @@ fn pass(
             draft.arrive(before.partition, *money)?;
         }
     }
-    for posting in walk.debits_at(here) {
-        draft.debit(command, posting.source, posting.asset, posting.amount)?;
-    }
-    let direction = match after {
-        Some(_) => Direction::Reserve,
-        None => Direction::Credit,
+    let holds = command.hold().is_some();
+    let (debit, credit) = match (holds, after) {
+        (true, _) => (Direction::Hold, Direction::Reserve),
+        (false, Some(_)) => (Direction::Debit, Direction::Reserve),
+        (false, None) => (Direction::Debit, Direction::Credit),
     };
+    for posting in walk.debits_at(here) {
+        let (party, amount) = (posting.source, posting.amount);
+        draft.debit(command, party, posting.asset, amount, debit)?;
+    }
     for posting in walk.credits_at(here) {
         let (party, amount) = (posting.destination, posting.amount);
-        draft.credit(command, party, posting.asset, amount, direction)?;
+        draft.credit(command, party, posting.asset, amount, credit)?;
     }
-    let (transaction, command) = (*transaction, (*command).clone());
+    if holds {
+        for (to, money) in walk.ways_from(here) {
+            draft.reserve_way(to, money)?;
+        }
+    }
     let Some(after) = after else {
-        return Ok((Decision::Applied, settlements(draft, visit)?));
+        return match holds {
+            true => Ok((Decision::Held, confirmation(visit))),
+            false => Ok((Decision::Applied, settlements(draft, visit)?)),
+        };
     };
-    let carried = walk.carried_from(*index);
+    let (transaction, command) = (*transaction, (*command).clone());
+    let carried = match holds {
+        true => Vec::new(),
+        false => walk.carried_from(*index),
+    };
     for money in &carried {
         draft.leave(after.partition, *money)?;
     }
@@ -162,6 +183,21 @@ fn pass(
         carried,
     };
     Ok((Decision::Forwarded, vec![(after, step)]))
+}
+
+/// The leg that tells home of an accepted hold, unless this is home.
+fn confirmation(visit: &Visit<'_>) -> Vec<(Stop, Step)> {
+    let home = visit.walk.stops().first().filter(|_| visit.index > 0);
+    let step = |home: &Stop| {
+        let (transaction, command) = (visit.transaction, visit.command.clone());
+        let step = Step::Settle {
+            transaction,
+            command,
+            carried: Vec::new(),
+        };
+        (*home, step)
+    };
+    home.map(step).into_iter().collect()
 }
 
 /// The legs that post what the stops before the last one have reserved.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::amount::Amount;
 use super::asset::Asset;
 use super::command::{Body, Command, Posting};
+use super::hold::Portion;
 use super::id::{BalanceId, TransactionId};
 use super::partition::Setting;
 use super::rejection::Rejection;
@@ -36,6 +37,26 @@ pub struct Leg {
     /// A balance of `to`: the record's key.
     pub key: BalanceId,
     pub step: Step,
+}
+
+/// How a leg's number stands to the last one applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// A copy of one that was applied before.
+    Known,
+    /// The next one.
+    Next,
+    /// One before it is missing.
+    Gap,
+}
+
+/// Whether leg `number` comes after `last`.
+pub fn order(last: u64, number: u64) -> Order {
+    match number.checked_sub(last) {
+        None | Some(0) => Order::Known,
+        Some(1) => Order::Next,
+        Some(_) => Order::Gap,
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +86,25 @@ pub enum Step {
         transaction: TransactionId,
         command: Arc<Command>,
     },
+    /// Home has posted these portions of a hold: debit their sources, and pass the money on.
+    Take {
+        transaction: TransactionId,
+        command: Arc<Command>,
+        portions: Vec<Portion>,
+    },
+    /// Money of a hold that was posted: credit it to the destinations.
+    Give {
+        transaction: TransactionId,
+        command: Arc<Command>,
+        carried: Vec<Carried>,
+        portions: Vec<Portion>,
+    },
+    /// Home has given up these portions of a hold: release what is reserved for them.
+    Release {
+        transaction: TransactionId,
+        command: Arc<Command>,
+        portions: Vec<Portion>,
+    },
     /// A record that arrived on the wrong partition, whole; its origin is the sender.
     Forward {
         command: Arc<Command>,
@@ -79,6 +119,9 @@ impl Step {
             Self::Settle { .. } => "settle",
             Self::Unwind { .. } => "unwind",
             Self::Question { .. } => "question",
+            Self::Take { .. } => "take",
+            Self::Give { .. } => "give",
+            Self::Release { .. } => "release",
             Self::Forward { .. } => "forward",
         }
     }
@@ -89,6 +132,9 @@ impl Step {
             | Self::Settle { command, .. }
             | Self::Unwind { command, .. }
             | Self::Question { command, .. }
+            | Self::Take { command, .. }
+            | Self::Give { command, .. }
+            | Self::Release { command, .. }
             | Self::Forward { command, .. } => command,
         }
     }
@@ -98,7 +144,10 @@ impl Step {
             Self::Visit { transaction, .. }
             | Self::Settle { transaction, .. }
             | Self::Unwind { transaction, .. }
-            | Self::Question { transaction, .. } => Some(*transaction),
+            | Self::Question { transaction, .. }
+            | Self::Take { transaction, .. }
+            | Self::Give { transaction, .. }
+            | Self::Release { transaction, .. } => Some(*transaction),
             Self::Forward { .. } => None,
         }
     }
@@ -107,8 +156,53 @@ impl Step {
         match self {
             Self::Visit { carried, .. }
             | Self::Settle { carried, .. }
-            | Self::Unwind { carried, .. } => carried,
-            Self::Question { .. } | Self::Forward { .. } => &[],
+            | Self::Unwind { carried, .. }
+            | Self::Give { carried, .. } => carried,
+            Self::Question { .. }
+            | Self::Take { .. }
+            | Self::Release { .. }
+            | Self::Forward { .. } => &[],
+        }
+    }
+
+    /// Why a walk turns back.
+    pub fn reason(&self) -> Option<Rejection> {
+        match self {
+            Self::Unwind { reason, .. } => Some(*reason),
+            Self::Visit { .. }
+            | Self::Settle { .. }
+            | Self::Question { .. }
+            | Self::Take { .. }
+            | Self::Give { .. }
+            | Self::Release { .. }
+            | Self::Forward { .. } => None,
+        }
+    }
+
+    /// Where a forwarded record had arrived.
+    pub fn origin_offset(&self) -> Option<u64> {
+        match self {
+            Self::Forward { origin_offset, .. } => Some(*origin_offset),
+            Self::Visit { .. }
+            | Self::Settle { .. }
+            | Self::Unwind { .. }
+            | Self::Question { .. }
+            | Self::Take { .. }
+            | Self::Give { .. }
+            | Self::Release { .. } => None,
+        }
+    }
+
+    pub fn portions(&self) -> &[Portion] {
+        match self {
+            Self::Take { portions, .. }
+            | Self::Give { portions, .. }
+            | Self::Release { portions, .. } => portions,
+            Self::Visit { .. }
+            | Self::Settle { .. }
+            | Self::Unwind { .. }
+            | Self::Question { .. }
+            | Self::Forward { .. } => &[],
         }
     }
 }
@@ -133,6 +227,14 @@ pub enum Record {
 pub struct Stop {
     pub partition: PartitionId,
     pub key: BalanceId,
+}
+
+/// A posting, and the partitions of its source and its destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    pub posting: &'a Posting,
+    pub from: PartitionId,
+    pub to: PartitionId,
 }
 
 /// The way of one transaction.
@@ -208,6 +310,31 @@ impl<'a> Walk<'a> {
         self.stops.get(after).copied()
     }
 
+    /// Every posting, and the partitions between which it moves money.
+    pub fn ways(&self) -> impl Iterator<Item = Way<'a>> {
+        let postings = self.postings.iter().zip(&self.sides);
+        postings.map(|(posting, (from, to))| Way {
+            posting,
+            from: *from,
+            to: *to,
+        })
+    }
+
+    /// What the postings move from `partition` to each other partition.
+    pub fn ways_from(&self, partition: PartitionId) -> Vec<(PartitionId, Carried)> {
+        let mut sums = Vec::new();
+        for stop in self.stops.iter().filter(|stop| stop.partition != partition) {
+            let between = |way: &Way<'_>| way.from == partition && way.to == stop.partition;
+            let postings = self.ways().filter(between).map(|way| way.posting);
+            sums.extend(
+                sum(postings)
+                    .into_iter()
+                    .map(|money| (stop.partition, money)),
+            );
+        }
+        sums
+    }
+
     /// The postings whose source is in `partition`.
     pub fn debits_at(&self, partition: PartitionId) -> impl Iterator<Item = &'a Posting> {
         let postings = self.postings.iter().zip(&self.sides);
@@ -238,9 +365,14 @@ pub fn is_local(postings: &[Posting], home: PartitionId, count: PartitionId) -> 
 /// The amounts of `postings` by asset. Saturates far beyond the most that a balance holds, and no
 /// transit balance takes more than that.
 pub fn sum<'a>(postings: impl Iterator<Item = &'a Posting>) -> Vec<Carried> {
+    total(postings.map(|posting| (posting.asset, posting.amount)))
+}
+
+/// Amounts by asset, as in [`sum`].
+pub fn total(amounts: impl Iterator<Item = (Asset, Amount)>) -> Vec<Carried> {
     let mut sum: Vec<Carried> = Vec::new();
-    for posting in postings {
-        let (asset, amount) = (posting.asset, posting.amount.minor());
+    for (asset, amount) in amounts {
+        let amount = amount.minor();
         match sum.iter_mut().find(|money| money.asset == asset) {
             Some(money) => money.amount = money.amount.saturating_add(amount),
             None => sum.push(Carried { asset, amount }),

@@ -110,7 +110,7 @@ pub fn declared(names: &Topics, options: &Options) -> Vec<Declaration> {
 }
 
 /// The JSON Schemas of the topics' values, by name.
-pub const SCHEMAS: [(&str, &str); 7] = [
+pub const SCHEMAS: [(&str, &str); 8] = [
     (
         "command",
         include_str!("../../topics/schemas/command.schema.json"),
@@ -122,6 +122,10 @@ pub const SCHEMAS: [(&str, &str); 7] = [
     (
         "snapshot",
         include_str!("../../topics/schemas/snapshot.schema.json"),
+    ),
+    (
+        "hold",
+        include_str!("../../topics/schemas/hold.schema.json"),
     ),
     (
         "marker",

@@ -20,7 +20,9 @@ mod way;
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::ledger::{Balance, BalanceId, Decision, Outcome, PartitionId, Record, SeenKey, Setting};
+use crate::ledger::{
+    Balance, BalanceId, Body, Decision, Outcome, PartitionId, Record, SeenKey, Setting,
+};
 
 pub use way::partition_of;
 
@@ -70,13 +72,26 @@ impl Oracle {
         }
     }
 
+    /// Whether `record` is of a kind that the oracle has rules for: it has none for holds.
+    pub fn knows(record: &Record) -> bool {
+        let command = match record {
+            Record::Command(command) => command,
+            Record::Leg(leg) => leg.step.command(),
+            Record::Genesis(_) | Record::Rules(_) | Record::DeadLetter => return true,
+        };
+        match command.body {
+            Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) | Body::Transfer(_) => true,
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => false,
+        }
+    }
+
     /// The one right outcome of the record at `offset` of `partition`, whose log time is `at_ms` in
     /// milliseconds. Each partition's records come in their order; how partitions take turns makes
     /// no difference.
     ///
     /// # Panics
-    /// If the log itself cannot be: a command before the first record, a leg of no partition, money
-    /// that comes back and never went.
+    /// If the record is none it [`knows`](Self::knows), or the log itself cannot be: a command
+    /// before the first record, a leg of no partition, money that comes back and never went.
     pub fn apply(
         &mut self,
         partition: PartitionId,

@@ -231,6 +231,12 @@ fn changed(mut state: State, direction: Direction, amount: i128) -> State {
             state.incoming -= amount;
             state.posted += amount;
         }
+        Direction::Hold => state.held += amount,
+        Direction::Void => state.held -= amount,
+        Direction::Post => {
+            state.held -= amount;
+            state.posted -= amount;
+        }
     }
     state
 }

@@ -1,6 +1,7 @@
 //! When something may take effect.
 
 use super::turn::Turn;
+use super::way::unknown;
 use crate::ledger::command::Body;
 use crate::ledger::{Command, Rejection};
 
@@ -13,6 +14,7 @@ impl Turn<'_> {
         let closing = match &command.body {
             Body::ClosePeriod(close) => Some(close.before_ms),
             Body::Open(_) | Body::Configure(_) | Body::Transfer(_) => None,
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let objections = [
             (

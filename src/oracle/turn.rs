@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::page::{Page, Refusal};
 use super::visit::{Visit, pass, postings};
-use super::way::{self, partition_of};
+use super::way::{self, partition_of, unknown};
 use super::{Memory, Oracle, Place, limits};
 use crate::ledger::command::Body;
 use crate::ledger::outcome::Ignored;
@@ -85,6 +85,7 @@ impl Turn<'_> {
             Body::Configure(configure) => configure.balance,
             Body::ClosePeriod(close) => close.home,
             Body::Transfer(postings) => postings[0].source.id,
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let home = partition_of(key, self.oracle.count);
         if home == self.here {
@@ -145,6 +146,7 @@ impl Turn<'_> {
             Body::Transfer(_) | Body::ClosePeriod(_) => {
                 return self.pass(&self.visit_of(command, id, &[]));
             }
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let decision = match result {
             Ok(()) => {
@@ -209,6 +211,7 @@ impl Turn<'_> {
                 let (done, said) = (Decision::Returned(*reason), Decision::Rejected(*reason));
                 self.conclude(command, *transaction, done, said);
             }
+            Step::Take { .. } | Step::Give { .. } | Step::Release { .. } => unknown(),
         }
     }
 
@@ -315,6 +318,7 @@ impl Turn<'_> {
             Body::Transfer(_) | Body::Open(_) | Body::Configure(_) => {
                 way::stops(postings(command), self.oracle.count)
             }
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
         };
         let index = stops
             .iter()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::page::{Page, Refusal};
-use super::way::{self, Stop, partition_of};
+use super::way::{self, Stop, partition_of, unknown};
 use crate::ledger::command::Body;
 use crate::ledger::{
     Carried, Command, Direction, PartitionId, Posting, Rejection, Step, TransactionId,
@@ -138,5 +138,6 @@ pub(super) fn postings(command: &Command) -> &[Posting] {
     match &command.body {
         Body::Transfer(postings) => postings,
         Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) => &[],
+        Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
     }
 }

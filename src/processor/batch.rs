@@ -10,15 +10,17 @@ use rdkafka::Message;
 use super::dead_letter::{self, DeadLetter};
 use super::gauges::Gauges;
 use super::ports::{Inbox, Outbox, World};
+use super::ticks::Ticks;
 use super::{Failure, Shared};
 use crate::ledger::{
-    BalanceId, Cut, Outcome, Partition, PartitionId, RULES_KNOWN, Record, ReplyTo, TransactionId,
+    BalanceId, Cut, Outcome, Partition, RULES_KNOWN, Record, ReplyTo, TransactionId,
 };
 use crate::log::consumer::is_transient;
 use crate::log::producer::{Acks, Append};
+use crate::log::reader;
 use crate::wire::outcome::OutcomeBody;
 use crate::wire::record::{NO_BALANCE_KEY, Raw, Recognizer};
-use crate::wire::{BalanceBody, Hex, LegRecord};
+use crate::wire::{BalanceBody, Hex, HoldBody, LegRecord};
 
 /// What a turn decided, on its way through the phases that wait.
 pub(super) struct Batch {
@@ -42,10 +44,17 @@ pub(super) struct Reply {
     pub(super) short: bool,
 }
 
-/// A balance as hot and `snapshots` get it.
+/// What has a snapshot of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    Balance(BalanceId),
+    Hold(TransactionId),
+}
+
+/// A balance as hot and `snapshots` get it, or a hold, which `snapshots` alone get.
 #[derive(Clone, Debug)]
 pub(super) struct Touched {
-    pub(super) id: BalanceId,
+    pub(super) subject: Subject,
     /// The last command that changed it.
     pub(super) offset: u64,
     /// `<version> <JSON>`.
@@ -64,6 +73,7 @@ pub(super) struct Decider<W> {
     recent: Recent,
     purged_at_ms: i64,
     gauges: Gauges,
+    ticks: Ticks,
     /// Why nothing can be decided after what was published last.
     beyond: Option<Failure>,
 }
@@ -85,14 +95,14 @@ impl<W: World> Decider<W> {
         prev: Hex<32>,
         epoch: u64,
     ) -> Self {
-        let mut reply_topics = shared.options.reply_topics.clone();
-        reply_topics.push(shared.topics.replies.clone());
+        let reply_topics = shared.options.replies_allowed(&shared.topics);
         let (here, count) = (partition.id(), partition.count());
         let recognizer = Recognizer::new(shared.secret.clone(), reply_topics, here, count);
         let group = shared.log.group("processor");
         let purged_at_ms = partition.log_time_ms();
         let gauges = Gauges::new(&shared.metrics, &partition);
         let recent = Recent::default();
+        let ticks = Ticks::new(shared.world.now());
         Self {
             shared,
             partition,
@@ -103,6 +113,7 @@ impl<W: World> Decider<W> {
             recent,
             purged_at_ms,
             gauges,
+            ticks,
             beyond: None,
         }
     }
@@ -139,8 +150,14 @@ impl<W: World> Decider<W> {
         }
         self.gauges
             .turned(gathered.outcomes.len(), self.shared.world.now() - started);
+        let batch = self.publish(gathered).await?;
         self.purge();
-        self.publish(gathered).await.map(Some)
+        Ok(Some(batch))
+    }
+
+    /// Writes ticks for holds that are due.
+    pub(super) fn tick(&mut self) {
+        self.ticks.write(&self.shared, &self.partition);
     }
 
     /// A batch without commands, to publish `ids` again.
@@ -149,18 +166,28 @@ impl<W: World> Decider<W> {
             acks: Acks::open(),
             legs: Vec::new(),
             replies: Vec::new(),
-            touched: ids.iter().filter_map(|id| self.touched(*id)).collect(),
+            touched: ids
+                .iter()
+                .filter_map(|id| self.touched(Subject::Balance(*id)))
+                .collect(),
             cut: self.partition.cut()?,
             records: 0,
             decided_at: self.shared.world.now(),
         })
     }
 
-    /// How many balances and references are in memory.
-    pub(super) fn remembered(&self) -> (i64, i64) {
+    /// Whether a hold is open that will be due.
+    pub(super) fn expects_ticks(&self) -> bool {
+        self.partition.holds().due(i64::MAX, 1).next().is_some()
+    }
+
+    /// How many balances, open holds and references are in memory.
+    pub(super) fn remembered(&self) -> (i64, i64, i64) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let open = self.partition.holds().sums().open;
         (
             count(self.partition.resident()),
+            i64::try_from(open).unwrap_or(i64::MAX),
             count(self.partition.references()),
         )
     }
@@ -175,7 +202,7 @@ impl<W: World> Decider<W> {
         {
             return Ok(());
         }
-        let headers = dead_letter::headers(message);
+        let headers = reader::headers(message);
         let raw = Raw {
             offset,
             key: message.key(),
@@ -272,11 +299,14 @@ impl<W: World> Decider<W> {
         }
         let ids = self.partition.take_touched();
         self.gauges.in_transit(&self.partition, &ids);
+        let holds = self.partition.take_touched_holds();
+        let subjects = ids.into_iter().map(Subject::Balance);
+        let subjects = subjects.chain(holds.into_iter().map(Subject::Hold));
         Ok(Batch {
             acks,
             legs: gathered.legs,
             replies: gathered.replies,
-            touched: ids.iter().filter_map(|id| self.touched(*id)).collect(),
+            touched: subjects.filter_map(|of| self.touched(of)).collect(),
             cut: self
                 .partition
                 .cut()
@@ -286,9 +316,8 @@ impl<W: World> Decider<W> {
         })
     }
 
-    fn touched(&self, id: BalanceId) -> Option<Touched> {
-        let balance = self.partition.balance(id)?;
-        Some(touched(id, balance, self.partition.id(), self.epoch))
+    fn touched(&self, subject: Subject) -> Option<Touched> {
+        touched(&self.partition, subject, self.epoch)
     }
 
     fn purge(&mut self) {
@@ -309,21 +338,29 @@ impl<W: World> Decider<W> {
     }
 }
 
-/// A balance as hot and `snapshots` get it.
-pub(super) fn touched(
-    id: BalanceId,
-    balance: &crate::ledger::Balance,
-    partition: PartitionId,
-    epoch: u64,
-) -> Touched {
-    let mut text = format!("{} ", balance.state.version).into_bytes();
-    let body = BalanceBody::of(id, balance, partition, epoch);
-    serde_json::to_writer(&mut text, &body).expect("a balance is plain JSON");
-    Touched {
-        id,
-        offset: balance.offset,
+/// The state of `subject` in `partition`, if it is there.
+pub(super) fn touched(partition: &Partition, subject: Subject, epoch: u64) -> Option<Touched> {
+    let number = partition.id();
+    let (offset, version, body) = match subject {
+        Subject::Balance(id) => {
+            let balance = partition.balance(id)?;
+            let body = BalanceBody::of(id, balance, number, epoch);
+            let body = serde_json::to_vec(&body);
+            (balance.offset, balance.state.version, body)
+        }
+        Subject::Hold(id) => {
+            let hold = partition.holds().get(id)?;
+            let body = HoldBody::snapshot(id, hold, number, epoch);
+            (hold.offset, hold.version, serde_json::to_vec(&body))
+        }
+    };
+    let mut text = format!("{version} ").into_bytes();
+    text.extend(body.expect("a snapshot is plain JSON"));
+    Some(Touched {
+        subject,
+        offset,
         text: text.into(),
-    }
+    })
 }
 
 /// The latest answers, bounded by bytes, so that a repeat gets the whole first answer.

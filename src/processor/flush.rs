@@ -1,4 +1,4 @@
-//! Flush: one snapshot per touched balance, then a marker, then the consumer offset.
+//! Flush: one snapshot per touched balance and hold, then a marker, then the consumer offset.
 //!
 //! A marker is written only when every outcome and every leg up to its command is acknowledged,
 //! so what a sink accepts can never be newer than the log.
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::batch::Touched;
-use super::ports::{Outbox, World};
 use foldhash::fast::FixedState;
 
-use crate::ledger::{BalanceId, Cut, PartitionId};
+use super::batch::{Subject, Touched};
+use super::ports::{Outbox, World};
+use crate::ledger::{Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
 use crate::telemetry::failpoint::{self, Point};
 use crate::wire::MarkerBody;
-use crate::wire::record::{marker_key, snapshot_key};
+use crate::wire::record::{hold_key, marker_key, snapshot_key};
 
 /// How long a marker may stay without being accepted before its balances are published again.
 const PATIENCE_MIN: Duration = Duration::from_secs(5);
@@ -24,9 +24,9 @@ const PATIENCE_MAX: Duration = Duration::from_secs(300);
 
 /// What is to be published, and what was since the sink's watermark.
 pub(super) struct Books {
-    /// Every balance touched since the watermark X, in its latest state.
-    since: HashMap<BalanceId, Touched, FixedState>,
-    dirty: HashSet<BalanceId, FixedState>,
+    /// Every balance and hold touched since the watermark X, in its latest state.
+    since: HashMap<Subject, Touched, FixedState>,
+    dirty: HashSet<Subject, FixedState>,
     accepted: Option<u64>,
     /// The last marker that was published, and when the sink last moved.
     marked: Option<u64>,
@@ -47,10 +47,10 @@ pub(super) struct Flush {
 impl Books {
     /// Starts from what was touched since the accepted watermark; all of it is published again.
     pub(super) fn new(touched: Vec<Touched>, accepted: Option<u64>, now: Instant) -> Self {
-        let dirty = touched.iter().map(|balance| balance.id).collect();
+        let dirty = touched.iter().map(|touched| touched.subject).collect();
         let since = touched
             .into_iter()
-            .map(|balance| (balance.id, balance))
+            .map(|touched| (touched.subject, touched))
             .collect();
         Self {
             since,
@@ -62,9 +62,9 @@ impl Books {
         }
     }
 
-    pub(super) fn touch(&mut self, balance: Touched) {
-        self.dirty.insert(balance.id);
-        self.since.insert(balance.id, balance);
+    pub(super) fn touch(&mut self, touched: Touched) {
+        self.dirty.insert(touched.subject);
+        self.since.insert(touched.subject, touched);
     }
 
     /// The sink's watermark, as hot says: what it covers need not be kept.
@@ -140,14 +140,17 @@ pub(super) async fn publish<W: World>(
     let topic = &shared.topics.snapshots;
     let number = Some(i32::from(partition));
     let acks = Acks::open();
-    for balance in &flush.snapshots {
-        let key = snapshot_key(balance.id);
-        let json = balance
+    for touched in &flush.snapshots {
+        let key = match touched.subject {
+            Subject::Balance(id) => snapshot_key(id),
+            Subject::Hold(id) => hold_key(id),
+        };
+        let json = touched
             .text
             .iter()
             .position(|byte| *byte == b' ')
             .map_or(0, |at| at + 1);
-        let value = &balance.text[json..];
+        let value = &touched.text[json..];
         let append = Append {
             topic,
             partition: number,
@@ -187,10 +190,11 @@ pub(super) async fn publish<W: World>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::BalanceId;
 
     fn touched(offset: u64) -> Touched {
         Touched {
-            id: BalanceId::new(uuid::Uuid::from_u128(offset.into())),
+            subject: Subject::Balance(BalanceId::new(uuid::Uuid::from_u128(offset.into()))),
             offset,
             text: bytes::Bytes::from_static(b"1 {}"),
         }

@@ -12,7 +12,17 @@ use crate::ledger::{Asset, BalanceId, Decision, Outcome, Partition, PartitionId}
 use crate::telemetry::clock;
 
 /// Statuses of the wire, in the order of their counters.
-const STATUSES: [&str; 5] = ["applied", "forwarded", "rejected", "returned", "ignored"];
+const STATUSES: [&str; 9] = [
+    "applied",
+    "held",
+    "posted",
+    "voided",
+    "expired",
+    "forwarded",
+    "rejected",
+    "returned",
+    "ignored",
+];
 
 pub(super) struct Gauges {
     partition: PartitionId,
@@ -83,6 +93,10 @@ impl Gauges {
                 self.metrics.misrouted.with_label_values(&[&label()]).inc();
             }
             Decision::Applied
+            | Decision::Held
+            | Decision::Posted
+            | Decision::Voided
+            | Decision::Expired
             | Decision::Forwarded
             | Decision::Rejected(_)
             | Decision::Returned(_)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
-use super::batch::Touched;
+use super::batch::{Subject, Touched};
 use super::metrics::conflict;
 use super::ports::{HotStore, World};
 use super::{Failure, Shared};
@@ -29,8 +29,8 @@ pub(super) struct Hot<W: World> {
     stands: Stands,
     /// Where hot stood when it was claimed, until it is installed.
     before: Position,
-    /// The last command whose effects readers may have seen in hot by then.
-    shown: Option<u64>,
+    /// The last command that anybody had decided when hot was claimed, until it is installed.
+    decided: Option<u64>,
     /// Not in hot yet.
     pending: HashMap<BalanceId, Touched, FixedState>,
     /// Balances that the sink wants published again.
@@ -68,7 +68,7 @@ impl<W: World> Hot<W> {
             epoch,
             stands: Stands::Lost,
             before: Position::default(),
-            shown: None,
+            decided: None,
             pending: HashMap::default(),
             stale: Vec::new(),
             retry_at: shared.world.now(),
@@ -89,10 +89,6 @@ impl<W: World> Hot<W> {
             Ok(Claimed::Yes(before)) => {
                 self.stands = Stands::Claimed;
                 self.before = before;
-                self.shown = match before.offset {
-                    None => self.last_command().await?,
-                    shown => shown,
-                };
                 self.pause = PAUSE_MIN;
                 Ok(before.accepted)
             }
@@ -140,18 +136,18 @@ impl<W: World> Hot<W> {
         std::mem::take(&mut self.stale)
     }
 
-    /// The last command there is. A hot that was emptied does not tell what it has shown: no more
-    /// than what had been asked for when it was claimed.
-    async fn last_command(&self) -> Result<Option<u64>, Failure> {
-        let (world, topic) = (&self.shared.world, &self.shared.topics.commands);
-        let (_, next) = world.bounds(topic, self.partition).await?;
-        Ok(next.checked_sub(1))
+    /// Tells the last command that outcomes hold a decision on, seen after hot was claimed. Whoever
+    /// had hot before that has shown nothing later.
+    pub(super) fn saw_decided(&mut self, decided: Option<u64>) {
+        self.decided = decided;
     }
 
     /// Whether hot may have shown a later command than `offset` to its readers. An owner that was
-    /// alive until it lost its claim may have been ahead of what the next one folds.
+    /// alive until it lost its claim may have been ahead of what the next one folds, and a hot that
+    /// was emptied meanwhile does not tell.
     fn has_shown_beyond(&self, offset: u64) -> bool {
-        matches!(self.stands, Stands::Claimed) && self.shown > Some(offset)
+        let shown = self.before.offset.max(self.decided);
+        matches!(self.stands, Stands::Claimed) && shown > Some(offset)
     }
 
     /// Whether the pause after a call that failed is over.
@@ -179,8 +175,10 @@ impl<W: World> Hot<W> {
         offset: u64,
         at_ms: i64,
     ) -> Result<Visit, Failure> {
-        for balance in touched {
-            self.pending.insert(balance.id, balance);
+        for touched in touched {
+            if let Subject::Balance(id) = touched.subject {
+                self.pending.insert(id, touched);
+            }
         }
         if matches!(self.stands, Stands::Lost) {
             return Ok(Visit {
@@ -192,12 +190,12 @@ impl<W: World> Hot<W> {
             return Ok(Visit::default());
         }
         let mut chunks: Vec<Vec<Entry>> = Vec::new();
-        for balance in self.pending.values() {
+        for (id, balance) in &self.pending {
             if chunks.last().is_none_or(|chunk| chunk.len() == WRITE_MAX) {
                 chunks.push(Vec::new());
             }
             let entry = Entry {
-                id: balance.id,
+                id: *id,
                 text: balance.text.clone(),
             };
             chunks.last_mut().expect("pushed above").push(entry);

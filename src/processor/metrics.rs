@@ -46,6 +46,10 @@ metrics! {
         pub applied: prometheus::IntGaugeVec = "steelyard_partition_applied_offset", ["partition"];
         /// Balances in memory.
         pub balances: prometheus::IntGaugeVec = "steelyard_resident_balances", ["partition"];
+        /// Open holds in memory, at their home and elsewhere.
+        pub holds: prometheus::IntGaugeVec = "steelyard_open_holds", ["partition"];
+        /// Ticks written to expire holds that are due.
+        pub ticks: prometheus::IntCounterVec = "steelyard_ticks_total", ["partition"];
         /// References remembered.
         pub references: prometheus::IntGaugeVec = "steelyard_remembered_references", ["partition"];
         /// Money in transit: this partition's side of all transit balances, by asset, in units of

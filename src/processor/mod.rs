@@ -8,7 +8,7 @@
 //! | publish | outcomes, then legs, acknowledged by all replicas ([`finish`]) | Kafka |
 //! | store | hot: one script call per batch ([`hot`]) | Redis |
 //! | answer | replies ([`finish`]), to old repeats by way of cold ([`recall`]) | Kafka |
-//! | flush | one snapshot per touched balance, a marker, the consumer offset ([`flush`]) | Kafka |
+//! | flush | one snapshot per touched balance and hold, a marker, the consumer offset ([`flush`]) | Kafka |
 //!
 //! Later batches are decided while earlier ones are published.
 //!
@@ -35,6 +35,7 @@ pub mod rebuild;
 mod recall;
 mod restore;
 pub mod services;
+mod ticks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,15 @@ pub struct Options {
     /// Topics besides our own that Kafka producers may ask for replies on, comma separated.
     #[arg(long, env = "STEELYARD_REPLY_TOPICS", value_delimiter = ',')]
     pub reply_topics: Vec<String>,
+}
+
+impl Options {
+    /// Every topic that replies may be sent to: our own, and those of other requesters.
+    pub fn replies_allowed(&self, topics: &Topics) -> Vec<String> {
+        let mut allowed = self.reply_topics.clone();
+        allowed.push(topics.replies.clone());
+        allowed
+    }
 }
 
 /// Tells readiness: a check's name, and what it waits for.

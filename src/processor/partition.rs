@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{Batch, Decider};
 use super::finish::{Finisher, Start};
 use super::ports::{Inbox, World};
-use super::{Failure, Shared, restore};
+use super::{Failure, Shared, restore, ticks};
 use crate::ledger::BalanceId;
 
 /// Batches that may be decided before the first of them is finished.
@@ -139,6 +139,7 @@ async fn decide<W: World>(
     let partition = inbox.partition().to_string();
     let queue = shared.metrics.queue.with_label_values(&[&partition]);
     while !stop.is_cancelled() {
+        decider.tick();
         // Asked first: commands that keep arriving must not put it off for ever.
         let again = asked.try_recv().ok();
         let batch = match again.and_then(|ids| decider.again(&ids)) {
@@ -152,10 +153,13 @@ async fn decide<W: World>(
                 () = stop.cancelled() => break,
                 ids = asked.recv() => ids.and_then(|ids| decider.again(&ids)),
                 () = inbox.ready() => None,
+                () = shared.world.sleep(ticks::EVERY), if decider.expects_ticks() => None,
             },
         };
         let Some(batch) = batch else { continue };
-        let (balances, references) = decider.remembered();
+        let (balances, holds, references) = decider.remembered();
+        let open = shared.metrics.holds.with_label_values(&[&partition]);
+        open.set(holds);
         shared
             .metrics
             .balances

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use super::batch::{Touched, touched};
+use super::batch::{Subject, Touched, touched};
 use super::finish::send_legs;
 use super::hot::Hot;
 use super::ports::{Outbox, World};
 use super::{Failure, Shared};
 use crate::cold::base::Base;
+use crate::ledger::chain::{self, Place};
 use crate::ledger::{Cut, Partition, PartitionId, RULES_KNOWN, SeenMap};
 use crate::log::producer::Append;
 use crate::log::reader::{Found, Stretch};
@@ -50,16 +51,18 @@ pub(super) async fn take_over<W: World>(
     let base = shared.world.base(number).await?;
     let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
     let mut fold = fold(shared, number, base, epoch).await?;
+    hot.saw_decided(decided_since(shared, number, epoch).await?);
     send_legs(shared, number, &fold.legs, "sent-again")
         .await?
         .wait()
         .await?;
-    let ids = fold.partition.take_touched();
-    let present = ids
-        .iter()
-        .filter_map(|id| Some((*id, fold.partition.balance(*id)?)));
-    let touched: Vec<Touched> = present
-        .map(|(id, balance)| touched(id, balance, number, epoch))
+    let balances = fold.partition.take_touched().into_iter();
+    let holds = fold.partition.take_touched_holds().into_iter();
+    let subjects = balances
+        .map(Subject::Balance)
+        .chain(holds.map(Subject::Hold));
+    let touched: Vec<Touched> = subjects
+        .filter_map(|subject| touched(&fold.partition, subject, epoch))
         .collect();
     let cut = fold.partition.cut();
     if let Some(cut) = &cut {
@@ -164,6 +167,23 @@ pub(super) async fn claim<W: World>(
     Ok(shared.world.outbox()?.append_one(append).await?)
 }
 
+/// The last command that owners before this one decided after its claim at `epoch`, as far as
+/// `outcomes` has it now. Nearly always there is nothing behind the claim, and nothing is read.
+pub(super) async fn decided_since<W: World>(
+    shared: &Shared<W>,
+    partition: PartitionId,
+    epoch: u64,
+) -> Result<Option<u64>, Failure> {
+    let (_, end) = shared
+        .world
+        .bounds(&shared.topics.outcomes, partition)
+        .await?;
+    match end > epoch + 1 {
+        true => decided(shared, partition, epoch + 1, end).await,
+        false => Ok(None),
+    }
+}
+
 /// The last command that `outcomes` holds a decision on, from position `from` up to `epoch`.
 pub(super) async fn decided<W: World>(
     shared: &Shared<W>,
@@ -224,7 +244,7 @@ impl Fold {
         for (key, mark) in base.seen {
             seen.insert(key, mark);
         }
-        let partition = Partition::from_cut(number, &cut, base.balances, seen);
+        let partition = Partition::from_cut(number, &cut, base.balances, base.holds, seen);
         assert!(
             partition.cut().as_ref() == Some(&cut),
             "S1: cold is not the cut that its marker says, as of {watermark}"
@@ -294,15 +314,16 @@ impl Fold {
     fn one(&mut self, position: u64, value: &[u8]) -> Result<bool, Failure> {
         let bad = |error: crate::wire::Invalid| Failure::BadOutcome(position, error.to_string());
         let body = OutcomeBody::parse(value).map_err(bad)?;
-        if self.last.is_some_and(|last| body.offset <= last) {
-            if self.last == Some(body.offset) && self.hash.is_none() {
-                self.hash = Some(hash(value));
-                self.position = position;
+        match chain::place(self.last, body.offset, body.follows) {
+            Place::Next => {}
+            Place::Copy => {
+                if self.last == Some(body.offset) && self.hash.is_none() {
+                    self.hash = Some(hash(value));
+                    self.position = position;
+                }
+                return Ok(true);
             }
-            return Ok(true);
-        }
-        if body.follows != self.last {
-            return Ok(self.last < self.base);
+            Place::Hole | Place::Fork => return Ok(self.last < self.base),
         }
         known(body.rules.unwrap_or_default())?;
         assert!(
@@ -369,6 +390,7 @@ mod tests {
         Base {
             marker: Some(marker.clone()),
             balances: Vec::new(),
+            holds: Vec::new(),
             journal,
             journal_hash,
             seen: Vec::new(),

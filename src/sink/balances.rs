@@ -173,20 +173,24 @@ impl<W: World> Balances<W> {
     async fn attempt(&self, moves: &[Move]) -> (Result<Written<()>, sqlx::Error>, Vec<Judged>) {
         let watches = &self.book.watches;
         let ids: Vec<Uuid> = watches.values().flat_map(Watch::ids).collect();
+        let keys: Vec<_> = watches.values().flat_map(Watch::keys).collect();
         let mut judged = Vec::new();
-        let result = self.desk.world.write_balances(moves, &ids, |stands| {
+        let touched = (&ids[..], &keys[..]);
+        let result = self.desk.world.write_balances(moves, touched, |stands| {
             judged = watches
                 .values()
                 .filter_map(|watch| watch.judge(stands))
                 .collect();
             let accepted = || judged.iter().filter(|judged| judged.result.is_ok());
-            let rows = accepted().filter_map(|judged| {
-                watches
-                    .get(&judged.partition)
-                    .map(|watch| watch.rows(judged))
-            });
+            let pairs =
+                || accepted().filter_map(|judged| Some((watches.get(&judged.partition)?, judged)));
             Verdict {
-                rows: rows.flatten().collect(),
+                rows: pairs()
+                    .flat_map(|(watch, judged)| watch.rows(judged))
+                    .collect(),
+                holds: pairs()
+                    .flat_map(|(watch, judged)| watch.holds(judged))
+                    .collect(),
                 moves: accepted().filter_map(Judged::moved).collect(),
             }
         });

@@ -2,36 +2,85 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
 use foldhash::fast::FixedState;
 
-use crate::ledger::{Balance, BalanceId};
+use crate::ledger::{Balance, BalanceId, Hold, TransactionId};
 
-/// Of a balance, the newest version that arrived.
+/// What has versions and snapshots.
+pub(super) trait Versioned {
+    fn version(&self) -> u64;
+}
+
+impl Versioned for Balance {
+    fn version(&self) -> u64 {
+        self.state.version
+    }
+}
+
+impl Versioned for Hold {
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// Of a balance or a hold, the newest version that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Snapshot {
-    pub(super) balance: Balance,
+pub(super) struct Snapshot<T> {
+    pub(super) state: T,
     /// Which ownership published it.
     pub(super) epoch: u64,
     /// Whether an older version arrived after it: the topic's latest record is not the newest.
     pub(super) overtaken: bool,
 }
 
-/// Bounded by the balances touched, however many snapshots arrive.
-#[derive(Debug, Default)]
-pub(super) struct Gathered {
-    snapshots: HashMap<BalanceId, Snapshot, FixedState>,
+/// Bounded by what was touched, however many snapshots arrive.
+#[derive(Debug)]
+pub(super) struct Gathered<K, T> {
+    snapshots: HashMap<K, Snapshot<T>, FixedState>,
 }
 
-impl Gathered {
-    pub(super) fn add(&mut self, id: BalanceId, snapshot: Snapshot) {
+/// What was gathered of one partition.
+#[derive(Debug, Default)]
+pub(super) struct Pile {
+    pub(super) balances: Gathered<BalanceId, Balance>,
+    pub(super) holds: Gathered<TransactionId, Hold>,
+}
+
+impl Pile {
+    /// Adds what arrived after this.
+    pub(super) fn append(&mut self, later: Self) {
+        self.balances.append(later.balances);
+        self.holds.append(later.holds);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.balances.len() + self.holds.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<K, T> Default for Gathered<K, T> {
+    fn default() -> Self {
+        Self {
+            snapshots: HashMap::default(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, T: Versioned> Gathered<K, T> {
+    pub(super) fn add(&mut self, id: K, snapshot: Snapshot<T>) {
         match self.snapshots.entry(id) {
             Entry::Vacant(entry) => {
                 entry.insert(snapshot);
             }
             Entry::Occupied(mut entry) => {
                 let known = entry.get_mut();
-                match snapshot.balance.state.version < known.balance.state.version {
+                match snapshot.state.version() < known.state.version() {
                     true => known.overtaken = true,
                     false => *known = snapshot,
                 }
@@ -39,8 +88,7 @@ impl Gathered {
         }
     }
 
-    /// Adds what arrived after this.
-    pub(super) fn append(&mut self, later: Self) {
+    fn append(&mut self, later: Self) {
         if self.snapshots.is_empty() {
             *self = later;
             return;
@@ -50,24 +98,20 @@ impl Gathered {
         }
     }
 
-    pub(super) fn get(&self, id: BalanceId) -> Option<&Snapshot> {
+    pub(super) fn get(&self, id: K) -> Option<&Snapshot<T>> {
         self.snapshots.get(&id)
     }
 
-    pub(super) fn remove(&mut self, id: BalanceId) {
+    pub(super) fn remove(&mut self, id: K) {
         self.snapshots.remove(&id);
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (BalanceId, &Snapshot)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &Snapshot<T>)> {
         self.snapshots.iter().map(|(id, snapshot)| (*id, snapshot))
     }
 
     pub(super) fn len(&self) -> usize {
         self.snapshots.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.snapshots.is_empty()
     }
 }
 
@@ -100,9 +144,9 @@ pub(super) mod tests {
         BalanceId::new(uuid::Uuid::from_u128(number.into()))
     }
 
-    fn snapshot(version: u64) -> Snapshot {
+    fn snapshot(version: u64) -> Snapshot<Balance> {
         Snapshot {
-            balance: balance(version, version, 0),
+            state: balance(version, version, 0),
             epoch: 1,
             overtaken: false,
         }
@@ -128,7 +172,7 @@ pub(super) mod tests {
                 let versions: Vec<u64> = versions.map(|(_, version, _)| *version).collect();
                 let found = whole.iter().find(|(key, _)| *key == id(number));
                 prop_assert_eq!(
-                    found.map(|(_, found)| (found.balance.state.version, found.overtaken)),
+                    found.map(|(_, found)| (found.state.state.version, found.overtaken)),
                     versions.iter().max().map(|newest| (*newest, versions.last() != Some(newest)))
                 );
             }

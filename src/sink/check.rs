@@ -1,16 +1,16 @@
 //! Whether a marker is accepted (S2): over the rows and what was gathered, the sum of versions,
-//! the highest command offset and the zero-sum per asset must be the marker's.
+//! the highest command offset, the zero-sum per asset and the open holds must be the marker's.
 //!
 //! The sums of the rows are kept and changed by what each snapshot replaces, so a check costs as
 //! much as was gathered, however many balances there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::cold::balances::{Stand, Sums};
-use crate::ledger::{Asset, Balance, BalanceId, Cut};
-
-use super::batch::Gathered;
+use super::batch::{Pile, Versioned};
+use crate::cold::balances::{Stand, Stands, Sums};
+use crate::cold::holds;
+use crate::ledger::{Asset, Balance, BalanceId, Cut, Hold, PartitionId, TransactionId};
 
 /// How the gathered snapshots stand to the rows.
 #[derive(Debug, Default)]
@@ -23,21 +23,25 @@ pub(super) struct Sorted {
     pub(super) known: Vec<BalanceId>,
     /// Of these, the ones whose latest record on `snapshots` is older than the row.
     pub(super) stale: Vec<BalanceId>,
+    /// As of balances.
+    pub(super) newer_holds: Vec<TransactionId>,
+    pub(super) known_holds: Vec<TransactionId>,
     /// The sums over the rows as they will be.
     pub(super) sums: Sums,
 }
 
-/// Sorts what was gathered, given the rows of exactly these balances and the sums of all rows.
-pub(super) fn sort(gathered: &Gathered, stands: &HashMap<BalanceId, Stand>, sums: &Sums) -> Sorted {
+/// Sorts what was gathered in `partition`, given the rows of exactly these balances and holds and
+/// the sums of all rows.
+pub(super) fn sort(pile: &Pile, stands: &Stands, sums: &Sums, partition: PartitionId) -> Sorted {
     let mut sorted = Sorted {
         sums: sums.clone(),
         ..Sorted::default()
     };
-    for (id, snapshot) in gathered.iter() {
-        let stand = stands.get(&id);
-        let version = snapshot.balance.state.version;
+    for (id, snapshot) in pile.balances.iter() {
+        let stand = stands.balances.get(&id);
+        let version = snapshot.state.version();
         if stand.is_none_or(|stand| version > stand.version) {
-            replace(&mut sorted.sums, stand, &snapshot.balance);
+            replace(&mut sorted.sums, stand, &snapshot.state);
             sorted.newer.push(id);
             sorted.overtaken.extend(snapshot.overtaken.then_some(id));
         } else {
@@ -48,7 +52,29 @@ pub(super) fn sort(gathered: &Gathered, stands: &HashMap<BalanceId, Stand>, sums
                 .extend((older || snapshot.overtaken).then_some(id));
         }
     }
+    for (id, snapshot) in pile.holds.iter() {
+        let stand = stands.holds.get(&(id, partition));
+        match stand.is_none_or(|stand| snapshot.state.version > stand.version) {
+            true => {
+                replace_hold(&mut sorted.sums.holds, stand, &snapshot.state);
+                sorted.newer_holds.push(id);
+            }
+            false => sorted.known_holds.push(id),
+        }
+    }
     sorted
+}
+
+/// Puts `hold` in the place of its row; only open ones are summed up.
+fn replace_hold(sums: &mut holds::Sums, row: Option<&holds::Stand>, hold: &Hold) {
+    if let Some(row) = row.filter(|row| row.open) {
+        sums.open -= 1;
+        sums.versions -= i128::from(row.version);
+    }
+    if hold.stage.is_open() {
+        sums.open += 1;
+        sums.versions += i128::from(hold.version);
+    }
 }
 
 /// Puts `balance` in the place of its row.
@@ -67,6 +93,7 @@ pub(super) enum Mismatch {
     Versions,
     Highest,
     Posted,
+    Holds,
 }
 
 impl Mismatch {
@@ -76,6 +103,7 @@ impl Mismatch {
             Self::Versions => "versions",
             Self::Highest => "highest-offset",
             Self::Posted => "posted",
+            Self::Holds => "holds",
         }
     }
 }
@@ -96,8 +124,17 @@ pub(super) fn check(cut: &Cut, sums: &Sums, watermark: Option<u64>) -> Result<()
         Err(Mismatch::Highest)
     } else if !zero(&sums.posted) || !zero(&cut.posted) {
         Err(Mismatch::Posted)
+    } else if sums.holds != of_cut(cut) {
+        Err(Mismatch::Holds)
     } else {
         Ok(())
+    }
+}
+
+fn of_cut(cut: &Cut) -> holds::Sums {
+    holds::Sums {
+        open: cut.holds.open.into(),
+        versions: cut.holds.version_sum.into(),
     }
 }
 
@@ -108,10 +145,12 @@ fn zero(posted: &BTreeMap<Asset, i128>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ledger::Setting;
+    use crate::ledger::{HoldSums, Setting};
     use crate::sink::batch::Snapshot;
     use crate::sink::batch::tests::{balance, id};
 
@@ -122,6 +161,7 @@ mod tests {
             version_sum: u64::try_from(sums.versions).unwrap(),
             highest_offset: sums.highest,
             posted: sums.posted.clone(),
+            holds: HoldSums::default(),
             sent: vec![0],
             received: vec![0],
             closed: Default::default(),
@@ -138,6 +178,7 @@ mod tests {
             versions,
             highest: Some(highest),
             posted: [(Asset::parse("USD/2").unwrap(), posted)].into(),
+            holds: holds::Sums::default(),
         }
     }
 
@@ -189,15 +230,16 @@ mod tests {
         sums
     }
 
-    fn stands(state: &State) -> HashMap<BalanceId, Stand> {
+    fn stands(state: &State) -> Stands {
         let stand = |balance: &Balance| Stand {
             version: balance.state.version,
             posted: balance.state.posted,
         };
-        state
-            .iter()
-            .map(|(id, balance)| (*id, stand(balance)))
-            .collect()
+        let balances = state.iter().map(|(id, balance)| (*id, stand(balance)));
+        Stands {
+            balances: balances.collect(),
+            holds: HashMap::new(),
+        }
     }
 
     proptest! {
@@ -211,35 +253,37 @@ mod tests {
         ) {
             let rows = play(&transfers[..rows_at.min(transfers.len())]);
             let now = play(&transfers);
-            let mut gathered = Gathered::default();
+            let mut gathered = Pile::default();
             let mut seen = rows.clone();
             for (id, balance) in &now {
                 let number = usize::try_from(id.uuid().as_u128()).unwrap();
                 if !lost[number] {
                     let (balance, epoch, overtaken) = (balance.clone(), 1, false);
-                    gathered.add(*id, Snapshot { balance: balance.clone(), epoch, overtaken });
+                    let snapshot = Snapshot { state: balance.clone(), epoch, overtaken };
+                    gathered.balances.add(*id, snapshot);
                     seen.insert(*id, balance);
                 }
             }
-            let sorted = sort(&gathered, &stands(&rows), &naive(rows.values()));
+            let sorted = sort(&gathered, &stands(&rows), &naive(rows.values()), 0);
             let mut scratch = naive(seen.values());
             scratch.highest = scratch.highest.max(naive(rows.values()).highest);
             prop_assert_eq!(&sorted.sums, &scratch);
             prop_assert!(sorted.stale.is_empty());
             let marker = cut(u64::try_from(transfers.len()).unwrap(), &naive(now.values()));
             let accepted = check(&marker, &sorted.sums, None).is_ok();
-            prop_assert_eq!(accepted, stands(&seen) == stands(&now));
+            prop_assert_eq!(accepted, stands(&seen).balances == stands(&now).balances);
         }
 
         /// An older version is named and changes nothing.
         #[test]
         fn an_older_version_changes_nothing(row in 2_u64..9, late in 1_u64..9) {
             let rows: State = [(id(1), balance(row, row, 5))].into();
-            let mut gathered = Gathered::default();
+            let mut gathered = Pile::default();
             let snapshot = balance(late, late, 7);
-            gathered.add(id(1), Snapshot { balance: snapshot, epoch: 1, overtaken: false });
+            let snapshot = Snapshot { state: snapshot, epoch: 1, overtaken: false };
+            gathered.balances.add(id(1), snapshot);
             let sums = naive(rows.values());
-            let sorted = sort(&gathered, &stands(&rows), &sums);
+            let sorted = sort(&gathered, &stands(&rows), &sums, 0);
             prop_assert_eq!(sorted.stale.is_empty(), late >= row);
             prop_assert_eq!(sorted.newer.is_empty(), late <= row);
             prop_assert_eq!(sorted.sums == sums, late <= row);

@@ -3,7 +3,7 @@
 //! [`super::services`] implements these traits with Kafka, Postgres and Redis; the simulator with a
 //! world of its own. Dispatch is static.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -11,7 +11,8 @@ use rdkafka::error::KafkaResult;
 use redis::RedisResult;
 use uuid::Uuid;
 
-use crate::cold::balances::{Stand, Sums, Verdict};
+use crate::cold::balances::{Stands, Sums, Verdict};
+use crate::cold::holds;
 use crate::cold::journal::{Conflict, Month, Part};
 use crate::cold::write::{Checkpoint, Move, Sink, Written};
 use crate::ledger::{BalanceId, PartitionId};
@@ -50,8 +51,8 @@ pub trait World: Send + Sync + 'static {
     fn write_balances<'a>(
         &self,
         moves: &[Move],
-        ids: &[Uuid],
-        judge: impl FnOnce(&HashMap<BalanceId, Stand>) -> Verdict<'a> + Send,
+        touched: (&[Uuid], &[holds::Key]),
+        judge: impl FnOnce(&Stands) -> Verdict<'a> + Send,
     ) -> impl Future<Output = Result<Written<()>, sqlx::Error>> + Send;
 
     fn ensure_months(

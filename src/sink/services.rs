@@ -1,6 +1,6 @@
 //! The world as it is in service: Kafka, Postgres and Redis.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::Options;
 use super::ports::{Feed, Hot, World};
-use crate::cold::balances::{self, Stand, Sums, Verdict};
+use crate::cold::balances::{self, Stands, Sums, Verdict};
+use crate::cold::holds;
 use crate::cold::journal::{self, Conflict, Month, Part};
 use crate::cold::write::{self, Checkpoint, Move, Sink, Written};
 use crate::hot::synced::Synced;
@@ -75,10 +76,10 @@ impl World for Services {
     async fn write_balances<'a>(
         &self,
         moves: &[Move],
-        ids: &[Uuid],
-        judge: impl FnOnce(&HashMap<BalanceId, Stand>) -> Verdict<'a> + Send,
+        touched: (&[Uuid], &[holds::Key]),
+        judge: impl FnOnce(&Stands) -> Verdict<'a> + Send,
     ) -> Result<Written<()>, sqlx::Error> {
-        balances::write(&self.pool, moves, ids, judge).await
+        balances::write(&self.pool, moves, touched, judge).await
     }
 
     async fn ensure_months(&self, months: &[Month]) -> Result<(), sqlx::Error> {

@@ -1,19 +1,18 @@
 //! One partition's watch: what was gathered, the marker to be checked, and the sums of the rows.
 
-use std::collections::HashMap;
-
 use rdkafka::Message;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::batch::{Gathered, Snapshot};
+use super::batch::{Pile, Snapshot};
 use super::check::{Mismatch, Sorted, check, sort};
 use super::watches::Ledgers;
-use crate::cold::balances::{Row, Stand, Sums};
+use crate::cold::balances::{Row, Stands, Sums};
+use crate::cold::holds;
 use crate::cold::write::{Checkpoint, Move};
-use crate::ledger::{BalanceId, Cut, PartitionId};
+use crate::ledger::{Balance, BalanceId, Cut, Hold, PartitionId, TransactionId};
 use crate::wire::record::{self, GENESIS_KEY};
-use crate::wire::{BalanceBody, Invalid, InvalidKind, MarkerBody, Time};
+use crate::wire::{BalanceBody, Decoder, HoldBody, Invalid, InvalidKind, MarkerBody, Time};
 
 /// A marker that arrived, with the offset after it.
 #[derive(Debug)]
@@ -60,10 +59,10 @@ pub(super) struct Watch {
     pub(super) stored: Checkpoint,
     sums: Sums,
     /// Up to the marker, if there is one.
-    gathered: Gathered,
+    gathered: Pile,
     marker: Option<Marker>,
     /// After the marker.
-    after: Gathered,
+    after: Pile,
     /// The next offset to read.
     next: u64,
     /// Snapshots since they were counted.
@@ -76,9 +75,9 @@ impl Watch {
     pub(super) fn new(stored: Checkpoint, sums: Sums) -> Self {
         Self {
             sums,
-            gathered: Gathered::default(),
+            gathered: Pile::default(),
             marker: None,
-            after: Gathered::default(),
+            after: Pile::default(),
             next: stored.position,
             snapshots: 0,
             waiting_since: None,
@@ -120,13 +119,12 @@ impl Watch {
         if key.starts_with(b"balance:") {
             let body = BalanceBody::parse(value)?;
             let (id, snapshot) = self.snapshot(key, &body, ledgers)?;
-            let gathered = match self.marker {
-                Some(_) => &mut self.after,
-                None => &mut self.gathered,
-            };
-            gathered.add(id, snapshot);
-            self.snapshots += 1;
-            self.waiting_since.get_or_insert_with(Instant::now);
+            self.gathering().balances.add(id, snapshot);
+            return Ok(Kind::Snapshot);
+        }
+        if key.starts_with(b"hold:") {
+            let (id, snapshot) = self.hold(key, &HoldBody::parse(value)?)?;
+            self.gathering().holds.add(id, snapshot);
             return Ok(Kind::Snapshot);
         }
         if key == record::marker_key(self.stored.partition).as_bytes() {
@@ -138,25 +136,53 @@ impl Watch {
         Ok(Kind::Nothing)
     }
 
+    /// Where a snapshot that has just arrived belongs.
+    fn gathering(&mut self) -> &mut Pile {
+        self.snapshots += 1;
+        self.waiting_since.get_or_insert_with(Instant::now);
+        match self.marker {
+            Some(_) => &mut self.after,
+            None => &mut self.gathered,
+        }
+    }
+
+    fn hold(
+        &self,
+        key: &[u8],
+        body: &HoldBody<'_>,
+    ) -> Result<(TransactionId, Snapshot<Hold>), Invalid> {
+        let (id, state) = body.to_ledger(&mut Decoder::new())?;
+        let epoch = body.epoch.unwrap_or_default();
+        let ours =
+            key == record::hold_key(id).as_bytes() && body.partition == Some(self.stored.partition);
+        if !ours || !fits(&[body.version, body.command_offset, epoch]) {
+            let detail = format!("speaks of hold {id} of partition {:?}", body.partition);
+            return Err(Invalid::new(InvalidKind::MalformedRequest, "", detail));
+        }
+        let snapshot = Snapshot {
+            state,
+            epoch,
+            overtaken: false,
+        };
+        Ok((id, snapshot))
+    }
+
     fn snapshot(
         &self,
         key: &[u8],
         body: &BalanceBody<'_>,
         ledgers: &mut Ledgers,
-    ) -> Result<(BalanceId, Snapshot), Invalid> {
+    ) -> Result<(BalanceId, Snapshot<Balance>), Invalid> {
         let (id, balance) = body.to_ledger(ledgers.shared(&body.ledger))?;
-        let fits = [body.version, body.command_offset, body.epoch]
-            .iter()
-            .all(|number| i64::try_from(*number).is_ok());
         if key != record::snapshot_key(id).as_bytes()
             || body.partition != self.stored.partition
-            || !fits
+            || !fits(&[body.version, body.command_offset, body.epoch])
         {
             let detail = format!("speaks of balance {id} of partition {}", body.partition);
             return Err(Invalid::new(InvalidKind::MalformedRequest, "", detail));
         }
         let snapshot = Snapshot {
-            balance,
+            state: balance,
             epoch: body.epoch,
             overtaken: false,
         };
@@ -193,14 +219,24 @@ impl Watch {
 
     /// The balances that the marker is to be checked with.
     pub(super) fn ids(&self) -> impl Iterator<Item = Uuid> {
-        let gathered = self.marker.is_some().then(|| self.gathered.iter());
+        let gathered = self.marker.is_some().then(|| self.gathered.balances.iter());
         gathered.into_iter().flatten().map(|(id, _)| id.uuid())
     }
 
+    /// The holds that the marker is to be checked with.
+    pub(super) fn keys(&self) -> impl Iterator<Item = holds::Key> {
+        let gathered = self.marker.is_some().then(|| self.gathered.holds.iter());
+        let partition = self.stored.partition;
+        gathered
+            .into_iter()
+            .flatten()
+            .map(move |(id, _)| (id, partition))
+    }
+
     /// Checks the marker against the rows of its balances (S2).
-    pub(super) fn judge(&self, stands: &HashMap<BalanceId, Stand>) -> Option<Judged> {
+    pub(super) fn judge(&self, stands: &Stands) -> Option<Judged> {
         let (marker, step) = (self.marker.as_ref()?, self.step()?);
-        let sorted = sort(&self.gathered, stands, &self.sums);
+        let sorted = sort(&self.gathered, stands, &self.sums, self.stored.partition);
         Some(Judged {
             partition: self.stored.partition,
             result: check(&marker.cut, &sorted.sums, self.stored.command_offset),
@@ -213,13 +249,18 @@ impl Watch {
     pub(super) fn rows(&self, judged: &Judged) -> impl Iterator<Item = Row<'_>> {
         let newer = judged.sorted.newer.iter();
         newer.filter_map(|id| {
-            let snapshot = self.gathered.get(*id)?;
-            Some((
-                *id,
-                self.stored.partition,
-                &snapshot.balance,
-                snapshot.epoch,
-            ))
+            let snapshot = self.gathered.balances.get(*id)?;
+            Some((*id, self.stored.partition, &snapshot.state, snapshot.epoch))
+        })
+    }
+
+    /// As [`Watch::rows`], of holds.
+    pub(super) fn holds(&self, judged: &Judged) -> impl Iterator<Item = holds::Row<'_>> {
+        let newer = judged.sorted.newer_holds.iter();
+        newer.filter_map(|id| {
+            let snapshot = self.gathered.holds.get(*id)?;
+            let partition = self.stored.partition;
+            Some((*id, partition, &snapshot.state, snapshot.epoch))
         })
     }
 
@@ -235,7 +276,10 @@ impl Watch {
         let after = std::mem::take(&mut self.after);
         if let Err(mismatch) = result {
             for id in &sorted.known {
-                self.gathered.remove(*id);
+                self.gathered.balances.remove(*id);
+            }
+            for id in &sorted.known_holds {
+                self.gathered.holds.remove(*id);
             }
             self.gathered.append(after);
             if mismatch == Mismatch::Older && self.gathered.is_empty() {
@@ -247,8 +291,8 @@ impl Watch {
             };
         }
         let gathered = std::mem::replace(&mut self.gathered, after);
-        let synced = gathered.iter();
-        let synced = synced.map(|(id, snapshot)| (id, snapshot.balance.state.version));
+        let synced = gathered.balances.iter();
+        let synced = synced.map(|(id, snapshot)| (id, snapshot.state.state.version));
         self.sums = sorted.sums;
         let next = |offset: Option<u64>| offset.map_or(0, |offset| offset.saturating_add(1));
         let before = next(self.stored.command_offset);
@@ -257,7 +301,7 @@ impl Watch {
         Told {
             accepted: self.stored.command_offset,
             commands: next(self.stored.command_offset).saturating_sub(before),
-            rows: sorted.newer.len() as u64,
+            rows: (sorted.newer.len() + sorted.newer_holds.len()) as u64,
             synced: synced.collect(),
             stale: [sorted.stale, sorted.overtaken].concat(),
         }
@@ -268,6 +312,10 @@ impl Judged {
     pub(super) fn moved(&self) -> Option<Move> {
         self.result.is_ok().then(|| self.step.clone())
     }
+}
+
+fn fits(numbers: &[u64]) -> bool {
+    numbers.iter().all(|number| i64::try_from(*number).is_ok())
 }
 
 fn own(generation: Uuid, other: Uuid) -> Result<(), Invalid> {

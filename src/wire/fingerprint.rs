@@ -4,7 +4,7 @@
 //! `1.5` against `1.50` and a bare `USD` against `USD/2` make no difference.
 
 use crate::ledger::command::{Body, Note};
-use crate::ledger::{BalanceId, Fingerprint, Limit, SeenKey};
+use crate::ledger::{BalanceId, Fingerprint, Limit, Posting, SeenKey, Target};
 
 /// The key under which a partition remembers `reference` of `ledger`.
 pub fn seen_key(ledger: &str, reference: &str) -> SeenKey {
@@ -46,16 +46,24 @@ pub fn fingerprint(
             fields.text("close-period").wide(close.before_ms.into());
         }
         Body::Transfer(postings) => {
-            fields.text("transfer").number(postings.len() as u64);
-            for posting in postings {
-                fields
-                    .balance(posting.source.id)
-                    .balance(posting.destination.id);
-                fields
-                    .wide(posting.amount.minor())
-                    .text(posting.asset.code());
-                fields.number(posting.asset.scale().into());
+            fields.text("transfer").postings(postings);
+        }
+        Body::Hold(hold) => {
+            fields.text("hold").postings(&hold.postings);
+            fields.number(hold.expires_in.map_or(0, u64::from));
+        }
+        Body::Post(post) => {
+            fields.text("post").target(post.target);
+            fields.number(post.amount.is_some().into());
+            if let Some((amount, asset)) = &post.amount {
+                fields.wide(amount.minor()).text(asset.as_str());
             }
+        }
+        Body::Void(target) => {
+            fields.text("void").target(*target);
+        }
+        Body::Expire(target) => {
+            fields.text("expire").target(*target);
         }
     }
     fields.number(expect.len() as u64);
@@ -86,6 +94,21 @@ impl Fields {
     fn wide(&mut self, number: i128) -> &mut Self {
         self.0.update(&number.to_be_bytes());
         self
+    }
+
+    fn postings(&mut self, postings: &[Posting]) {
+        self.number(postings.len() as u64);
+        for posting in postings {
+            self.balance(posting.source.id)
+                .balance(posting.destination.id);
+            self.wide(posting.amount.minor()).text(posting.asset.code());
+            self.number(posting.asset.scale().into());
+        }
+    }
+
+    fn target(&mut self, target: Target) {
+        self.0.update(target.hold.uuid().as_bytes());
+        self.balance(target.balance);
     }
 
     fn balance(&mut self, id: BalanceId) -> &mut Self {

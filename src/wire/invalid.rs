@@ -17,6 +17,7 @@ pub enum InvalidKind {
     SameBalance,
     ReservedAccount,
     InvalidPostings,
+    InvalidHold,
     InvalidSplit,
     InvalidExpect,
     InvalidDate,
@@ -29,7 +30,7 @@ pub enum InvalidKind {
 }
 
 impl InvalidKind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MalformedRequest,
         Self::PayloadTooLarge,
         Self::ReferenceMissing,
@@ -41,6 +42,7 @@ impl InvalidKind {
         Self::SameBalance,
         Self::ReservedAccount,
         Self::InvalidPostings,
+        Self::InvalidHold,
         Self::InvalidSplit,
         Self::InvalidExpect,
         Self::InvalidDate,
@@ -65,6 +67,7 @@ impl InvalidKind {
             Self::SameBalance => "same-balance",
             Self::ReservedAccount => "reserved-account",
             Self::InvalidPostings => "invalid-postings",
+            Self::InvalidHold => "invalid-hold",
             Self::InvalidSplit => "invalid-split",
             Self::InvalidExpect => "invalid-expect",
             Self::InvalidDate => "invalid-date",

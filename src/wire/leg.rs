@@ -14,13 +14,16 @@ use super::invalid::{Invalid, InvalidKind};
 use super::scalar::{Hex, Money, Str};
 use crate::ledger::amount::minor_of;
 use crate::ledger::{
-    Asset, BalanceId, Carried, Command, Leg, PartitionId, Rejection, ReplyTo, Step, TransactionId,
+    Amount, Asset, BalanceId, Carried, Command, Leg, PartitionId, Portion, Rejection, ReplyTo,
+    Step, TransactionId,
 };
 
 /// The header that makes a record of `commands` a leg; its value is [`VERSION`].
 pub const HEADER: &str = "steelyard-leg";
 /// The header with the seal, in hex.
 pub const SEAL_HEADER: &str = "steelyard-seal";
+/// The header of an owner's own record that expires a hold; its value is [`VERSION`].
+pub const TICK_HEADER: &str = "steelyard-tick";
 /// On a forwarded record: `partition/offset` it arrived at.
 pub const ORIGIN_HEADER: &str = "steelyard-origin";
 /// The format of the value.
@@ -90,6 +93,9 @@ pub struct LegBody<'a> {
     pub transaction_id: Option<Uuid>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<CarriedBody<'a>>,
+    /// The portions of a hold that were posted or given up.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub portions: Vec<PortionBody<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Str<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,6 +113,17 @@ pub struct CarriedBody<'a> {
     #[serde(borrow)]
     pub asset: Str<'a>,
     pub amount: Money,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PortionBody<'a> {
+    /// The posting's place in the hold.
+    pub posting: u16,
+    pub source: Uuid,
+    pub destination: Uuid,
+    pub amount: Money,
+    #[serde(borrow)]
+    pub asset: Str<'a>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,20 +147,9 @@ impl LegRecord {
             step: leg.step.slug().into(),
             transaction_id: leg.step.transaction().map(TransactionId::uuid),
             carried: leg.step.carried().iter().map(carried_body).collect(),
-            reason: match &leg.step {
-                Step::Unwind { reason, .. } => Some(reason.slug().into()),
-                Step::Visit { .. }
-                | Step::Settle { .. }
-                | Step::Question { .. }
-                | Step::Forward { .. } => None,
-            },
-            origin_offset: match &leg.step {
-                Step::Forward { origin_offset, .. } => Some(*origin_offset),
-                Step::Visit { .. }
-                | Step::Settle { .. }
-                | Step::Question { .. }
-                | Step::Unwind { .. } => None,
-            },
+            portions: leg.step.portions().iter().map(portion_body).collect(),
+            reason: leg.step.reason().map(|reason| reason.slug().into()),
+            origin_offset: leg.step.origin_offset(),
             command: CommandBody::of(command),
             reply: command.note.reply.as_ref().map(reply_body),
             traceparent: command.note.trace.as_deref().map(Into::into),
@@ -158,6 +164,18 @@ impl LegRecord {
     }
 }
 
+fn forged(detail: &str) -> Invalid {
+    Invalid::new(InvalidKind::ForgedLeg, SEAL_HEADER, detail)
+}
+
+/// Whether a processor of this log wrote the record.
+pub fn verify(secret: &Secret, key: &[u8], value: &[u8], seal: &[u8]) -> Result<(), Invalid> {
+    match secret.verify(key, value, seal) {
+        true => Ok(()),
+        false => Err(forged("does not seal this key and value")),
+    }
+}
+
 /// Opens a leg record: the seal first, then the content. `here` is the partition it arrived at,
 /// `count` how many there are.
 pub fn open(
@@ -168,10 +186,7 @@ pub fn open(
     seal: &[u8],
     (here, count): (PartitionId, PartitionId),
 ) -> Result<Leg, Invalid> {
-    let forged = |detail: &str| Invalid::new(InvalidKind::ForgedLeg, SEAL_HEADER, detail);
-    if !secret.verify(key, value, seal) {
-        return Err(forged("does not seal this key and value"));
-    }
+    verify(secret, key, value, seal)?;
     let body: LegBody<'_> = serde_json::from_slice(value)
         .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))?;
     if body.to != here || body.from >= count || body.from == here {
@@ -202,6 +217,10 @@ fn step_of(body: &LegBody<'_>, command: Arc<Command>) -> Option<Step> {
             .map(carried_of)
             .collect::<Option<Vec<_>>>()
     };
+    let portions = || {
+        let portions = body.portions.iter().map(portion_of);
+        portions.collect::<Option<Vec<_>>>()
+    };
     let step = match &*body.step {
         "visit" => Step::Visit {
             transaction: transaction?,
@@ -222,6 +241,22 @@ fn step_of(body: &LegBody<'_>, command: Arc<Command>) -> Option<Step> {
         "question" => Step::Question {
             transaction: transaction?,
             command,
+        },
+        "take" => Step::Take {
+            transaction: transaction?,
+            command,
+            portions: portions()?,
+        },
+        "give" => Step::Give {
+            transaction: transaction?,
+            command,
+            carried: carried()?,
+            portions: portions()?,
+        },
+        "release" => Step::Release {
+            transaction: transaction?,
+            command,
+            portions: portions()?,
         },
         "forward" => Step::Forward {
             command,
@@ -248,6 +283,27 @@ fn carried_of(body: &CarriedBody<'_>) -> Option<Carried> {
         .ok()
         .filter(|amount| *amount > 0)?;
     Some(Carried { asset, amount })
+}
+
+fn portion_body(portion: &Portion) -> PortionBody<'_> {
+    PortionBody {
+        posting: portion.index,
+        source: portion.source.uuid(),
+        destination: portion.destination.uuid(),
+        amount: Money::of(portion.amount.minor(), portion.asset.scale()),
+        asset: portion.asset.as_str().into(),
+    }
+}
+
+fn portion_of(body: &PortionBody<'_>) -> Option<Portion> {
+    let asset = Asset::parse(&body.asset).ok()?;
+    Some(Portion {
+        index: body.posting,
+        source: BalanceId::new(body.source),
+        destination: BalanceId::new(body.destination),
+        asset,
+        amount: Amount::from_decimal(body.amount.0, asset.scale()).ok()?,
+    })
 }
 
 fn reply_body(reply: &ReplyTo) -> ReplyBody<'_> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::invalid::{Invalid, InvalidKind};
 use super::scalar::{Money, Time};
 use crate::ledger::amount::minor_of;
-use crate::ledger::{Asset, Cut, PartitionId, RULES_FIRST, Setting};
+use crate::ledger::{Asset, Cut, HoldSums, PartitionId, RULES_FIRST, Setting};
 
 /// The value of `marker:<partition>` on `snapshots`. The same text is kept in cold beside the
 /// watermark, so a takeover reads the whole cut back.
@@ -23,6 +23,9 @@ pub struct MarkerBody {
     pub highest_command_offset: Option<u64>,
     /// By asset; all zero (L1).
     pub posted: BTreeMap<String, Money>,
+    /// Left out where none is open.
+    #[serde(default, skip_serializing_if = "HoldSumsBody::are_none")]
+    pub holds: HoldSumsBody,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
     /// By ledger: nothing may take effect before that any more.
@@ -38,6 +41,19 @@ pub struct MarkerBody {
     pub at: Time,
 }
 
+/// How many holds are open, and the sum of their versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldSumsBody {
+    pub open: u64,
+    pub version_sum: u64,
+}
+
+impl HoldSumsBody {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl MarkerBody {
     pub fn of(cut: &Cut, partition: PartitionId, position: u64, epoch: u64) -> Self {
         let posted = cut.posted.iter();
@@ -50,6 +66,10 @@ impl MarkerBody {
             posted: posted
                 .map(|(a, sum)| (a.to_string(), Money::of(*sum, a.scale())))
                 .collect(),
+            holds: HoldSumsBody {
+                open: cut.holds.open,
+                version_sum: cut.holds.version_sum,
+            },
             sent: cut.sent.clone(),
             received: cut.received.clone(),
             closed: cut
@@ -85,6 +105,10 @@ impl MarkerBody {
             version_sum: self.version_sum,
             highest_offset: self.highest_command_offset,
             posted,
+            holds: HoldSums {
+                open: self.holds.open,
+                version_sum: self.holds.version_sum,
+            },
             sent: self.sent.clone(),
             received: self.received.clone(),
             closed: self
@@ -127,6 +151,7 @@ mod tests {
             version_sum: 0,
             highest_offset: None,
             posted: BTreeMap::new(),
+            holds: HoldSums::default(),
             sent: vec![0],
             received: vec![0],
             setting: Setting {

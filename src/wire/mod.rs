@@ -10,6 +10,7 @@
 pub mod balance;
 pub mod command;
 pub mod fingerprint;
+pub mod hold;
 pub mod http;
 pub mod invalid;
 pub mod leg;
@@ -22,8 +23,9 @@ pub mod scalar;
 
 pub use balance::BalanceBody;
 pub use command::{CommandBody, Decoder};
+pub use hold::HoldBody;
 pub use invalid::{Invalid, InvalidKind};
 pub use leg::{LegBody, LegRecord, Secret};
 pub use marker::MarkerBody;
 pub use outcome::{EntryBody, OutcomeBody};
-pub use scalar::{Hex, Money, Time};
+pub use scalar::{Hex, Money, Span, Time};

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::command::Decoder;
 use super::fingerprint;
+use super::hold::HoldBody;
 use super::invalid::{Invalid, InvalidKind};
 use super::leg::LegRecord;
 use super::scalar::{Hex, Money, Str, Time};
@@ -81,6 +82,9 @@ pub struct OutcomeBody<'a> {
     pub refused: Option<RefusedBody>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<EntryBody<'a>>,
+    /// A hold as it is after this decision.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldBody<'a>>,
     /// Legs that this decision sends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<LegRecord>,
@@ -185,6 +189,11 @@ impl<'a> OutcomeBody<'a> {
                 version: detail.version,
             }),
             entries: outcome.effects.entries.iter().map(entry_body).collect(),
+            hold: outcome
+                .effects
+                .hold
+                .as_deref()
+                .map(|(id, hold)| HoldBody::of(*id, hold)),
             legs: outcome.legs.iter().map(LegRecord::of).collect(),
             leg: outcome
                 .effects
@@ -237,8 +246,11 @@ impl<'a> OutcomeBody<'a> {
     pub fn to_ledger(&self, decoder: &mut Decoder) -> Result<Outcome, Invalid> {
         let decision = self.decision()?;
         let entries = self.entries.iter().map(|entry| entry_of(entry, decoder));
+        let entries = entries.collect::<Result<_, _>>()?;
+        let hold = self.hold.as_ref().map(|hold| hold.to_ledger(decoder));
         let effects = Effects {
-            entries: entries.collect::<Result<_, _>>()?,
+            entries,
+            hold: hold.transpose()?.map(Box::new),
             mark: self.mark(decision),
             received: self.leg.map(|leg| (leg.from, leg.number)),
             sent: self.legs.iter().map(|leg| (leg.to, leg.number)).collect(),
@@ -269,9 +281,16 @@ impl<'a> OutcomeBody<'a> {
     /// What a partition remembers by this outcome: a repeat or a reused reference adds nothing.
     fn mark(&self, decision: Decision) -> Option<Mark> {
         let remembered = match decision {
-            Decision::Ignored(_) | Decision::Rejected(Rejection::ReferenceReused) => return None,
+            Decision::Ignored(_)
+            | Decision::Expired
+            | Decision::Rejected(Rejection::ReferenceReused) => return None,
             Decision::Returned(reason) => Decision::Rejected(reason),
-            Decision::Applied | Decision::Forwarded | Decision::Rejected(_) => decision,
+            Decision::Applied
+            | Decision::Held
+            | Decision::Posted
+            | Decision::Voided
+            | Decision::Forwarded
+            | Decision::Rejected(_) => decision,
         };
         if self.replay_of.is_some() {
             return None;

@@ -10,8 +10,11 @@ use super::invalid::{Invalid, InvalidKind};
 use super::leg::{self, Secret};
 use super::outcome::GenesisBody;
 use super::scalar::Time;
+use crate::ledger::command::POSTINGS_MAX;
 use crate::ledger::walk::Walk;
-use crate::ledger::{BalanceId, PartitionId, Posting, Record, ReplyTo, Setting};
+use crate::ledger::{
+    BalanceId, Body, Command, PartitionId, Record, ReplyTo, Setting, TransactionId,
+};
 
 /// The key of a partition's first record on `commands`, `outcomes` and `snapshots`.
 pub const GENESIS_KEY: &str = "genesis";
@@ -65,6 +68,11 @@ pub fn snapshot_key(id: BalanceId) -> String {
     format!("balance:{id}")
 }
 
+/// The key of a hold's record on `snapshots`.
+pub fn hold_key(id: TransactionId) -> String {
+    format!("hold:{id}")
+}
+
 /// The key of a partition's marker on `snapshots`.
 pub fn marker_key(partition: PartitionId) -> String {
     format!("marker:{partition}")
@@ -79,6 +87,7 @@ pub struct Headers<'a> {
     pub reply_partition: Option<&'a [u8]>,
     pub trace: Option<&'a [u8]>,
     pub leg: Option<&'a [u8]>,
+    pub tick: Option<&'a [u8]>,
     pub seal: Option<&'a [u8]>,
 }
 
@@ -92,6 +101,7 @@ impl<'a> Headers<'a> {
                 REPLY_PARTITION_HEADER => headers.reply_partition = value,
                 TRACE_HEADER => headers.trace = value,
                 leg::HEADER => headers.leg = value,
+                leg::TICK_HEADER => headers.tick = value,
                 leg::SEAL_HEADER => headers.seal = value,
                 _ => {}
             }
@@ -164,10 +174,19 @@ impl Recognizer {
             );
             return Err(Invalid::new(InvalidKind::PayloadTooLarge, "value", detail));
         }
+        let ticks = raw.headers.tick.is_some();
+        if ticks {
+            let seal = raw.headers.seal.unwrap_or_default();
+            leg::verify(&self.secret, key, value, seal)?;
+        }
         let reply = self.reply(&raw.headers)?;
         let trace = raw.headers.trace.and_then(trace);
         let command = self.decoder.parse(value, reply, trace)?;
-        self.bound_walk(value.len(), command.postings())?;
+        if matches!(command.body, Body::Expire(_)) != ticks {
+            let detail = "expire comes from processors only, and nothing else does";
+            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+        }
+        self.bound_walk(value.len(), &command)?;
         let mut text = Uuid::encode_buffer();
         let decider = command.decider().uuid();
         let decider = decider.as_hyphenated().encode_lower(&mut text);
@@ -190,13 +209,22 @@ impl Recognizer {
     }
 
     /// Refuses a command that is too large for the number of partitions it passes.
-    fn bound_walk(&self, bytes: usize, postings: &[Posting]) -> Result<(), Invalid> {
+    fn bound_walk(&self, bytes: usize, command: &Command) -> Result<(), Invalid> {
         let bytes = bytes + CANONICAL_BYTES_MORE;
-        let stops_max = postings.len() * 2;
+        let postings = command.postings();
+        // How many partitions a hold touches is not said by a command on it.
+        let postings_max = match command.target() {
+            Some(_) => POSTINGS_MAX,
+            None => postings.len(),
+        };
+        let stops_max = postings_max * 2;
         if bytes * stops_max.min(self.count.into()) <= WALK_BYTES_MAX {
             return Ok(());
         }
-        let stops = Walk::new(postings, self.count).stops().len();
+        let stops = match command.target() {
+            Some(_) => stops_max.min(self.count.into()),
+            None => Walk::new(postings, self.count).stops().len(),
+        };
         if bytes * stops <= WALK_BYTES_MAX {
             return Ok(());
         }

@@ -9,6 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use crate::ledger::amount;
+use crate::ledger::command::EXPIRES_IN_MAX;
 
 /// A decimal amount: `"12.50"`, never a JSON number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,44 @@ impl<'de> Deserialize<'de> for Time {
             let parsed = DateTime::parse_from_rfc3339(text);
             let parsed = parsed.map_err(|_| "is not an RFC 3339 time".to_owned())?;
             Ok(Time(parsed.timestamp_millis()))
+        }))
+    }
+}
+
+/// A span of time in whole seconds, 1 to [`EXPIRES_IN_MAX`]: `"90s"`, `"15m"`, `"12h"`, `"7d"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub u32);
+
+impl Span {
+    fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let plain = number.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u32 = number.parse().ok().filter(|_| plain)?;
+        let seconds = match unit {
+            "s" => Some(number),
+            "m" => number.checked_mul(60),
+            "h" => number.checked_mul(60 * 60),
+            "d" => number.checked_mul(24 * 60 * 60),
+            _ => None,
+        };
+        let seconds = seconds.filter(|seconds| (1..=EXPIRES_IN_MAX).contains(seconds));
+        seconds.map(Self)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}s", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text(|text: &str| {
+            Span::parse(text).ok_or_else(|| {
+                "must be a whole number of s, m, h or d, from 1s to 366d, such as \"15m\""
+                    .to_owned()
+            })
         }))
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use steelyard::ledger::{Asset, BalanceId, Partition, PartitionId, Record, partition_of};
+use steelyard::ledger::{
+    Asset, BalanceId, Partition, PartitionId, Record, TransactionId, partition_of,
+};
 use steelyard::wire::leg::{HEADER, SEAL_HEADER, VERSION};
 use steelyard::wire::outcome::{self, GenesisBody};
 use steelyard::wire::record::{
@@ -10,7 +12,7 @@ use steelyard::wire::record::{
     TRACE_HEADER,
 };
 use steelyard::wire::{
-    BalanceBody, CommandBody, Decoder, LegRecord, MarkerBody, OutcomeBody, Secret, Time,
+    BalanceBody, CommandBody, Decoder, HoldBody, LegRecord, MarkerBody, OutcomeBody, Secret, Time,
 };
 use uuid::{Uuid, uuid};
 
@@ -35,6 +37,7 @@ pub(crate) struct Written {
     /// By partition.
     pub outcomes: [Vec<String>; 2],
     pub snapshots: Vec<String>,
+    pub holds: Vec<String>,
     pub markers: Vec<String>,
     pub genesis: String,
     pub claim: String,
@@ -91,6 +94,7 @@ impl Day {
         day.walks();
         day.strays();
         day.periods();
+        day.holds();
         day.projections(nine);
         day.written
     }
@@ -214,6 +218,81 @@ impl Day {
         self.command(0, &late);
     }
 
+    fn holds(&mut self) {
+        let ((_, alice), (_, bob)) = (account(0, 0), account(1, 0));
+        let hold = |reference, postings: &[_], terms| {
+            transfer(reference, postings).replacen("\"type\"", &format!("{terms}, \"type\""), 1)
+        };
+        let on = |reference, kind, hold: TransactionId, more| {
+            format!(
+                r#"{{"reference": "{reference}", "type": "{kind}", "ledger": "{LEDGER}",
+                "{kind}": {{"hold": "{hold}", "balance": "{alice}"{more}}}}}"#
+            )
+        };
+        let at = self.written.legs.len();
+        // posted in part, then voided
+        let first = TransactionId::new(0, self.offsets[0], GENERATION);
+        let one = [(alice, bob, "5.00")];
+        self.command(0, &hold("hold-1", &one, r#""hold": {"expires_in": "15m"}"#));
+        self.leg(at);
+        self.leg(at + 1);
+        self.command(
+            0,
+            &on(
+                "post-1",
+                "post",
+                first,
+                r#", "amount": "2", "asset": "USD""#,
+            ),
+        );
+        self.leg(at + 2);
+        self.command(
+            0,
+            &on(
+                "post-2",
+                "post",
+                first,
+                r#", "amount": "4", "asset": "USD""#,
+            ),
+        );
+        self.command(0, &on("void-1", "void", first, ""));
+        self.leg(at + 3);
+        // from and to both partitions
+        let second = TransactionId::new(0, self.offsets[0], GENERATION);
+        let both = [(alice, bob, "1.00"), (bob, alice, "0.50")];
+        self.command(0, &hold("hold-2", &both, r#""hold": {}"#));
+        self.leg(at + 4);
+        self.leg(at + 5);
+        self.command(0, &on("post-3", "post", second, ""));
+        for leg in 6..=8 {
+            self.leg(at + leg);
+        }
+        // expired, and one that stays
+        let third = TransactionId::new(0, self.offsets[0], GENERATION);
+        self.command(0, &hold("hold-3", &one, r#""hold": {"expires_in": "60s"}"#));
+        self.leg(at + 9);
+        self.leg(at + 10);
+        let tick = on("hold-3", "expire", third, "");
+        self.tick(alice, &tick);
+        self.now_ms += 60_000;
+        self.tick(alice, &tick);
+        self.leg(at + 11);
+        self.command(0, &hold("hold-4", &one, r#""hold": {"expires_in": "1d"}"#));
+        self.leg(at + 12);
+    }
+
+    /// What an owner writes when a hold is due.
+    fn tick(&mut self, key: BalanceId, json: &str) {
+        let key = key.to_string();
+        let seal = serde_json::to_value(secret().seal(key.as_bytes(), json.as_bytes())).unwrap();
+        let headers = Headers {
+            tick: Some(VERSION.as_bytes()),
+            seal: seal.as_str().map(str::as_bytes),
+            ..Headers::default()
+        };
+        self.record(0, &key, json, headers);
+    }
+
     fn projections(&mut self, at: Time) {
         for (id, partition) in (0..).zip(&self.partitions) {
             let cut = partition.cut().unwrap();
@@ -227,6 +306,14 @@ impl Day {
                 let body = BalanceBody::of(balance, state, id, 7);
                 self.written
                     .snapshots
+                    .push(serde_json::to_string(&body).unwrap());
+            }
+            let mut holds: Vec<_> = partition.holds().iter().collect();
+            holds.sort_by_key(|(id, _)| *id);
+            for (hold, state) in holds {
+                let body = HoldBody::snapshot(hold, state, id, 7);
+                self.written
+                    .holds
                     .push(serde_json::to_string(&body).unwrap());
             }
         }

@@ -144,6 +144,7 @@ fn entries(state: &Partition) -> Vec<EntriesRow> {
                 first: 1,
                 last: row.version,
                 posted_sum: row.posted.clone(),
+                held_sum: row.held.clone(),
                 incoming_sum: row.incoming.clone(),
                 command_offset: Some(row.command_offset),
                 asset: Some(row.asset),
@@ -169,7 +170,7 @@ fn entries_that_are_missing_doubled_or_changed_are_found() {
     assert_eq!(differences(&entries(state)), 0);
     assert_eq!(differences(&entries(state)[1..]), 1);
     type Change = fn(&mut EntriesRow);
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 10] = [
         ("a gap", |row| {
             (row.entries, row.versions) = (row.entries - 1, row.versions - 1);
         }),
@@ -179,6 +180,7 @@ fn entries_that_are_missing_doubled_or_changed_are_found() {
                 (row.entries + 1, row.versions + 1, row.last + 1);
         }),
         ("an amount", |row| row.posted_sum = "0.01".to_owned()),
+        ("a held debit", |row| row.held_sum = "0.01".to_owned()),
         ("a reservation", |row| row.incoming_sum = "0.01".to_owned()),
         ("the last posted", |row| {
             row.posted = Some("0.01".to_owned())

@@ -118,12 +118,14 @@ fn check_rest(desk: &Desk) {
                 let (version, posted) = folded.entry(entry.balance).or_default();
                 *version += 1;
                 *posted += match entry.direction {
-                    Direction::Debit => -entry.amount,
+                    Direction::Debit | Direction::Post => -entry.amount,
                     Direction::Credit | Direction::Settle => entry.amount,
                     Direction::Open
                     | Direction::Configure
                     | Direction::Reserve
-                    | Direction::Release => 0,
+                    | Direction::Release
+                    | Direction::Hold
+                    | Direction::Void => 0,
                 };
             }
         }

@@ -5,9 +5,11 @@
 //! [`interleaved`] delivers legs in any order of partitions, twice, and with owners that start
 //! again: what must hold then is conservation, one answer for every question, and the same bytes.
 //! Every command of it is rehearsed first ([`rehearsed`]), and must then do just that.
-//! [`values`] holds the small types against numbers computed by hand.
+//! [`held`] does both with holds. [`values`] holds the small types against numbers computed by
+//! hand.
 
 mod desk;
+mod held;
 mod interleaved;
 mod oracle;
 mod plan;

@@ -88,7 +88,7 @@ fn incoming_follows_from_the_entry() {
 }
 
 #[test]
-#[should_panic(expected = "L3: no entry changes held")]
+#[should_panic(expected = "L3: held of")]
 fn held_follows_from_the_entry() {
     fold(|outcome| outcome.effects.entries[0].after.held += 1);
 }

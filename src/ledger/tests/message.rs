@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::ledger::{BalanceId, PartitionId, Record, Setting};
-use crate::wire::leg::{HEADER, SEAL_HEADER, VERSION};
+use crate::wire::leg::{HEADER, SEAL_HEADER, TICK_HEADER, VERSION};
 use crate::wire::outcome::GenesisBody;
 use crate::wire::record::{
     CORRELATION_HEADER, GENESIS_KEY, Headers, REPLY_TOPIC_HEADER, Raw, Recognizer,
@@ -24,6 +24,8 @@ pub(crate) struct Message {
     key: Vec<u8>,
     value: Vec<u8>,
     seal: Option<String>,
+    /// Whether the seal is a tick's.
+    tick: bool,
     /// Sent along as the correlation id of a reply.
     ticket: Option<[u8; 8]>,
 }
@@ -33,8 +35,8 @@ impl Message {
         Self {
             key: key.to_string().into_bytes(),
             value: json.to_string().into_bytes(),
-            seal: None,
             ticket: Some(ticket.to_be_bytes()),
+            ..Self::default()
         }
     }
 
@@ -45,6 +47,19 @@ impl Message {
             key: key.into_bytes(),
             value: value.into_bytes(),
             seal: Some(hex::encode(seal.0)),
+            ..Self::default()
+        }
+    }
+
+    /// What an owner writes when a hold is due.
+    pub(crate) fn tick(key: BalanceId, json: &serde_json::Value) -> Self {
+        let (key, value) = (key.to_string(), json.to_string());
+        let seal = secret().seal(key.as_bytes(), value.as_bytes());
+        Self {
+            key: key.into_bytes(),
+            value: value.into_bytes(),
+            seal: Some(hex::encode(seal.0)),
+            tick: true,
             ticket: None,
         }
     }
@@ -74,8 +89,10 @@ impl Message {
     pub(super) fn recognize(&self, recognizer: &mut Recognizer, offset: usize) -> Record {
         let seal = self.seal.as_deref().map(str::as_bytes);
         let ticket = self.ticket.as_ref().map(|ticket| &ticket[..]);
+        let version = seal.map(|_| VERSION.as_bytes());
         let headers = [
-            (HEADER, seal.map(|_| VERSION.as_bytes())),
+            (HEADER, version.filter(|_| !self.tick)),
+            (TICK_HEADER, version.filter(|_| self.tick)),
             (SEAL_HEADER, seal),
             (CORRELATION_HEADER, ticket),
             (REPLY_TOPIC_HEADER, ticket.map(|_| REPLIES.as_bytes())),

@@ -8,6 +8,7 @@ mod balances;
 mod broken;
 pub(super) mod cluster;
 mod extremes;
+mod holds;
 mod legs;
 pub(super) mod message;
 pub(super) mod names;

@@ -42,6 +42,6 @@ fn a_cut_carries_the_rules() {
     partition.fold(&raised);
     let cut = partition.cut().unwrap();
     assert_eq!(cut.rules, RULES_KNOWN + 1);
-    let restored = Partition::from_cut(0, &cut, [], SeenMap::default());
+    let restored = Partition::from_cut(0, &cut, [], [], SeenMap::default());
     assert_eq!(restored.cut(), Some(cut));
 }

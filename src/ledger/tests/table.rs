@@ -8,6 +8,9 @@
 //! | `… dated 30` | at the end of a transfer: it takes effect at second 30 |
 //! | `close 60` | closes what takes effect before second 60 |
 //! | `via 1 …` | the same, sent to partition 1 |
+//! | `h: hold alice > bob 5 for 15m` | the same, held, and known as `h` |
+//! | `post h`, `post h 2.00 EUR/2`, `void h`, `tick h` | posts, voids, or expires it if it is due |
+//! | `hold h 1 open 5.00 0.50` | what partition 1 keeps of it: its state, and the rest of every posting |
 //! | `leg 0>1` | the next leg from 0 to 1 arrives; `again 0>1 2` sends the second one again |
 //! | `genesis 1`, `junk 1` | a genesis record, or no JSON at all, arrives at partition 1 |
 //! | `at 60` | the next records are of second 60 |
@@ -26,7 +29,7 @@ use super::cluster::Cluster;
 use super::message::Message;
 use super::names::{Book, asset, options};
 use crate::ledger::amount::{decimal_of, parse};
-use crate::ledger::{Asset, BalanceId, Outcome, PartitionId, partition_of};
+use crate::ledger::{Asset, BalanceId, Outcome, PartitionId, TransactionId, partition_of};
 use crate::wire::Time;
 
 /// Runs `table` in a cluster of `partitions`.
@@ -37,6 +40,7 @@ pub(super) fn check(partitions: PartitionId, table: &str) {
         cluster: Cluster::new(partitions),
         names: HashMap::new(),
         tickets: 0,
+        holds: HashMap::new(),
     };
     for line in table.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -56,6 +60,8 @@ struct Run {
     /// Every balance that was named so far.
     names: HashMap<BalanceId, String>,
     tickets: u64,
+    /// Id and deciding balance of every hold.
+    holds: HashMap<String, (TransactionId, BalanceId)>,
 }
 
 impl Run {
@@ -81,6 +87,16 @@ impl Run {
             }
             "=" => return self.look(&words[1..]),
             "wire" => return self.wire(words[1], words[2]),
+            "hold" if words[2].parse::<u16>().is_ok() => return self.hold(&words[1..]),
+            "tick" => {
+                let (hold, balance) = self.holds[words[1]];
+                let target = json!({"hold": hold.uuid(), "balance": balance.uuid()});
+                let json = json!({
+                    "reference": words[1], "type": "expire", "ledger": self.book.ledger,
+                    "expire": target,
+                });
+                self.record(hold.home(), Message::tick(balance, &json))
+            }
             "leg" => {
                 let (from, to) = pair(words[1]);
                 assert!(self.cluster.deliver(from, to), "no leg to deliver");
@@ -119,11 +135,53 @@ impl Run {
                 (key, self.book.open(&reference, words[1], limits))
             }
             "set" => self.configure(&reference, words),
+            "post" | "void" => self.resolve(&reference, words),
+            "hold" => {
+                let until = words.iter().position(|word| *word == "for");
+                let (words, expires) = words.split_at(until.unwrap_or(words.len()));
+                let (key, mut json) = self.transfer(&reference, &words[1..]);
+                json["hold"] = match expires.get(1) {
+                    Some(span) => json!({"expires_in": span}),
+                    None => json!({}),
+                };
+                (key, json)
+            }
             "close" => self.close(&reference, number(words[1]).into()),
             _ => self.transfer(&reference, words),
         };
         let to = via.unwrap_or_else(|| partition_of(key, self.cluster.count()));
-        self.record(to, Message::command(self.tickets, key, &json))
+        let outcome = self.record(to, Message::command(self.tickets, key, &json))?;
+        if let (Some(id), true) = (outcome.transaction, json.get("hold").is_some()) {
+            self.holds.insert(reference, (id, key));
+        }
+        Some(outcome)
+    }
+
+    fn resolve(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
+        let (hold, balance) = self.holds[words[1]];
+        let mut part = json!({"hold": hold.uuid(), "balance": balance.uuid()});
+        if let Some(amount) = words.get(2) {
+            part["amount"] = json!(amount);
+            part["asset"] = json!(words.get(3).unwrap_or(&"USD"));
+        }
+        let mut json = json!({
+            "reference": reference, "type": words[0], "ledger": self.book.ledger,
+        });
+        json[words[0]] = part;
+        (balance, json)
+    }
+
+    /// Compares what a partition keeps of a hold with what the words say of it.
+    fn hold(&self, words: &[&str]) -> String {
+        let holds = self.cluster.node(number(words[1])).partition.holds();
+        let hold = holds.get(self.holds[words[0]].0).unwrap();
+        assert_eq!(hold.stage.slug(), words[2], "{hold:?}");
+        let rests = hold.parts.iter();
+        let rests: Vec<_> = rests
+            .map(|part| decimal_of(part.rest, part.asset.scale()).to_string())
+            .collect();
+        assert_eq!(rests, words[3..], "{hold:?}");
+        String::new()
     }
 
     fn configure(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
@@ -225,6 +283,10 @@ impl Run {
         );
         while let Some(word) = words.next() {
             match (*word, word.strip_prefix('v')) {
+                ("held", _) => {
+                    let held = minor(words.next().unwrap(), &held_in);
+                    assert_eq!(held, state.held, "held");
+                }
                 ("incoming", _) => {
                     let incoming = minor(words.next().unwrap(), &held_in);
                     assert_eq!(incoming, state.incoming, "incoming");

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::side::SideBody;
 use crate::ledger::Limit;
-use crate::ledger::command::{Body, Command, Configure, Open, Posting};
+use crate::ledger::command::{Body, Command, Configure, Hold, Open, Post, Posting, Target};
 use crate::wire::object::{object, objects};
-use crate::wire::scalar::{Money, Pairs, Str, Time};
+use crate::wire::scalar::{Money, Pairs, Span, Str, Time};
 
 /// A command as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +28,12 @@ pub struct CommandBody<'a> {
     )]
     pub postings: Option<Vec<PostingBody<'a>>>,
     #[serde(
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub hold: Option<HoldTermsBody>,
+    #[serde(
         borrow,
         default,
         deserialize_with = "object",
@@ -41,6 +47,25 @@ pub struct CommandBody<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub configure: Option<ConfigureBody<'a>>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub post: Option<PostBody<'a>>,
+    #[serde(
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub void: Option<TargetBody>,
+    #[serde(
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub expire: Option<TargetBody>,
     #[serde(
         default,
         deserialize_with = "object",
@@ -63,6 +88,9 @@ pub enum Kind {
     Open,
     Configure,
     Transfer,
+    Post,
+    Void,
+    Expire,
     #[serde(rename = "close-period")]
     ClosePeriod,
 }
@@ -75,6 +103,42 @@ pub struct PostingBody<'a> {
     pub amount: Money,
     #[serde(borrow)]
     pub asset: Str<'a>,
+}
+
+/// Makes a transfer a hold.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldTermsBody {
+    /// A whole number of `s`, `m`, `h` or `d`, up to `366d`; left out, it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "15m")]
+    pub expires_in: Option<Span>,
+}
+
+/// A hold: its transaction's id, and its first source, whose partition decides.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetBody {
+    /// `transaction_id` of the hold.
+    pub hold: Uuid,
+    /// Its first source.
+    pub balance: Uuid,
+}
+
+/// How much of a hold is posted; left out, all that is left. An amount needs its `asset`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostBody<'a> {
+    /// `transaction_id` of the hold.
+    pub hold: Uuid,
+    /// Its first source.
+    pub balance: Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "12.50")]
+    pub amount: Option<Money>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "USD")]
+    pub asset: Option<Str<'a>>,
 }
 
 /// `floor` left out is zero; `null` is unlimited. `ceiling` left out or `null` is unlimited.
@@ -136,17 +200,31 @@ pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 impl<'a> CommandBody<'a> {
+    /// A command with nothing in it but its type and ledger.
+    pub fn new(kind: Kind, ledger: &'a str) -> Self {
+        Self {
+            reference: None,
+            kind,
+            ledger: ledger.into(),
+            postings: None,
+            hold: None,
+            open: None,
+            configure: None,
+            post: None,
+            void: None,
+            expire: None,
+            close_period: None,
+            expect: None,
+            effective_at: None,
+            description: None,
+            metadata: None,
+        }
+    }
+
     /// A command as JSON again: parsing it gives an equal command.
     pub fn of(command: &'a Command) -> Self {
         let mut body = Self {
             reference: Some((*command.reference).into()),
-            kind: Kind::Transfer,
-            ledger: (*command.ledger).into(),
-            postings: None,
-            open: None,
-            configure: None,
-            close_period: None,
-            expect: None,
             effective_at: command.note.effective_at.map(Time),
             description: command.note.description.as_deref().map(Into::into),
             metadata: command
@@ -154,6 +232,7 @@ impl<'a> CommandBody<'a> {
                 .metadata
                 .as_deref()
                 .and_then(|m| serde_json::from_str(m).ok()),
+            ..Self::new(Kind::Transfer, &command.ledger)
         };
         if !command.expect.is_empty() {
             let pairs = command
@@ -165,6 +244,26 @@ impl<'a> CommandBody<'a> {
         match &command.body {
             Body::Transfer(postings) => {
                 body.postings = Some(postings.iter().map(posting_body).collect());
+            }
+            Body::Hold(Hold {
+                postings,
+                expires_in,
+            }) => {
+                body.postings = Some(postings.iter().map(posting_body).collect());
+                let expires_in = expires_in.map(Span);
+                body.hold = Some(HoldTermsBody { expires_in });
+            }
+            Body::Post(post) => {
+                body.kind = Kind::Post;
+                body.post = Some(post_body(post));
+            }
+            Body::Void(target) => {
+                body.kind = Kind::Void;
+                body.void = Some(target_body(*target));
+            }
+            Body::Expire(target) => {
+                body.kind = Kind::Expire;
+                body.expire = Some(target_body(*target));
             }
             Body::Open(open) => {
                 body.kind = Kind::Open;
@@ -191,6 +290,24 @@ fn posting_body(posting: &Posting) -> PostingBody<'_> {
         destination: SideBody::One(posting.destination.id.uuid()),
         amount: Money::of(posting.amount.minor(), posting.asset.scale()),
         asset: posting.asset.as_str().into(),
+    }
+}
+
+fn target_body(target: Target) -> TargetBody {
+    TargetBody {
+        hold: target.hold.uuid(),
+        balance: target.balance.uuid(),
+    }
+}
+
+fn post_body(post: &Post) -> PostBody<'_> {
+    let TargetBody { hold, balance } = target_body(post.target);
+    let amount = post.amount.as_ref();
+    PostBody {
+        hold,
+        balance,
+        amount: amount.map(|(amount, asset)| Money::of(amount.minor(), asset.scale())),
+        asset: amount.map(|(_, asset)| asset.as_str().into()),
     }
 }
 

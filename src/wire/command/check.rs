@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::body::{CommandBody, ConfigureBody, OpenBody};
+use super::body::{CommandBody, ConfigureBody, Kind, OpenBody, PostBody, TargetBody};
 use super::{
     DESCRIPTION_MAX, METADATA_BYTES_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX,
     NAME_MAX, REFERENCE_MAX,
 };
 use crate::ledger::amount;
-use crate::ledger::command::{Body, Configure, Open};
-use crate::ledger::{Asset, BalanceId, Limit, Status};
+use crate::ledger::command::{Body, Configure, Hold, Open, Post, Target};
+use crate::ledger::{Amount, Asset, BalanceId, Limit, Status, TransactionId};
 use crate::wire::invalid::{Invalid, InvalidKind};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
 
@@ -135,6 +135,75 @@ pub(super) fn accept_configure(configure: &ConfigureBody<'_>) -> Result<Configur
     })
 }
 
+/// Whether a command has the part that its type takes, and no other.
+pub(super) fn only_its_part(body: &CommandBody<'_>) -> Result<(), Invalid> {
+    let parts = [
+        body.postings.is_some(),
+        body.open.is_some(),
+        body.configure.is_some(),
+        body.post.is_some(),
+        body.void.is_some(),
+        body.expire.is_some(),
+        body.close_period.is_some(),
+    ];
+    let (part, at) = match body.kind {
+        Kind::Transfer => ("postings", 0),
+        Kind::Open => ("open", 1),
+        Kind::Configure => ("configure", 2),
+        Kind::Post => ("post", 3),
+        Kind::Void => ("void", 4),
+        Kind::Expire => ("expire", 5),
+        Kind::ClosePeriod => ("close_period", 6),
+    };
+    let alone = parts.iter().filter(|given| **given).count() == 1;
+    if !alone || !parts[at] || (body.hold.is_some() && at != 0) {
+        let detail = format!("this type takes {part}, and no other type's part");
+        return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+    }
+    Ok(())
+}
+
+pub(super) fn accept_target(target: TargetBody, part: &str) -> Result<Target, Invalid> {
+    let hold = TransactionId::from_uuid(target.hold).ok_or_else(|| {
+        let detail = "is not the id of a transaction";
+        Invalid::new(InvalidKind::InvalidHold, format!("{part}.hold"), detail)
+    })?;
+    let balance = BalanceId::new(target.balance);
+    Ok(Target { hold, balance })
+}
+
+pub(super) fn accept_post(post: &PostBody<'_>) -> Result<Post, Invalid> {
+    let PostBody { hold, balance, .. } = *post;
+    let target = accept_target(TargetBody { hold, balance }, "post")?;
+    let amount = match (post.amount, post.asset.as_deref()) {
+        (None, None) => None,
+        (Some(_), None) => {
+            let detail = "needs the asset it is written in";
+            return Err(Invalid::new(
+                InvalidKind::InvalidAsset,
+                "post.amount",
+                detail,
+            ));
+        }
+        (None, Some(_)) => {
+            let detail = "needs an amount; leave both out to post all that is left";
+            return Err(Invalid::new(
+                InvalidKind::InvalidAmount,
+                "post.asset",
+                detail,
+            ));
+        }
+        (Some(money), Some(text)) => {
+            let asset = asset(text, || "post.asset".to_owned())?;
+            let amount = Amount::from_decimal(money.0, asset.scale()).map_err(|error| {
+                Invalid::new(InvalidKind::InvalidAmount, "post.amount", error.to_string())
+            })?;
+            Some((amount, asset))
+        }
+    };
+    Ok(Post { target, amount })
+}
+
 pub(super) fn expect(
     body: &CommandBody<'_>,
     intent: &Body,
@@ -148,9 +217,11 @@ pub(super) fn expect(
         .collect();
     expect.sort_unstable();
     let concerns = |id: BalanceId| match intent {
-        Body::Open(_) | Body::ClosePeriod(_) => false,
+        Body::Open(_) | Body::ClosePeriod(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => {
+            false
+        }
         Body::Configure(configure) => configure.balance == id,
-        Body::Transfer(postings) => postings
+        Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => postings
             .iter()
             .any(|p| p.source.id == id || p.destination.id == id),
     };

@@ -7,14 +7,16 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::DEFAULT_ORGANIZATION;
-use super::body::{CommandBody, Kind, PostingBody};
+use super::body::{CommandBody, PostingBody};
 use super::check::{
-    accept_configure, accept_open, asset, date, description, expect, metadata, plain_name,
-    reference,
+    accept_configure, accept_open, accept_post, accept_target, asset, date, description, expect,
+    metadata, only_its_part, plain_name, reference,
 };
 use super::side::SideBody;
 use crate::ledger::amount::Amount;
-use crate::ledger::command::{Body, ClosePeriod, Command, Note, POSTINGS_MAX, Party, Posting};
+use crate::ledger::command::{
+    Body, ClosePeriod, Command, Hold, Note, POSTINGS_MAX, Party, Posting,
+};
 use crate::ledger::split::pair;
 use crate::ledger::{Asset, BalanceId, ReplyTo};
 use crate::wire::fingerprint;
@@ -110,29 +112,21 @@ impl Decoder {
     }
 
     fn body(&mut self, body: &CommandBody<'_>, ledger: &Arc<str>) -> Result<Body, Invalid> {
-        let parts = (
-            body.postings.is_some(),
-            body.open.is_some(),
-            body.configure.is_some(),
-            body.close_period.is_some(),
-        );
-        let (part, fits) = match body.kind {
-            Kind::Transfer => ("postings", parts == (true, false, false, false)),
-            Kind::Open => ("open", parts == (false, true, false, false)),
-            Kind::Configure => ("configure", parts == (false, false, true, false)),
-            Kind::ClosePeriod => ("close_period", parts == (false, false, false, true)),
-        };
-        if !fits {
-            let detail = format!(
-                "this type takes exactly one of postings, open, configure, close_period: {part}"
-            );
-            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
-        }
+        only_its_part(body)?;
         if let Some(open) = &body.open {
             return accept_open(open, ledger).map(Body::Open);
         }
         if let Some(configure) = &body.configure {
             return accept_configure(configure).map(Body::Configure);
+        }
+        if let Some(post) = &body.post {
+            return accept_post(post).map(Body::Post);
+        }
+        if let Some(target) = body.void {
+            return accept_target(target, "void").map(Body::Void);
+        }
+        if let Some(target) = body.expire {
+            return accept_target(target, "expire").map(Body::Expire);
         }
         if let Some(close) = &body.close_period {
             return Ok(Body::ClosePeriod(ClosePeriod {
@@ -167,7 +161,13 @@ impl Decoder {
                 detail,
             ));
         }
-        Ok(Body::Transfer(accepted))
+        Ok(match body.hold {
+            None => Body::Transfer(accepted),
+            Some(terms) => Body::Hold(Hold {
+                postings: accepted,
+                expires_in: terms.expires_in.map(|span| span.0),
+            }),
+        })
     }
 
     /// The postings that one posting of the command comes to.

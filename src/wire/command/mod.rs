@@ -13,7 +13,10 @@ mod check;
 mod decoder;
 mod side;
 
-pub use body::{ClosePeriodBody, CommandBody, ConfigureBody, Kind, OpenBody, PostingBody, given};
+pub use body::{
+    ClosePeriodBody, CommandBody, ConfigureBody, HoldTermsBody, Kind, OpenBody, PostBody,
+    PostingBody, TargetBody, given,
+};
 pub use check::{account_name, asset, date};
 pub use decoder::{Decoder, malformed};
 pub use side::{ShareBody, SideBody};

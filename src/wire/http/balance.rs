@@ -95,9 +95,6 @@ impl OpenRequest<'_> {
     ) -> Result<Command, Invalid> {
         let body = |reference| CommandBody {
             reference: Some(reference),
-            kind: Kind::Open,
-            ledger: (&*self.ledger).into(),
-            postings: None,
             open: Some(OpenBody {
                 account: (&*self.account).into(),
                 key: self.key.as_deref().map(Into::into),
@@ -105,12 +102,10 @@ impl OpenRequest<'_> {
                 floor: self.floor,
                 ceiling: self.ceiling,
             }),
-            configure: None,
-            close_period: None,
-            expect: None,
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),
             metadata: self.metadata.clone(),
+            ..CommandBody::new(Kind::Open, &self.ledger)
         };
         if let Some(reference) = reference {
             return decoder
@@ -140,10 +135,6 @@ impl ConfigureRequest<'_> {
     ) -> Result<Command, Invalid> {
         let body = CommandBody {
             reference: reference.map(Into::into),
-            kind: Kind::Configure,
-            ledger: (&*self.ledger).into(),
-            postings: None,
-            open: None,
             configure: Some(ConfigureBody {
                 balance,
                 asset: self.asset.as_deref().map(Into::into),
@@ -151,11 +142,10 @@ impl ConfigureRequest<'_> {
                 ceiling: self.ceiling,
                 status: self.status.as_deref().map(Into::into),
             }),
-            close_period: None,
-            expect: None,
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),
             metadata: self.metadata.clone(),
+            ..CommandBody::new(Kind::Configure, &self.ledger)
         };
         accept(body, if_match, decoder).map_err(relative)
     }

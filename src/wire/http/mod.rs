@@ -9,6 +9,7 @@
 
 pub mod balance;
 pub mod balance_view;
+pub mod hold;
 pub mod list;
 pub mod party;
 pub mod period;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use balance::{ConfigureRequest, OpenRequest};
 pub use balance_view::{BalanceView, EffectiveBalanceView, PastBalanceView};
+pub use hold::{BalanceHoldsView, HoldView, KnownHold, OnHoldRequest};
 pub use list::{BatchResultView, BatchView, DryRunView, PageView};
 pub use party::PartyBody;
 pub use period::{ClosePeriodRequest, ClosedPeriodView};

@@ -56,18 +56,12 @@ impl ClosePeriodRequest<'_> {
         let own = format!("close-period:{}", self.before);
         let body = CommandBody {
             reference: Some(reference.unwrap_or(&own).into()),
-            kind: Kind::ClosePeriod,
-            ledger: ledger.into(),
-            postings: None,
-            open: None,
-            configure: None,
             close_period: Some(ClosePeriodBody {
                 before: self.before,
             }),
-            expect: None,
-            effective_at: None,
             description: self.description.as_deref().map(Into::into),
             metadata: self.metadata.clone(),
+            ..CommandBody::new(Kind::ClosePeriod, ledger)
         };
         decoder.accept(&body, None, None).map_err(|mut invalid| {
             if let Some(field) = invalid.field.strip_prefix("close_period.") {

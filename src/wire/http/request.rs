@@ -56,7 +56,10 @@ pub fn accept(
     let command = decoder.accept(&body, None, None)?;
     let decider = command.decider().uuid();
     match (if_match, body.kind) {
-        (None, _) | (Some(_), Kind::Open | Kind::ClosePeriod) => Ok(command),
+        (None, _)
+        | (Some(_), Kind::Open | Kind::ClosePeriod | Kind::Post | Kind::Void | Kind::Expire) => {
+            Ok(command)
+        }
         (Some(version), Kind::Transfer | Kind::Configure) => {
             expect(&mut body, decider, version)?;
             decoder.accept(&body, None, None)

@@ -11,8 +11,8 @@ use super::request::{accept, main_ledger};
 use crate::ledger::Command;
 use crate::ledger::command::POSTINGS_MAX;
 use crate::wire::command::{
-    self, ClosePeriodBody, CommandBody, ConfigureBody, Decoder, Kind, OpenBody, PostingBody,
-    SideBody,
+    self, ClosePeriodBody, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody,
+    PostBody, PostingBody, SideBody, TargetBody,
 };
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
@@ -31,7 +31,7 @@ pub struct TransactionRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, max_length = 128, example = "order-8412")]
     pub reference: Option<Str<'a>>,
-    /// `transfer`, `open`, `configure` or `close-period`.
+    /// `transfer`, `open`, `configure`, `close-period`, `post` or `void`.
     #[serde(rename = "type", default = "transfer")]
     #[schema(value_type = String, default = "transfer")]
     pub kind: Kind,
@@ -42,10 +42,19 @@ pub struct TransactionRequest<'a> {
     /// Of a transfer: 1 to 100 postings, applied all or none.
     #[serde(borrow, default, deserialize_with = "objects")]
     pub postings: Option<Vec<PostingRequest<'a>>>,
+    /// Makes a transfer a hold: reserved until it is posted, voided or expires.
+    #[serde(default, deserialize_with = "object")]
+    pub hold: Option<HoldTermsBody>,
     #[serde(borrow, default, deserialize_with = "object")]
     pub open: Option<OpenPart<'a>>,
     #[serde(borrow, default, deserialize_with = "object")]
     pub configure: Option<ConfigurePart<'a>>,
+    /// Of a type `post`: makes a hold final, in part or all that is left of it.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub post: Option<PostBody<'a>>,
+    /// Of a type `void`: releases what is left of a hold.
+    #[serde(default, deserialize_with = "object")]
+    pub void: Option<TargetBody>,
     /// Of type `close-period`.
     #[serde(default, deserialize_with = "object")]
     pub close_period: Option<ClosePeriodBody>,
@@ -161,11 +170,13 @@ impl TransactionRequest<'_> {
                 detail,
             ));
         }
+        if self.kind == Kind::Expire {
+            let detail = "must be transfer, open, configure, post or void";
+            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+        }
         let ledger = decoder.ledger(&self.ledger)?;
         let body = CommandBody {
             reference: reference.map(Into::into),
-            kind: self.kind,
-            ledger: (&*self.ledger).into(),
             postings: self.postings(&ledger)?,
             open: self.open.as_ref().map(OpenPart::body),
             configure: self.configure.as_ref().map(ConfigurePart::body),
@@ -174,6 +185,10 @@ impl TransactionRequest<'_> {
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),
             metadata: self.metadata.clone(),
+            hold: self.hold,
+            post: self.post.clone(),
+            void: self.void,
+            ..CommandBody::new(self.kind, &self.ledger)
         };
         accept(body, if_match, decoder)
     }

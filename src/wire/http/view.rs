@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::RETRY_MARK;
+use super::{HoldView, RETRY_MARK};
 use crate::ledger::{Asset, BalanceId, PartitionId, TransactionId};
 use crate::wire::outcome::{EntryBody, OutcomeBody, TermsBody};
 use crate::wire::scalar::{Money, Str, Time};
@@ -14,6 +14,12 @@ use crate::wire::scalar::{Money, Str, Time};
 pub const PENDING: &str = "pending";
 /// The `status` of a transaction that is final and was done.
 pub const APPLIED: &str = "applied";
+/// The `status` of a hold that was made.
+pub const HELD: &str = "held";
+/// The `status` of a post of a hold.
+pub const POSTED: &str = "posted";
+/// The `status` of a void of a hold.
+pub const VOIDED: &str = "voided";
 /// The `status` of a transaction that is final and was refused.
 pub const REJECTED: &str = "rejected";
 
@@ -24,7 +30,7 @@ pub struct TransactionView<'a> {
     #[serde(borrow)]
     #[schema(value_type = String)]
     pub reference: Str<'a>,
-    /// `pending`, or final: `applied` or `rejected`.
+    /// `pending`, or final: `applied`, `held`, `posted`, `voided`, `expired` or `rejected`.
     #[serde(borrow)]
     #[schema(value_type = String)]
     pub status: Str<'a>,
@@ -65,6 +71,9 @@ pub struct TransactionView<'a> {
     /// What it changed, in order.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<EntryView<'a>>,
+    /// Of a hold, a post or a void: the hold as this decision left it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldView<'a>>,
     /// Some entries are left out: the transaction went through several partitions, or was decided
     /// long ago. Reading it again later gives all of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -91,8 +100,8 @@ pub struct EntryView<'a> {
     pub balance: Uuid,
     /// The balance's version from here on.
     pub version: u64,
-    /// `open`, `configure`, `debit`, `credit`, or between partitions `reserve`, `settle`,
-    /// `release`.
+    /// `open`, `configure`, `debit`, `credit`; of holds and between partitions `reserve`, `settle`
+    /// and `release` of a credit, and `hold`, `post` and `void` of a debit.
     #[serde(borrow)]
     #[schema(value_type = String)]
     pub direction: Str<'a>,
@@ -157,6 +166,7 @@ impl<'a> TransactionView<'a> {
             balance: None,
             version: None,
             entries: Vec::new(),
+            hold: None,
             partial: false,
             effective_at: None,
             description: None,
@@ -168,9 +178,15 @@ impl<'a> TransactionView<'a> {
     /// What an outcome among `count` partitions says to a client: its final decision, without the
     /// system's own transit balances. Absent for an outcome that answers nobody.
     pub fn of_outcome(outcome: OutcomeBody<'a>, count: PartitionId) -> Option<Self> {
-        if !matches!(&*outcome.status, APPLIED | REJECTED) {
+        if !matches!(
+            &*outcome.status,
+            APPLIED | HELD | POSTED | VOIDED | REJECTED
+        ) {
             return None;
         }
+        // What a hold did at its other stops is in cold only.
+        let on_hold = &*outcome.status != APPLIED && !outcome.legs.is_empty();
+        let elsewhere = on_hold || outcome.leg.is_some() && &*outcome.status == HELD;
         let home = outcome.transaction_id.and_then(TransactionId::from_uuid);
         let walked = home.is_some_and(|id| id.home() != outcome.partition);
         let entries: Vec<_> = match walked || !outcome.legs.is_empty() {
@@ -191,7 +207,7 @@ impl<'a> TransactionView<'a> {
             Some("open" | "configure") => entries.first().map(|entry| entry.balance),
             _ => None,
         };
-        let applied = &*outcome.status == APPLIED;
+        let applied = &*outcome.status != REJECTED;
         let mut view = Self {
             reference: outcome.reference?,
             status: outcome.status,
@@ -205,9 +221,10 @@ impl<'a> TransactionView<'a> {
             balance: outcome.refused.map(|refused| refused.balance).or(changed),
             version: outcome.refused.and_then(|refused| refused.version),
             partial: applied
-                && (walked || outcome.replay_of.is_some())
+                && (walked || outcome.replay_of.is_some() || elsewhere)
                 && outcome.closed_before.is_none(),
             entries,
+            hold: outcome.hold.map(HoldView::of),
             effective_at: outcome.effective_at,
             description: outcome.description,
             metadata: outcome.metadata.map(ToOwned::to_owned),

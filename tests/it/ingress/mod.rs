@@ -5,6 +5,7 @@ mod bad_input;
 mod cold;
 mod dry_run;
 mod faults;
+mod holds;
 mod keys;
 mod road;
 mod security;

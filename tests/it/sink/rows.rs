@@ -83,7 +83,7 @@ pub(crate) async fn assert_cold_is_the_ledger(bench: &mut Bench) {
         for (key, mark) in base.seen {
             seen.insert(key, mark);
         }
-        let mut restored = Partition::from_cut(number, &cut, base.balances, seen);
+        let mut restored = Partition::from_cut(number, &cut, base.balances, base.holds, seen);
         let mut owned = owner.partition.clone();
         assert_eq!(restored.references(), owned.references());
         let ours = commands.iter().filter(|(home, _)| *home == number);

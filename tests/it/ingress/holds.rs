@@ -1,0 +1,215 @@
+//! Holds on the whole road: over HTTP, from Kafka, over two partitions, by time and after a crash.
+
+use serde_json::{Value, json};
+
+use super::api::Api;
+use crate::support::{World, account_in, balance_id, until};
+
+async fn hold(api: &Api, reference: &str, postings: &[(&str, &str, &str)], terms: Value) -> Value {
+    let postings: Vec<Value> = postings
+        .iter()
+        .map(|(source, destination, amount)| {
+            json!({"source": source, "destination": destination, "amount": amount, "asset": "USD"})
+        })
+        .collect();
+    let body = json!({"reference": reference, "postings": postings, "hold": terms});
+    let answer = api.post("/v1/transactions", &body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let view = answer.json();
+    assert_eq!(view["status"], "held", "{view}");
+    view
+}
+
+/// Posts or voids; status, and status or slug.
+async fn on(api: &Api, hold: &str, what: &str, body: Value) -> (u16, String) {
+    let path = format!("/v1/transactions/{hold}/{what}");
+    let answer = api.post(&path, &body).await;
+    let view = answer.json();
+    match view["status"].as_str() {
+        Some(status) if answer.status == 201 => (201, status.to_owned()),
+        _ => (answer.status, answer.slug()),
+    }
+}
+
+/// Posted, held and incoming, once hot shows them.
+async fn stands(api: &Api, account: &str, expected: [&str; 3]) {
+    let path = format!("/v1/balances/{}", balance_id(account));
+    until(&format!("{account} at {expected:?}"), async || {
+        let view = api.get(&path).await.json();
+        let now = ["posted", "held", "incoming"].map(|name| view[name].clone());
+        (now == expected.map(Value::from)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_is_posted_in_parts_voided_and_listed() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    api.open("bob").await;
+    api.transfer("fund", "@world", "alice", "100").await;
+    let made = hold(
+        &api,
+        "h1",
+        &[("alice", "bob", "60")],
+        json!({"expires_in": "1d"}),
+    )
+    .await;
+    assert_eq!(made["hold"]["postings"][0]["rest"], "60.00", "{made}");
+    stands(&api, "alice", ["100.00", "60.00", "0.00"]).await;
+    stands(&api, "bob", ["0.00", "0.00", "60.00"]).await;
+
+    let posted = (201, "posted".to_owned());
+    let part = json!({"reference": "p1", "amount": "25.5"});
+    assert_eq!(on(&api, "h1", "post", part.clone()).await, posted);
+    assert_eq!(on(&api, "h1", "post", part).await, posted, "a repeat");
+    let beyond = on(
+        &api,
+        "h1",
+        "post",
+        json!({"reference": "p2", "amount": "34.51"}),
+    )
+    .await;
+    assert_eq!(beyond, (422, "post-exceeds-hold".to_owned()));
+    stands(&api, "alice", ["74.50", "34.50", "0.00"]).await;
+    let path = format!("/v1/balances/{}/holds", balance_id("alice"));
+    let listed = until("holds in cold", async || {
+        let view = api.get(&path).await.json();
+        (view["balance"]["held"] == "34.50").then_some(view)
+    })
+    .await;
+    assert_eq!(listed["holds"][0]["reference"], "h1", "{listed}");
+    assert_eq!(listed["holds"][0]["postings"][0]["rest"], "34.50");
+    assert!(listed["holds"][0]["expires_at"].is_string());
+
+    let void = |reference: &str| json!({"reference": reference});
+    assert_eq!(
+        on(&api, "h1", "void", void("v1")).await,
+        (201, "voided".to_owned())
+    );
+    let again = on(&api, "h1", "void", void("v2")).await;
+    assert_eq!(again, (422, "hold-voided".to_owned()));
+    let late = on(&api, "h1", "post", json!({"reference": "p3"})).await;
+    assert_eq!(late, (422, "hold-voided".to_owned()));
+    let unknown = on(&api, "h9", "void", void("v3")).await;
+    assert_eq!(unknown, (404, "transaction-not-found".to_owned()));
+    let no_hold = on(&api, "fund", "post", json!({"reference": "p4"})).await;
+    assert_eq!(no_hold, (404, "transaction-not-found".to_owned()));
+    stands(&api, "alice", ["74.50", "0.00", "0.00"]).await;
+    stands(&api, "bob", ["25.50", "0.00", "0.00"]).await;
+    api.ended().await;
+    world.audit();
+}
+
+/// Every partition involved is killed and taken over while the hold is open.
+#[tokio::test]
+async fn a_hold_over_partitions_outlives_its_owners() {
+    let world = World::new(2);
+    let mut processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    let (near, far) = (account_in("near", 0, 2), account_in("far", 1, 2));
+    api.open(&near).await;
+    api.open(&far).await;
+    for account in [&near, &far] {
+        api.transfer(&format!("fund-{account}"), "@world", account, "10")
+            .await;
+    }
+    let both = [(&*near, &*far, "6"), (&*far, &*near, "3")];
+    let made = hold(&api, "h1", &both, json!({})).await;
+    stands(&api, &near, ["10.00", "6.00", "3.00"]).await;
+    stands(&api, &far, ["10.00", "3.00", "6.00"]).await;
+    processor.kill();
+    let _processor = world.start("processor").await;
+    let posted = (201, "posted".to_owned());
+    let part = json!({"reference": "p1", "amount": "7", "asset": "USD"});
+    assert_eq!(on(&api, "h1", "post", part).await, posted);
+    stands(&api, &near, ["5.00", "0.00", "2.00"]).await;
+    stands(&api, &far, ["15.00", "2.00", "0.00"]).await;
+    // Many in one batch, by id.
+    let target = json!({"hold": made["transaction_id"], "balance": balance_id(&near)});
+    let batch = json!([
+        {"reference": "p2", "type": "post", "post": target},
+        {"reference": "v1", "type": "void", "void": target},
+    ]);
+    let answer = api.post("/v1/transactions/batch", &batch).await.json();
+    let results: Vec<_> = answer["results"].as_array().unwrap().iter().collect();
+    assert_eq!(results[0]["transaction"]["status"], "posted", "{answer}");
+    assert_eq!(
+        results[1]["problem"]["type"], "/problems/hold-spent",
+        "{answer}"
+    );
+    stands(&api, &near, ["7.00", "0.00", "0.00"]).await;
+    stands(&api, &far, ["13.00", "0.00", "0.00"]).await;
+    api.ended().await;
+    world.audit();
+}
+
+/// Nothing arrives in either partition but the owner's own tick.
+#[tokio::test]
+async fn a_hold_expires_in_an_idle_partition() {
+    let world = World::new(2);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    let (near, far) = (account_in("near", 0, 2), account_in("far", 1, 2));
+    api.open(&near).await;
+    api.open(&far).await;
+    api.transfer("fund", "@world", &near, "10").await;
+    hold(
+        &api,
+        "h1",
+        &[(&near, &far, "6")],
+        json!({"expires_in": "2s"}),
+    )
+    .await;
+    stands(&api, &far, ["0.00", "0.00", "6.00"]).await;
+    stands(&api, &near, ["10.00", "0.00", "0.00"]).await;
+    stands(&api, &far, ["0.00", "0.00", "0.00"]).await;
+    let late = on(&api, "h1", "post", json!({"reference": "p1"})).await;
+    assert_eq!(late, (422, "hold-expired".to_owned()));
+    api.ended().await;
+    world.audit();
+}
+
+/// Each is refused by name, and changes nothing.
+#[tokio::test]
+async fn what_is_no_hold_is_refused_by_name() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    let posting =
+        json!({"source": "@world", "destination": "alice", "amount": "1", "asset": "USD"});
+    for span in ["0s", "15", "1.5h", "367d", "-1m", ""] {
+        let body = json!({"reference": "h", "postings": [posting], "hold": {"expires_in": span}});
+        let answer = api.post("/v1/transactions", &body).await;
+        assert_eq!(answer.slug(), "malformed-request", "{span}: {answer:?}");
+    }
+    let made = hold(&api, "h1", &[("@world", "alice", "5")], json!({})).await;
+    let bad = [
+        (json!({"reference": "p", "amount": 1}), "invalid-amount"),
+        (json!({"reference": "p", "amount": "0"}), "invalid-amount"),
+        (
+            json!({"reference": "p", "amount": "0.001"}),
+            "invalid-amount",
+        ),
+        (json!({"reference": "p", "asset": "USD"}), "invalid-amount"),
+        (json!({"amount": "1"}), "reference-missing"),
+        (json!({"reference": "p", "rest": true}), "malformed-request"),
+    ];
+    for (body, slug) in bad {
+        let answer = on(&api, "h1", "post", body.clone()).await;
+        assert_eq!(answer.1, slug, "{body}");
+    }
+    let target = json!({"hold": made["transaction_id"], "balance": balance_id("alice")});
+    let tick = json!({"reference": "h1", "type": "expire", "expire": target});
+    let answer = api.post("/v1/transactions", &tick).await;
+    assert_eq!(answer.slug(), "malformed-request", "{answer:?}");
+    stands(&api, "alice", ["0.00", "0.00", "5.00"]).await;
+    api.ended().await;
+    world.audit();
+}
