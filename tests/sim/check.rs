@@ -274,6 +274,9 @@ fn note(world: &mut World, outcome: &Outcome) {
     }
     match outcome.decision {
         Decision::Applied => world.reach("applied"),
+        Decision::Held | Decision::Posted | Decision::Voided | Decision::Expired => {
+            world.reach("a hold")
+        }
         Decision::Forwarded => world.reach("forwarded"),
         Decision::Returned(_) => world.reach("returned"),
         Decision::Rejected(rejection) => world.reach(rejection.slug()),

@@ -1,9 +1,9 @@
 //! Cold in memory: rows and positions that move together, and one consistent read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steelyard::cold::balances::{Stand, Sums, Verdict};
+use steelyard::cold::balances::{Stand, Stands, Sums, Verdict};
 use steelyard::cold::base::Base;
 use steelyard::cold::journal::Part;
 use steelyard::cold::write::{Checkpoint, Move, Sink, Written};
@@ -105,6 +105,7 @@ impl World {
             .map(|marker| self.references(partition, marker));
         let balances = self.cold.balances[usize::from(partition)].iter();
         let mut base = Base {
+            holds: Vec::new(),
             balances: balances
                 .map(|(id, balance)| (*id, balance.clone()))
                 .collect(),
@@ -176,22 +177,23 @@ impl World {
         &mut self,
         moves: &[Move],
         ids: &[Uuid],
-        judge: impl FnOnce(&HashMap<BalanceId, Stand>) -> Verdict<'a>,
+        judge: impl FnOnce(&Stands) -> Verdict<'a>,
     ) -> Written<()> {
         if !self.cold.stands_at(Sink::Balances, moves) {
             self.reach("cold stands elsewhere");
             return Written::Moved;
         }
-        let mut stands = HashMap::new();
+        let mut stands = Stands::default();
         for id in ids.iter().copied().map(BalanceId::new) {
             let row = self.cold.balances.iter().find_map(|rows| rows.get(&id));
             let stand = row.map(|row| Stand {
                 version: row.state.version,
                 posted: row.state.posted,
             });
-            stands.extend(stand.map(|stand| (id, stand)));
+            stands.balances.extend(stand.map(|stand| (id, stand)));
         }
         let verdict = judge(&stands);
+        assert!(verdict.holds.is_empty(), "nobody asked for a hold");
         self.reach(match verdict.moves.is_empty() {
             true => "a marker is passed over",
             false => "a marker is accepted",

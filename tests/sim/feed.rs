@@ -1,13 +1,14 @@
 //! A sink's process: the sinks' ports, answered by the world.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
 use rdkafka::message::OwnedMessage;
 use redis::RedisResult;
-use steelyard::cold::balances::{Stand, Sums, Verdict};
+use steelyard::cold::balances::{Stands, Sums, Verdict};
+use steelyard::cold::holds;
 use steelyard::cold::journal::{Conflict, Month, Part};
 use steelyard::cold::write::{Checkpoint, Move, Sink, Written};
 use steelyard::ledger::{BalanceId, PartitionId};
@@ -156,8 +157,8 @@ impl ports::World for Desk {
     async fn write_balances<'a>(
         &self,
         moves: &[Move],
-        ids: &[Uuid],
-        judge: impl FnOnce(&HashMap<BalanceId, Stand>) -> Verdict<'a> + Send,
+        (ids, _): (&[Uuid], &[holds::Key]),
+        judge: impl FnOnce(&Stands) -> Verdict<'a> + Send,
     ) -> Result<Written<()>, sqlx::Error> {
         self.statement(|world| world.cold_balances(moves, ids, judge))
             .await

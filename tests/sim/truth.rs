@@ -165,7 +165,13 @@ impl Truth {
 /// Whether cold gets a row of this decision.
 fn is_transaction(outcome: &Outcome) -> bool {
     let decided = match outcome.decision {
-        Decision::Applied | Decision::Forwarded | Decision::Returned(_) => true,
+        Decision::Applied
+        | Decision::Held
+        | Decision::Posted
+        | Decision::Voided
+        | Decision::Expired
+        | Decision::Forwarded
+        | Decision::Returned(_) => true,
         Decision::Rejected(rejection) => rejection != Rejection::ReferenceReused,
         Decision::Ignored(_) => false,
     };
