@@ -81,6 +81,7 @@ const LEDGER_IMPORTS: &[&str] = &[
     "amount::",
     "asset::",
     "balance::",
+    "chain::",
     "command::",
     "id::",
     "outcome::",

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::report::{Check, Finding};
 use super::runs::Runs;
 use crate::ledger::PartitionId;
+use crate::ledger::chain::{self, Place};
 use crate::wire::outcome::NO_HASH;
 use crate::wire::{Hex, OutcomeBody};
 
@@ -69,17 +70,20 @@ impl Chain {
             self.miss(body.offset, what);
             return false;
         }
-        if self.last.is_some_and(|last| body.offset <= last) {
-            self.copy(position, body.offset, hash);
-            self.sealed(position, body, hash);
-            return false;
-        }
-        if body.follows != self.last {
-            if self.ahead.len() < AHEAD_MAX {
-                let record = (position, body.follows, head(hash));
-                self.ahead.insert(body.offset, record);
+        match chain::place(self.last, body.offset, body.follows) {
+            Place::Next => {}
+            Place::Copy => {
+                self.copy(position, body.offset, hash);
+                self.sealed(position, body, hash);
+                return false;
             }
-            return false;
+            Place::Hole | Place::Fork => {
+                if self.ahead.len() < AHEAD_MAX {
+                    let record = (position, body.follows, head(hash));
+                    self.ahead.insert(body.offset, record);
+                }
+                return false;
+            }
         }
         if self.hash.is_some_and(|known| known != body.prev) {
             let what = format!("the outcome at {position} names another outcome before it");

@@ -13,6 +13,7 @@
 //! | cold | rows and marker are the state as of the watermark, none missing, none extra |
 //! | journal | transactions and entries are those of the outcomes up to its position |
 //! | hot | values are what the outcomes left; what is absent is in cold |
+//! | replay | with `--replay`: the oracle decides every record of `commands` alike, byte for byte |
 //!
 //! One partition after the other is read as a stream; in memory are the balances of one, 32 bytes
 //! for each reference, and the legs of one that another was not seen to receive. A running system
@@ -29,6 +30,7 @@ mod hot;
 mod journal;
 mod look;
 mod once;
+mod replay;
 pub mod report;
 mod runs;
 mod scan;
@@ -56,6 +58,7 @@ use crate::log::reader::Reader as LogReader;
 use turn::{Place, Sources};
 use whole::Whole;
 
+pub use replay::Recognition;
 pub use report::{Check, Finding, Report, Verdict};
 
 /// What to audit, and how to tell it.
@@ -73,6 +76,10 @@ pub struct Options {
         value_delimiter = ','
     )]
     pub only: Vec<PartitionId>,
+    /// Decides every record of the log again, with a second implementation of the rules, and
+    /// compares; needs the leg secret and the reply topics of the processors, and the whole log.
+    #[arg(long, env = "STEELYARD_AUDIT_REPLAY")]
+    pub replay: bool,
     /// Waits up to this long until hot and cold have caught up, in seconds; a store that has not
     /// is a difference then.
     #[arg(
@@ -91,8 +98,9 @@ pub async fn command(
     log: &crate::log::Options,
     hot: &crate::hot::Options,
     pool: &PgPool,
+    recognition: Option<Recognition>,
 ) -> ExitCode {
-    let told = run(options, log, hot, pool).await;
+    let told = run(options, log, hot, pool, recognition).await;
     let code = told.as_ref().map_or(2, Report::exit_code);
     match (told, options.json) {
         (Ok(report), false) => println!("{report}"),
@@ -106,7 +114,7 @@ pub async fn command(
     ExitCode::from(code)
 }
 
-/// Audits.
+/// Audits; with a `recognition` it replays too.
 ///
 /// # Errors
 /// If the log cannot be read; without it nothing can be proved. Hot or cold being away is told by
@@ -116,6 +124,7 @@ pub async fn run(
     log: &crate::log::Options,
     hot: &crate::hot::Options,
     pool: &PgPool,
+    recognition: Option<Recognition>,
 ) -> anyhow::Result<Report> {
     let log_reader = Arc::new(LogReader::open(log)?);
     let bounds = outcomes(&log_reader, log).await?;
@@ -145,6 +154,11 @@ pub async fn run(
         let (_, cut) = bounds.get(usize::from(number)).copied().unwrap_or_default();
         let scanned = turn::turn(&mut sources, Place { number, cut, keys }).await?;
         audit.take(scanned);
+        if let Some(recognition) = recognition.clone() {
+            let (reader, topics) = (log_reader.clone(), sources.topics.clone());
+            let replayed = replay::replay(reader, topics, recognition, (number, count)).await?;
+            audit.add([replayed]);
+        }
     }
     audit.finish(&sources).await
 }

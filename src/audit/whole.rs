@@ -74,7 +74,7 @@ impl Whole {
 }
 
 /// The order of the report.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "caught-up",
     "chain",
     "commands",
@@ -86,6 +86,7 @@ const ORDER: [&str; 11] = [
     "cold",
     "journal",
     "hot",
+    "replay",
 ];
 
 /// References with two transactions that the journal sink recorded, where the log shows none:

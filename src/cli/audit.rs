@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::audit;
+use crate::audit::{self, Recognition};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -18,5 +18,12 @@ pub struct Args {
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = &args.config;
     let pool = config.cold.connect()?;
-    Ok(audit::command(&args.audit, &config.log, &config.hot, &pool).await)
+    let recognition = match args.audit.replay {
+        true => Some(Recognition {
+            secret: config.leg_secret()?,
+            reply_topics: config.processor.replies_allowed(&config.log.topics()),
+        }),
+        false => None,
+    };
+    Ok(audit::command(&args.audit, &config.log, &config.hot, &pool, recognition).await)
 }

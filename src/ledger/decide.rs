@@ -13,7 +13,7 @@ use super::route::{PartitionId, partition_of};
 use super::rules::RULES_KNOWN;
 use super::terms::{configure_balance, open_balance};
 use super::visit::Visit;
-use super::walk::{self, Carried, Leg, Record, Step, Walk};
+use super::walk::{self, Carried, Leg, Order, Record, Step, Walk};
 
 /// Decides the record at `offset`, whose log time is `at_ms`.
 ///
@@ -188,12 +188,13 @@ impl Turn<'_> {
         let last = last.expect("the recognise phase bounds a leg's origin");
         self.outcome.command = Some(leg.step.command().clone());
         self.outcome.transaction = leg.step.transaction();
-        if leg.number <= last {
-            self.outcome.decision = Decision::Ignored(Ignored::KnownLeg);
-            return;
-        }
-        if last.checked_add(1) != Some(leg.number) {
-            self.outcome.decision = Decision::Ignored(Ignored::LegGap);
+        let ignored = match walk::order(last, leg.number) {
+            Order::Known => Some(Ignored::KnownLeg),
+            Order::Gap => Some(Ignored::LegGap),
+            Order::Next => None,
+        };
+        if let Some(ignored) = ignored {
+            self.outcome.decision = Decision::Ignored(ignored);
             return;
         }
         self.outcome.effects.received = Some((leg.from, leg.number));

@@ -24,6 +24,7 @@
 pub mod amount;
 pub mod asset;
 pub mod balance;
+pub mod chain;
 pub mod command;
 pub mod decide;
 mod draft;

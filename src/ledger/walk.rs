@@ -39,6 +39,26 @@ pub struct Leg {
     pub step: Step,
 }
 
+/// How a leg's number stands to the last one applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// A copy of one that was applied before.
+    Known,
+    /// The next one.
+    Next,
+    /// One before it is missing.
+    Gap,
+}
+
+/// Whether leg `number` comes after `last`.
+pub fn order(last: u64, number: u64) -> Order {
+    match number.checked_sub(last) {
+        None | Some(0) => Order::Known,
+        Some(1) => Order::Next,
+        Some(_) => Order::Gap,
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Do your part and pass on, or decide if you are the last.

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::ledger::PartitionId;
+use crate::wire::record::Headers;
 
 /// Why a stretch could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,14 @@ pub struct Found<'a> {
     pub offset: u64,
     pub key: &'a [u8],
     pub value: &'a [u8],
+}
+
+/// The headers of a message that mean something here.
+pub fn headers(message: &impl Message) -> Headers<'_> {
+    match message.headers() {
+        None => Headers::default(),
+        Some(headers) => Headers::of(headers.iter().map(|header| (header.key, header.value))),
+    }
 }
 
 /// How long a stretch may give nothing before the reader gives up.

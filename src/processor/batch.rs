@@ -17,6 +17,7 @@ use crate::ledger::{
 };
 use crate::log::consumer::is_transient;
 use crate::log::producer::{Acks, Append};
+use crate::log::reader;
 use crate::wire::outcome::OutcomeBody;
 use crate::wire::record::{NO_BALANCE_KEY, Raw, Recognizer};
 use crate::wire::{BalanceBody, Hex, HoldBody, LegRecord};
@@ -94,8 +95,7 @@ impl<W: World> Decider<W> {
         prev: Hex<32>,
         epoch: u64,
     ) -> Self {
-        let mut reply_topics = shared.options.reply_topics.clone();
-        reply_topics.push(shared.topics.replies.clone());
+        let reply_topics = shared.options.replies_allowed(&shared.topics);
         let (here, count) = (partition.id(), partition.count());
         let recognizer = Recognizer::new(shared.secret.clone(), reply_topics, here, count);
         let group = shared.log.group("processor");
@@ -202,7 +202,7 @@ impl<W: World> Decider<W> {
         {
             return Ok(());
         }
-        let headers = dead_letter::headers(message);
+        let headers = reader::headers(message);
         let raw = Raw {
             offset,
             key: message.key(),

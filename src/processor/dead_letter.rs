@@ -7,7 +7,6 @@ use super::Shared;
 use super::ports::{Outbox, World};
 use crate::ledger::{PartitionId, ReplyTo};
 use crate::log::producer::{Acks, Append, AppendFailed};
-use crate::wire::record::Headers;
 use crate::wire::{Invalid, letter};
 
 /// A poisoned record on its way to the dead letters.
@@ -132,12 +131,4 @@ pub(super) async fn publish<W: World>(
         );
     }
     acks.wait().await.map(drop)
-}
-
-/// The headers of a message that mean something here.
-pub(super) fn headers(message: &impl Message) -> Headers<'_> {
-    match message.headers() {
-        None => Headers::default(),
-        Some(headers) => Headers::of(headers.iter().map(|header| (header.key, header.value))),
-    }
 }

@@ -236,6 +236,9 @@ impl<W: World> Finisher<W> {
         if let Some(accepted) = self.hot.claim(epoch).await? {
             self.books.accept(accepted, self.shared.world.now());
         }
+        let (shared, partition) = (&self.shared, self.partition);
+        let decided = restore::decided_since(shared, partition, epoch).await?;
+        self.hot.saw_decided(decided);
         let since: Vec<Touched> = self.books.since().collect();
         tracing::info!(
             partition = self.partition,

@@ -29,6 +29,8 @@ pub(super) struct Hot<W: World> {
     stands: Stands,
     /// Where hot stood when it was claimed, until it is installed.
     before: Position,
+    /// The last command that anybody had decided when hot was claimed, until it is installed.
+    decided: Option<u64>,
     /// Not in hot yet.
     pending: HashMap<BalanceId, Touched, FixedState>,
     /// Balances that the sink wants published again.
@@ -66,6 +68,7 @@ impl<W: World> Hot<W> {
             epoch,
             stands: Stands::Lost,
             before: Position::default(),
+            decided: None,
             pending: HashMap::default(),
             stale: Vec::new(),
             retry_at: shared.world.now(),
@@ -133,10 +136,18 @@ impl<W: World> Hot<W> {
         std::mem::take(&mut self.stale)
     }
 
-    /// Whether hot has shown a later command than `offset` to its readers. An owner that was alive
-    /// until it lost its claim may have been ahead of what the next one folds.
+    /// Tells the last command that outcomes hold a decision on, seen after hot was claimed. Whoever
+    /// had hot before that has shown nothing later.
+    pub(super) fn saw_decided(&mut self, decided: Option<u64>) {
+        self.decided = decided;
+    }
+
+    /// Whether hot may have shown a later command than `offset` to its readers. An owner that was
+    /// alive until it lost its claim may have been ahead of what the next one folds, and a hot that
+    /// was emptied meanwhile does not tell.
     fn has_shown_beyond(&self, offset: u64) -> bool {
-        matches!(self.stands, Stands::Claimed) && self.before.offset > Some(offset)
+        let shown = self.before.offset.max(self.decided);
+        matches!(self.stands, Stands::Claimed) && shown > Some(offset)
     }
 
     /// Whether the pause after a call that failed is over.

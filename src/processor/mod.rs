@@ -77,6 +77,15 @@ pub struct Options {
     pub reply_topics: Vec<String>,
 }
 
+impl Options {
+    /// Every topic that replies may be sent to: our own, and those of other requesters.
+    pub fn replies_allowed(&self, topics: &Topics) -> Vec<String> {
+        let mut allowed = self.reply_topics.clone();
+        allowed.push(topics.replies.clone());
+        allowed
+    }
+}
+
 /// Tells readiness: a check's name, and what it waits for.
 pub type Report = Arc<dyn Fn(&str, Result<(), String>) + Send + Sync>;
 

@@ -12,6 +12,7 @@ use super::hot::Hot;
 use super::ports::{Outbox, World};
 use super::{Failure, Shared};
 use crate::cold::base::Base;
+use crate::ledger::chain::{self, Place};
 use crate::ledger::{Cut, Partition, PartitionId, RULES_KNOWN, SeenMap};
 use crate::log::producer::Append;
 use crate::log::reader::{Found, Stretch};
@@ -50,6 +51,7 @@ pub(super) async fn take_over<W: World>(
     let base = shared.world.base(number).await?;
     let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
     let mut fold = fold(shared, number, base, epoch).await?;
+    hot.saw_decided(decided_since(shared, number, epoch).await?);
     send_legs(shared, number, &fold.legs, "sent-again")
         .await?
         .wait()
@@ -163,6 +165,23 @@ pub(super) async fn claim<W: World>(
         headers: None,
     };
     Ok(shared.world.outbox()?.append_one(append).await?)
+}
+
+/// The last command that owners before this one decided after its claim at `epoch`, as far as
+/// `outcomes` has it now. Nearly always there is nothing behind the claim, and nothing is read.
+pub(super) async fn decided_since<W: World>(
+    shared: &Shared<W>,
+    partition: PartitionId,
+    epoch: u64,
+) -> Result<Option<u64>, Failure> {
+    let (_, end) = shared
+        .world
+        .bounds(&shared.topics.outcomes, partition)
+        .await?;
+    match end > epoch + 1 {
+        true => decided(shared, partition, epoch + 1, end).await,
+        false => Ok(None),
+    }
 }
 
 /// The last command that `outcomes` holds a decision on, from position `from` up to `epoch`.
@@ -295,15 +314,16 @@ impl Fold {
     fn one(&mut self, position: u64, value: &[u8]) -> Result<bool, Failure> {
         let bad = |error: crate::wire::Invalid| Failure::BadOutcome(position, error.to_string());
         let body = OutcomeBody::parse(value).map_err(bad)?;
-        if self.last.is_some_and(|last| body.offset <= last) {
-            if self.last == Some(body.offset) && self.hash.is_none() {
-                self.hash = Some(hash(value));
-                self.position = position;
+        match chain::place(self.last, body.offset, body.follows) {
+            Place::Next => {}
+            Place::Copy => {
+                if self.last == Some(body.offset) && self.hash.is_none() {
+                    self.hash = Some(hash(value));
+                    self.position = position;
+                }
+                return Ok(true);
             }
-            return Ok(true);
-        }
-        if body.follows != self.last {
-            return Ok(self.last < self.base);
+            Place::Hole | Place::Fork => return Ok(self.last < self.base),
         }
         known(body.rules.unwrap_or_default())?;
         assert!(

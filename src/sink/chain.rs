@@ -8,6 +8,7 @@
 //! | after the last | a later command | anything | a hole before it: the right owner writes it again |
 //! | after the last | an earlier command | anything | diverged |
 
+use crate::ledger::chain;
 use crate::wire::{Hex, OutcomeBody, outcome};
 
 /// The end of a partition's chain.
@@ -59,14 +60,11 @@ impl Chain {
     }
 
     fn judge(&self, offset: u64, follows: Option<u64>, prev: Hex<32>) -> Place {
-        if self.last.is_some_and(|last| offset <= last) {
-            Place::Copy
-        } else if follows > self.last {
-            Place::Hole
-        } else if follows < self.last || prev != self.hash {
-            Place::Diverged
-        } else {
-            Place::Next
+        match chain::place(self.last, offset, follows) {
+            chain::Place::Copy => Place::Copy,
+            chain::Place::Hole => Place::Hole,
+            chain::Place::Next if prev == self.hash => Place::Next,
+            chain::Place::Next | chain::Place::Fork => Place::Diverged,
         }
     }
 

@@ -222,7 +222,7 @@ impl Stores {
             wait_seconds,
             ..audit::Options::default()
         };
-        audit::run(&options, &self.log, &self.hot, &self.pool)
+        audit::run(&options, &self.log, &self.hot, &self.pool, None)
             .await
             .unwrap()
     }
@@ -441,7 +441,7 @@ async fn a_trimmed_log_starts_from_cold() {
 async fn without_a_log_nothing_can_be_told() {
     let stores = Stores::new().await;
     let options = audit::Options::default();
-    let told = audit::run(&options, &stores.log, &stores.hot, &stores.pool).await;
+    let told = audit::run(&options, &stores.log, &stores.hot, &stores.pool, None).await;
     assert!(told.unwrap_err().to_string().contains("kafka"));
     stores.end().await;
 }

@@ -23,6 +23,7 @@ mod older;
 mod periods;
 mod poison;
 mod rebuild;
+mod replay;
 mod replies;
 mod secure;
 mod security;

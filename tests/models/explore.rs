@@ -43,6 +43,11 @@ impl<S> Steps<S> {
     pub(crate) fn add(&mut self, who: (&'static str, usize), what: &'static str, after: S) {
         self.0.push(((who.0, who.1, what), after));
     }
+
+    /// Notes something in every state that was added.
+    pub(crate) fn update(&mut self, note: impl Fn(&mut S)) {
+        self.0.iter_mut().for_each(|(_, after)| note(after));
+    }
 }
 
 /// What came of an exploration.
@@ -92,7 +97,7 @@ pub(crate) struct Trace(pub(crate) Vec<String>);
 
 impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} steps", self.0.len() - 1)?;
+        writeln!(f, "{} steps", self.0.len())?;
         self.0
             .iter()
             .enumerate()
@@ -233,7 +238,6 @@ impl<S: Clone + Eq + Hash + fmt::Debug> Seen<S> {
             told.push(format!("{who} {number}: {what}"));
             state = after;
         }
-        told.push(format!("{state:?}"));
         Trace(told)
     }
 }
@@ -287,12 +291,12 @@ pub(crate) fn breaks<M: Model>(name: &str, rule: &str, model: &M) -> usize {
     match explore(model, Some(rule)) {
         Verdict::Broken(found, trace) => {
             println!("{name}: breaks \"{found}\" in {trace:?}");
-            trace.0.len() - 1
+            trace.0.len()
         }
         Verdict::Stuck(trace) => {
             println!("{name}: cannot reach its end after {trace:?}");
             assert_eq!(STUCK, rule, "{name}");
-            trace.0.len() - 1
+            trace.0.len()
         }
         Verdict::Sound(space) => panic!("{name} should break \"{rule}\", but is sound in {space}"),
     }

@@ -10,4 +10,7 @@
 )]
 
 mod automaton;
+mod books;
 mod explore;
+mod hot;
+mod legs;
