@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::hot;
 use crate::ingress::{self, IngressMetrics};
 use crate::log::admin::Verified;
+use crate::log::fenced;
 use crate::processor;
 use crate::sink::{self, SinkMetrics};
 use crate::telemetry;
@@ -93,10 +94,9 @@ async fn processor(parts: &Parts, services: &Services, verified: Verified) -> an
     };
     let joining = State::waiting("joining the group");
     parts.health.set("processor-group", joining);
-    services.start(
-        "processor",
-        processor::run(built, stores, parts.stop.clone()),
-    );
+    let stop = parts.stop.clone();
+    let run = move || processor::run(built.clone(), stores.clone(), stop.clone());
+    services.start("processor", fenced::taking_the_name_back(run));
     Ok(())
 }
 
@@ -126,7 +126,8 @@ async fn sink(parts: &Parts, services: &Services, verified: Verified) -> anyhow:
         report: reporter(&parts.health),
         stop: parts.stop.clone(),
     };
-    services.start("sink", sink::run(reached, wiring));
+    let run = move || sink::run(reached.clone(), wiring.clone());
+    services.start("sink", fenced::taking_the_name_back(run));
     Ok(())
 }
 

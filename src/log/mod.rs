@@ -10,6 +10,7 @@ pub mod apply;
 mod begin;
 pub mod consumer;
 pub mod drift;
+pub mod fenced;
 pub mod follower;
 pub mod genesis;
 pub mod lag;

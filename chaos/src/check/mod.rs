@@ -2,9 +2,9 @@
 //!
 //! | step | proves |
 //! |---|---|
-//! | [`replay`] | what every command had to become: decided again, offline, from the commands alone |
+//! | [`replay`] | what every command had to become: decided again, offline, from the commands alone, by the oracle |
 //! | [`outcomes`] | the topic holds exactly that, byte for byte; copies are copies, nothing is missing |
-//! | [`money`] | per asset everything sums to zero, nothing is left on the wire, and every balance is what the applied payments add up to |
+//! | [`money`] | per asset everything sums to zero, nothing is on the wire, every balance is what the applied payments add up to |
 //! | [`stores`] | Redis and Postgres hold the same last state |
 //! | [`clients`] | every answer was the truth, no 2xx is missing, nothing was decided twice |
 //! | [`reads`] | no read went backwards, and none showed what never was |

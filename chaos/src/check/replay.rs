@@ -1,4 +1,5 @@
-//! Decides every command again, from the commands topic alone.
+//! Decides every command again, from the commands topic alone: by the oracle, which shares no code
+//! with the core, and by the core, which must agree.
 
 use std::collections::HashMap;
 
@@ -8,6 +9,7 @@ use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use steelyard::ledger::{Body, Command, Fingerprint, Partition, PartitionId, Record};
 use steelyard::log::reader::Reader;
+use steelyard::oracle::Oracle;
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
 use steelyard::wire::{Hex, Secret};
@@ -83,6 +85,7 @@ pub fn replay(world: &World) -> Result<Expected> {
     let (log, topic) = (world.log(), world.log().topics().commands);
     let reader = Reader::open(&log)?;
     let mut expected = Expected::default();
+    let mut oracle = Oracle::new(world.partitions);
     for (partition, (low, high)) in (0..).zip(reader.all_bounds(&topic)?) {
         if low != 0 {
             bail!("partition {partition} was trimmed to {low}: nothing can be proved");
@@ -90,7 +93,7 @@ pub fn replay(world: &World) -> Result<Expected> {
         let mut deciding = Deciding::new(world, partition)?;
         let mut failed = None;
         reader.read(&topic, partition, 0, high, |message| {
-            failed = deciding.one(message, &mut expected).err();
+            failed = deciding.one(message, &mut oracle, &mut expected).err();
             failed.is_none()
         })?;
         if let Some(error) = failed {
@@ -121,7 +124,12 @@ impl Deciding {
         })
     }
 
-    fn one(&mut self, message: &BorrowedMessage<'_>, into: &mut Expected) -> Result<()> {
+    fn one(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        oracle: &mut Oracle,
+        into: &mut Expected,
+    ) -> Result<()> {
         let offset = u64::try_from(message.offset())?;
         let headers = message.headers();
         let pairs = headers.into_iter().flat_map(|headers| headers.iter());
@@ -136,7 +144,11 @@ impl Deciding {
         let record = record.unwrap_or(Record::DeadLetter);
         note_payment(&record, into);
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
-        let outcome = self.partition.apply(offset, at_ms, &record);
+        let outcome = oracle.apply(self.partition.id(), offset, at_ms, &record);
+        let core = self.partition.apply(offset, at_ms, &record);
+        if core != outcome {
+            bail!("the core decides {core:?}, the oracle {outcome:?}");
+        }
         let body = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
         let mut value = Vec::new();
         let sealed = body.seal(&mut value)?;
