@@ -96,7 +96,7 @@ impl Source {
 
     fn record(&mut self) -> (u64, Record) {
         let (source, destination) = self.pair();
-        let party = |id| Party { id, world: false };
+        let party = |id| Party { id, striped: false };
         let posting = Posting {
             source: party(source),
             destination: party(destination),
@@ -111,6 +111,7 @@ impl Source {
             reference: reference.into(),
             ledger: self.ledger.clone(),
             body,
+            stripes: Vec::new(),
             expect: Vec::new(),
             note,
         };

@@ -344,6 +344,7 @@ fn a_command_is_described_just_when_it_is_understood() {
         { "balance": A, "percent": "33.333333330" },
         { "balance": "44444444-4444-5444-8444-444444444444", "remaining": true },
     ]));
+    let striped = with(transfer(), "/postings/0/source", Some(json!("@fees")));
     let understood = [
         everything.clone(),
         transfer(),
@@ -351,6 +352,7 @@ fn a_command_is_described_just_when_it_is_understood() {
         configure(),
         split,
         close_period(),
+        striped,
     ];
     let posting = |member: &str, value: Value| {
         with(transfer(), &format!("/postings/0/{member}"), Some(value))
@@ -374,6 +376,8 @@ fn a_command_is_described_just_when_it_is_understood() {
         posting("amount", json!(".5")),
         posting("asset", json!("usd")),
         posting("source", json!("alice")),
+        posting("source", json!("@")),
+        posting("source", json!("@a b")),
         posting("note", json!("?")),
         shares(json!([])),
         shares(json!([{ "balance": A }])),

@@ -40,6 +40,19 @@ impl Ledger {
         }
     }
 
+    /// The balances that together are the world, one in each partition.
+    pub fn worlds(&self) -> Vec<uuid::Uuid> {
+        let ledger = format!(
+            "{}/{}",
+            steelyard::wire::command::DEFAULT_ORGANIZATION,
+            self.name
+        );
+        let asset = Asset::parse(ASSET).expect("the asset is well formed");
+        let world = steelyard::ledger::id::WORLD;
+        let stripes = steelyard::ledger::stripes::stripes(&ledger, world, &asset, self.partitions);
+        stripes.into_iter().map(|stripe| stripe.id.uuid()).collect()
+    }
+
     /// Where money enters.
     pub fn world(&self) -> Account {
         self.account(steelyard::ledger::id::WORLD)

@@ -80,6 +80,7 @@ pub struct BalanceCursor {
 pub struct EntryCursor {
     pub at: DateTime<Utc>,
     pub version: u64,
+    pub balance: Uuid,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +147,13 @@ pub async fn balance(
     Ok(found.map(|found| (found.row.scaled(), found.as_of)))
 }
 
+/// Those of `ids` that are there.
+pub async fn balances_by_id(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<BalanceRow>, sqlx::Error> {
+    let query = "select * from balances where id = any($1) order by partition";
+    let found: Vec<BalanceRow> = sqlx::query_as(query).bind(ids).fetch_all(pool).await?;
+    Ok(found.into_iter().map(BalanceRow::scaled).collect())
+}
+
 /// The balances of an account in a ledger (`organization/ledger`), by asset and key.
 pub async fn balances(
     pool: &PgPool,
@@ -192,26 +200,36 @@ pub async fn balance_at(
     Ok(found.map(EntryRow::scaled))
 }
 
-/// A page of a balance's entries, by version.
-pub async fn entries(pool: &PgPool, id: Uuid, page: Page) -> Result<Vec<EntryRow>, sqlx::Error> {
-    // The repeated bound on `at` alone is what lets months be left out.
+/// A page of the entries of some balances, by log time; those of one balance by version.
+pub async fn entries(
+    pool: &PgPool,
+    ids: &[Uuid],
+    page: Page,
+) -> Result<Vec<EntryRow>, sqlx::Error> {
+    // Each balance gives a page of its own, by its index; the repeated bound on `at` alone is what
+    // lets months be left out.
     let query = match page.order {
         Order::NewestFirst => {
-            "select * from entries \
-             where balance_id = $1 and at <= $2 and (at, version) < ($2, $3) \
-             order by at desc, version desc limit $4"
+            "select e.* from unnest($1::uuid[]) as part (id) cross join lateral ( \
+               select * from entries where balance_id = part.id and at <= $2 \
+                 and (at, version, balance_id) < ($2, $3, $4) \
+               order by at desc, version desc limit $5) e \
+             order by at desc, version desc, balance_id desc limit $5"
         }
         Order::OldestFirst => {
-            "select * from entries \
-             where balance_id = $1 and at >= $2 and (at, version) > ($2, $3) \
-             order by at, version limit $4"
+            "select e.* from unnest($1::uuid[]) as part (id) cross join lateral ( \
+               select * from entries where balance_id = part.id and at >= $2 \
+                 and (at, version, balance_id) > ($2, $3, $4) \
+               order by at, version limit $5) e \
+             order by at, version, balance_id limit $5"
         }
     };
     let after = page.after.unwrap_or_else(|| outermost(page.order));
     let found: Vec<EntryRow> = sqlx::query_as(query)
-        .bind(id)
+        .bind(ids)
         .bind(after.at)
         .bind(i64::try_from(after.version).unwrap_or(i64::MAX))
+        .bind(after.balance)
         .bind(i64::from(page.limit))
         .fetch_all(pool)
         .await?;
@@ -228,6 +246,7 @@ fn outermost(order: Order) -> EntryCursor {
     EntryCursor {
         at: at.unwrap_or_default(),
         version: 0,
+        balance: Uuid::nil(),
     }
 }
 

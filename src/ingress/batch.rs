@@ -120,7 +120,7 @@ struct Item {
 
 /// One item that is on its way, or settled already.
 enum Step {
-    Underway(Command, Box<Underway>),
+    Underway(Box<(Command, Underway)>),
     Settled(Settlement),
 }
 
@@ -160,7 +160,7 @@ impl Settlement {
 
 impl Context {
     async fn read_items(&self, caller: &Caller, items: &[&[u8]]) -> Vec<Item> {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::of(self.partitions);
         let mut read = Vec::with_capacity(items.len());
         for chunk in items.chunks(STRIDE) {
             for json in chunk {
@@ -181,7 +181,7 @@ impl Context {
     }
 
     async fn read_trials(&self, caller: &Caller, items: &[&[u8]]) -> Vec<Trial> {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::of(self.partitions);
         let mut read = Vec::with_capacity(items.len());
         for (at, json) in items.iter().enumerate() {
             if at % STRIDE == 0 {
@@ -222,7 +222,7 @@ impl Context {
                     Step::Settled(Settlement::of(&command, Ok(Settled::Decided(decided))))
                 }
                 Ok(None) => match self.publish(&command, &value, &claim, manner) {
-                    Ok(underway) => Step::Underway(command, Box::new(underway)),
+                    Ok(underway) => Step::Underway(Box::new((command, underway))),
                     Err(problem) => Step::Settled(Settlement::of(&command, Err(problem))),
                 },
             };
@@ -234,8 +234,9 @@ impl Context {
     async fn settle_item(&self, step: Step, manner: Manner<'_>) -> Settlement {
         match step {
             Step::Settled(settlement) => settlement,
-            Step::Underway(command, underway) => {
-                let result = self.settle(&command, *underway, manner.patience).await;
+            Step::Underway(underway) => {
+                let (command, underway) = *underway;
+                let result = self.settle(&command, underway, manner.patience).await;
                 Settlement::of(&command, result)
             }
         }

@@ -24,9 +24,10 @@ pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {
 
 pub fn of_entry(cursor: EntryCursor) -> String {
     hex::encode(format!(
-        "e {} {}",
+        "e {} {}/{}",
         cursor.at.timestamp_micros(),
-        cursor.version
+        cursor.version,
+        cursor.balance
     ))
 }
 
@@ -41,9 +42,14 @@ pub fn entry(text: &str) -> Result<EntryCursor, Problem> {
         .parse()
         .ok()
         .and_then(DateTime::<Utc>::from_timestamp_micros);
-    match (at, parts.1.parse()) {
-        (Some(at), Ok(version)) => Ok(EntryCursor { at, version }),
-        (_, _) => Err(foreign()),
+    let (version, balance) = parts.1.split_once('/').ok_or_else(foreign)?;
+    match (at, version.parse(), balance.parse()) {
+        (Some(at), Ok(version), Ok(balance)) => Ok(EntryCursor {
+            at,
+            version,
+            balance,
+        }),
+        (_, _, _) => Err(foreign()),
     }
 }
 
@@ -77,7 +83,12 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_was() {
         let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap();
-        let one = EntryCursor { at, version: 17 };
+        let of = uuid::Uuid::from_u128(7);
+        let one = EntryCursor {
+            at,
+            version: 17,
+            balance: of,
+        };
         assert_eq!(entry(&of_entry(one)).unwrap(), one);
         let two = BalanceCursor {
             asset: "USD/2".to_owned(),
@@ -91,6 +102,7 @@ mod tests {
             "00ff",
             &hex::encode("e 1"),
             &hex::encode("e 1 2 3"),
+            &hex::encode("e 1 2"),
         ] {
             assert!(entry(wrong).is_err(), "{wrong}");
         }

@@ -19,7 +19,7 @@ use super::decided::Decided;
 use super::error::{Class, Kind};
 use super::lookup::unavailable;
 use super::problem::Problem;
-use super::reading::Reading;
+use super::reading::{READ_AT_ONCE, Reading};
 use super::submit::Settled;
 use crate::cold::periods;
 use crate::ledger::rehearsal::{Rehearsal, Rehearsed};
@@ -30,8 +30,6 @@ use crate::wire::{BalanceBody, Invalid, InvalidKind};
 
 /// The most balances that one dry run reads.
 const BALANCES_MAX: usize = 1_000;
-/// How many of them are read at once.
-const READ_AT_ONCE: usize = 64;
 
 /// Whether a transaction is only tried.
 #[derive(Debug, Default, Deserialize)]

@@ -12,13 +12,16 @@ use serde::{Deserialize, Serialize};
 use super::answer::{escaped, insert, json};
 use super::auth::Caller;
 use super::balance::{cold_view, unknown};
-use super::balances::balance_id;
 use super::context::Context;
 use super::cursor;
 use super::error::Class;
 use super::lookup::{entry, unavailable};
 use super::problem::Problem;
-use crate::cold::read::{self, BalanceCursor, EntryCursor, Order, Page};
+use super::reading::Names;
+use crate::cold::read::{self, AsOf, BalanceCursor, BalanceRow, EntryCursor, Order, Page};
+use crate::ledger::id::DEFAULT_KEY;
+use crate::ledger::stripes::is_striped;
+use crate::ledger::{Asset, BalanceId};
 use crate::wire::command::account_name;
 use crate::wire::http::{BalanceView, DEFAULT_LEDGER, EntryView, PageView, ProblemBody};
 use crate::wire::scalar::Time;
@@ -29,6 +32,8 @@ pub struct EntriesQuery {
     cursor: Option<String>,
     limit: Option<u32>,
     order: Option<String>,
+    ledger: Option<String>,
+    asset: Option<String>,
 }
 
 /// List a balance's entries
@@ -37,7 +42,9 @@ pub struct EntriesQuery {
 #[utoipa::path(
     get, path = "/v1/balances/{id}/entries", tag = "balances",
     params(
-        ("id" = uuid::Uuid, Path),
+        ("id" = String, Path, description = "the balance's id; or the name of a striped account, such as `@world`: the entries of all its stripes"),
+        ("asset" = Option<String>, Query, description = "of a striped account that is named"),
+        ("ledger" = Option<String>, Query, description = "of a striped account that is named, by default `main`"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "by default 100"),
         ("order" = Option<String>, Query, description = "`newest` (default) or `oldest`; the same on every page"),
@@ -54,8 +61,13 @@ pub async fn entries(
     Path(id): Path<String>,
     query: Result<Query<EntriesQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let id = balance_id(&id)?;
     let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
+    let names = Names {
+        id: &id,
+        ledger: query.ledger.as_deref(),
+        asset: query.asset.as_deref(),
+    };
+    let meant = context.meant(names)?;
     let limit = cursor::limit(query.limit)?;
     let (order, word) = match query.order.as_deref() {
         None | Some("newest") => (Order::NewestFirst, "newest"),
@@ -64,23 +76,18 @@ pub async fn entries(
     };
     let after = query.cursor.as_deref().map(cursor::entry).transpose()?;
     let cold = |error: sqlx::Error| unavailable(&error);
-    let (balance, _) = read::balance(&context.pool, id.uuid())
-        .await
-        .map_err(cold)?
-        .ok_or_else(unknown)?;
-    if !caller.reads(&balance.ledger) {
+    let (_, rows, as_of) = context.rows(&meant).await?;
+    let first = rows.first().ok_or_else(unknown)?;
+    if !caller.reads(&first.ledger) {
         return Err(unknown());
     }
-    // The position is read first: the entries are at least as new.
-    let as_of = read::journaled(&context.pool, balance.partition)
-        .await
-        .map_err(cold)?;
+    let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id).collect();
     let page = Page {
         order,
         after,
         limit: limit + 1,
     };
-    let rows = read::entries(&context.pool, id.uuid(), page)
+    let rows = read::entries(&context.pool, &ids, page)
         .await
         .map_err(cold)?;
     let (rows, has_more) = cut(rows, limit);
@@ -89,11 +96,20 @@ pub async fn entries(
         cursor::of_entry(EntryCursor {
             at: row.at,
             version: row.version,
+            balance: row.balance_id,
         })
     });
     let data: Vec<EntryView<'_>> = rows.into_iter().map(entry).collect();
-    let as_of = as_of.map(|as_of| Time(as_of.at.timestamp_millis()));
-    let base = format!("/v1/balances/{id}/entries?order={word}&limit={limit}");
+    let as_of = as_of.map(|as_of| Time(as_of.timestamp_millis()));
+    let mut base = format!(
+        "/v1/balances/{}/entries?order={word}&limit={limit}",
+        escaped(&id)
+    );
+    for (name, value) in [("ledger", names.ledger), ("asset", names.asset)] {
+        if let Some(value) = value {
+            base.push_str(&format!("&{name}={}", escaped(value)));
+        }
+    }
     Ok(page_answer(
         &PageView {
             data,
@@ -143,11 +159,23 @@ pub async fn balances(
     let account = account.ok_or_else(|| Problem::malformed("account", "is missing"))?;
     account_name(account, "account")?;
     let after = query.cursor.as_deref().map(cursor::balance).transpose()?;
+    // A striped account has a row for each stripe, which count as one.
+    let stripes = if is_striped(account) {
+        u32::from(context.partitions)
+    } else {
+        1
+    };
+    let wanted = (limit + 1).saturating_mul(stripes);
     let rows = match caller.reads(&ledger) {
         false => Vec::new(),
-        true => read::balances(&context.pool, (&ledger, account), after.as_ref(), limit + 1)
+        true => read::balances(&context.pool, (&ledger, account), after.as_ref(), wanted)
             .await
             .map_err(|error| unavailable(&error))?,
+    };
+    let rows = if is_striped(account) {
+        summed(rows)
+    } else {
+        rows
     };
     let (rows, has_more) = cut(rows, limit);
     let last = rows
@@ -155,7 +183,12 @@ pub async fn balances(
         .filter(|_| has_more)
         .map(|(row, _)| BalanceCursor {
             asset: row.asset.clone(),
-            key: row.key.clone(),
+            // After every key, where there is one row for all of them.
+            key: if is_striped(account) {
+                "~".to_owned()
+            } else {
+                row.key.clone()
+            },
         });
     let next = last.as_ref().map(cursor::of_balance);
     let as_of = rows
@@ -177,6 +210,37 @@ pub async fn balances(
         },
         &base,
     ))
+}
+
+/// One row for the stripes of each asset, as of the oldest of them.
+fn summed(rows: Vec<(BalanceRow, AsOf)>) -> Vec<(BalanceRow, AsOf)> {
+    let mut summed: Vec<(BalanceRow, AsOf)> = Vec::new();
+    for (row, as_of) in rows {
+        match summed
+            .last_mut()
+            .filter(|(whole, _)| whole.asset == row.asset)
+        {
+            Some((whole, oldest)) => {
+                whole.posted += row.posted;
+                whole.held += row.held;
+                whole.incoming += row.incoming;
+                whole.version = whole.version.saturating_add(row.version);
+                if as_of.at < oldest.at {
+                    *oldest = as_of;
+                }
+            }
+            None => {
+                let mut whole = row;
+                if let Ok(asset) = Asset::parse(&whole.asset) {
+                    let id = BalanceId::of(&whole.ledger, &whole.account, &asset, DEFAULT_KEY);
+                    whole.id = id.uuid();
+                }
+                whole.key = DEFAULT_KEY.to_owned();
+                summed.push((whole, as_of));
+            }
+        }
+    }
+    summed
 }
 
 /// One row more than the page holds was asked for, to see whether there is one.

@@ -186,7 +186,7 @@ fn context(
         partitions,
         metrics,
         stop: stop.clone(),
-        decoder: Mutex::new(Decoder::new()),
+        decoder: Mutex::new(Decoder::of(partitions)),
         options,
     };
     Ok((Arc::new(context), writer))

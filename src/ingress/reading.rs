@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt};
+
+use super::balances::balance_id;
 use super::context::Context;
 use super::error::Kind;
 use super::lookup::{money, unavailable};
 use super::problem::Problem;
 use crate::cold::read;
 use crate::hot::read::{HotAnswer, HotBalance};
-use crate::ledger::{Balance, BalanceId, PartitionId, partition_of};
-use crate::wire::http::BalanceView;
+use crate::ledger::id::DEFAULT_KEY;
+use crate::ledger::stripes::{is_striped, stripes};
+use crate::ledger::{Asset, Balance, BalanceId, PartitionId, partition_of};
+use crate::wire::command::{account_name, asset as asset_named};
+use crate::wire::http::{BalanceView, DEFAULT_LEDGER};
 use crate::wire::scalar::{Str, Time};
 use crate::wire::{BalanceBody, Invalid};
+
+/// How many balances are read at once.
+pub const READ_AT_ONCE: usize = 64;
 
 /// A balance, and how fresh it is.
 #[derive(Clone, Debug)]
@@ -56,7 +65,122 @@ impl Reading {
     }
 }
 
+/// Which balances a path means.
+#[derive(Clone, Debug)]
+pub struct Meant {
+    /// What the answer is named by.
+    pub id: BalanceId,
+    /// The balances themselves: itself, or the stripes of a striped account.
+    pub parts: Vec<BalanceId>,
+}
+
+/// What a path and its query name.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    pub id: &'a str,
+    pub ledger: Option<&'a str>,
+    pub asset: Option<&'a str>,
+}
+
+impl Reading {
+    /// The sum of stripes.
+    fn sum(id: BalanceId, stripes: Vec<Self>) -> Option<Self> {
+        let mut stripes = stripes.into_iter();
+        let mut whole = stripes.next()?;
+        whole.id = id;
+        whole.balance.name = format!("{}/{DEFAULT_KEY}", whole.balance.account()).into();
+        for stripe in stripes {
+            let (sum, part) = (&mut whole.balance.state, stripe.balance.state);
+            sum.posted = sum.posted.checked_add(part.posted)?;
+            sum.held = sum.held.checked_add(part.held)?;
+            sum.incoming = sum.incoming.checked_add(part.incoming)?;
+            sum.version = sum.version.checked_add(part.version)?;
+            whole.as_of = whole.as_of.min(stripe.as_of);
+            if stripe.source != whole.source {
+                whole.source = "cold";
+            }
+        }
+        whole.balance.state.sound().then_some(whole)
+    }
+}
+
 impl Context {
+    /// The balances that a path means: an id, or the name of a striped account and its asset.
+    pub fn meant(&self, names: Names<'_>) -> Result<Meant, Problem> {
+        if !is_striped(names.id) {
+            if names.ledger.or(names.asset).is_some() {
+                let detail = "and ledger are for striped accounts, which are read by their name";
+                return Err(Problem::malformed("asset", detail));
+            }
+            let id = balance_id(names.id)?;
+            let parts = vec![id];
+            return Ok(Meant { id, parts });
+        }
+        account_name(names.id, "id")?;
+        let ledger = names.ledger.unwrap_or(DEFAULT_LEDGER);
+        let ledger = self.decode(|decoder| decoder.ledger(ledger))?;
+        let asset = names.asset.ok_or_else(|| {
+            Problem::malformed(
+                "asset",
+                "is missing; a striped account is read in one asset",
+            )
+        })?;
+        let asset = asset_named(asset, || "asset".to_owned())?;
+        Ok(self.striped(&ledger, names.id, &asset))
+    }
+
+    fn striped(&self, ledger: &str, account: &str, asset: &Asset) -> Meant {
+        let stripes = stripes(ledger, account, asset, self.partitions);
+        Meant {
+            id: BalanceId::of(ledger, account, asset, DEFAULT_KEY),
+            parts: stripes.into_iter().map(|stripe| stripe.id).collect(),
+        }
+    }
+
+    /// The same, where an id may be that of a striped account as a whole: its balance of the key
+    /// `default`, if `found` is that.
+    pub fn whole(&self, meant: Meant, ledger: &str, name: (&str, &str), asset: &Asset) -> Meant {
+        match meant.parts.len() == 1 && is_striped(name.0) && name.1 == DEFAULT_KEY {
+            true => self.striped(ledger, name.0, asset),
+            false => meant,
+        }
+    }
+
+    /// A balance as it is, or the sum of a striped account.
+    pub async fn read_meant(&self, meant: Meant) -> Result<Option<Reading>, Problem> {
+        let mut found = self.read_parts(&meant).await?;
+        let meant = match found.first() {
+            Some(first) => {
+                let balance = &first.balance;
+                let name = (balance.account(), balance.key());
+                let whole = self.whole(meant.clone(), &balance.ledger, name, &balance.asset);
+                if whole.parts.len() > meant.parts.len() {
+                    found = self.read_parts(&whole).await?;
+                }
+                whole
+            }
+            None => meant,
+        };
+        if found.len() < 2 && meant.parts.len() == 1 {
+            return Ok(found.pop());
+        }
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let large = || Problem::new(Kind::Internal, "the sum needs more than 28 digits");
+        Reading::sum(meant.id, found).map(Some).ok_or_else(large)
+    }
+
+    async fn read_parts(&self, meant: &Meant) -> Result<Vec<Reading>, Problem> {
+        let reading = futures::stream::iter(meant.parts.iter().copied())
+            .map(|id| self.read_balance(id))
+            .buffered(READ_AT_ONCE);
+        reading
+            .try_filter_map(async |it| Ok(it))
+            .try_collect()
+            .await
+    }
+
     /// A balance as it is, or nothing where there certainly is none.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub struct Command {
     pub seen_key: SeenKey,
     pub fingerprint: Fingerprint,
     pub body: Body,
+    /// The stripes among the sides of its postings, each once.
+    pub stripes: Vec<Stripe>,
     /// Versions the client saw; each names a balance of this command.
     pub expect: Vec<(BalanceId, u64)>,
     pub note: Note,
@@ -104,8 +106,18 @@ pub struct Configure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Party {
     pub id: BalanceId,
-    /// Whether this is the ledger's world balance in the posting's asset.
-    pub world: bool,
+    /// Whether this is one of the command's stripes, which is opened on first use.
+    pub striped: bool,
+}
+
+/// One partition's part of a striped account, `@world` among them: a balance without floor or
+/// ceiling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stripe {
+    pub id: BalanceId,
+    /// Begins with `@`.
+    pub account: Arc<str>,
+    pub key: Arc<str>,
 }
 
 /// Moves `amount` from `source` to `destination`; they differ.
@@ -161,6 +173,11 @@ impl Command {
                 target.balance
             }
         }
+    }
+
+    /// The stripe that is named by `id`.
+    pub fn stripe(&self, id: BalanceId) -> Option<&Stripe> {
+        self.stripes.iter().find(|stripe| stripe.id == id)
     }
 
     /// The `type` of the wire.

@@ -9,7 +9,7 @@ use super::amount::{Amount, within};
 use super::asset::Asset;
 use super::balance::{Limit, State, Status};
 use super::command::{Command, Party};
-use super::id::{BalanceId, TRANSIT_LEDGER, WORLD, transit_account};
+use super::id::{BalanceId, TRANSIT_LEDGER, transit_account};
 use super::outcome::{Detail, Direction, Entry, Terms};
 use super::partition::Partition;
 use super::rejection::Rejection;
@@ -221,16 +221,19 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// The balance of a posting, if it may be used by it at all; a world balance is opened.
+    /// The balance of a posting, if it may be used by it at all; a stripe is opened.
     fn admit(
         &mut self,
         command: &Command,
         party: Party,
         asset: Asset,
     ) -> Result<View<'_>, Refusal> {
-        if party.world && self.view(party.id).is_none() {
-            let key = super::id::DEFAULT_KEY.to_owned();
-            self.open_unlimited(party.id, command.ledger.clone(), WORLD.into(), key, asset);
+        if party.striped
+            && self.view(party.id).is_none()
+            && let Some(stripe) = command.stripe(party.id)
+        {
+            let (account, key) = (Box::from(&*stripe.account), stripe.key.to_string());
+            self.open_unlimited(party.id, command.ledger.clone(), account, key, asset);
         }
         let Some(view) = self.view(party.id) else {
             let nowhere = Detail {

@@ -42,6 +42,7 @@ pub mod route;
 pub mod rules;
 pub mod seen;
 pub mod split;
+pub mod stripes;
 mod terms;
 mod visit;
 pub mod walk;
@@ -57,7 +58,7 @@ pub use amount::{Amount, AmountError};
 pub use asset::Asset;
 pub use balance::{Balance, Limit, State, Status};
 pub use command::{
-    Body, ClosePeriod, Command, Configure, Note, Open, Post, Posting, ReplyTo, Target,
+    Body, ClosePeriod, Command, Configure, Note, Open, Post, Posting, ReplyTo, Stripe, Target,
 };
 pub use hold::{Hold, HoldSums, Part, Portion, Stage};
 pub use holds::Holds;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ledger::id::{TRANSIT_LEDGER, WORLD, transit_account};
+use crate::ledger::id::{TRANSIT_LEDGER, transit_account};
 use crate::ledger::{
     Asset, Balance, BalanceId, Carried, Command, Detail, Direction, Entry, PartitionId, Rejection,
     State, Status, Terms, command::Party,
@@ -95,12 +95,10 @@ impl<'a> Page<'a> {
         amount: i128,
     ) -> Result<(), Refusal> {
         let id = party.id;
-        if party.world && self.find(id).is_none() {
-            self.open(
-                id,
-                asset,
-                unlimited(command.ledger.clone(), WORLD, "default".into()),
-            );
+        let named = command.stripes.iter().find(|stripe| stripe.id == id);
+        if let Some(stripe) = named.filter(|_| party.striped && self.find(id).is_none()) {
+            let (account, key) = (stripe.account.clone(), stripe.key.to_string());
+            self.open(id, asset, unlimited(command.ledger.clone(), &account, key));
         }
         let Some(balance) = self.find(id).filter(|found| found.ledger == command.ledger) else {
             let (balance, version) = (id, None);

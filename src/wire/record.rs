@@ -11,6 +11,7 @@ use super::leg::{self, Secret};
 use super::outcome::GenesisBody;
 use super::scalar::Time;
 use crate::ledger::command::POSTINGS_MAX;
+use crate::ledger::id::DEFAULT_KEY;
 use crate::ledger::walk::Walk;
 use crate::ledger::{
     BalanceId, Body, Command, PartitionId, Record, ReplyTo, Setting, TransactionId,
@@ -138,7 +139,7 @@ impl Recognizer {
         count: PartitionId,
     ) -> Self {
         Self {
-            decoder: Decoder::new(),
+            decoder: Decoder::of(count),
             secret,
             reply_topics,
             here,
@@ -190,7 +191,7 @@ impl Recognizer {
         let mut text = Uuid::encode_buffer();
         let decider = command.decider().uuid();
         let decider = decider.as_hyphenated().encode_lower(&mut text);
-        if key != decider.as_bytes() {
+        if key != decider.as_bytes() && !names_other_side(&command, key) {
             let detail = format!("is not {decider}, the balance that decides");
             return Err(Invalid::new(InvalidKind::KeyMismatch, "key", detail));
         }
@@ -269,6 +270,25 @@ impl Recognizer {
             correlation: correlation.into(),
         }))
     }
+}
+
+/// Whether a record whose first source is striped has the key of the other side, or of the account
+/// as a whole: nobody needs to know a stripe's id.
+fn names_other_side(command: &Command, key: &[u8]) -> bool {
+    let Some(posting) = command.postings().first() else {
+        return false;
+    };
+    let stripe = command.stripe(posting.source.id);
+    stripe.is_some_and(|stripe| {
+        let whole = BalanceId::of(
+            &command.ledger,
+            &stripe.account,
+            &posting.asset,
+            DEFAULT_KEY,
+        );
+        let ids = [posting.destination.id, whole];
+        ids.iter().any(|id| key == id.to_string().as_bytes())
+    })
 }
 
 /// Reads the value of a genesis record.

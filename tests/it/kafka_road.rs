@@ -36,7 +36,7 @@ async fn money_moves_within_and_across_partitions() {
         );
     }
     let fund = transfer("fund", "@world", &home, "100.00");
-    let outcome = decided(&world, "@world", &fund).await;
+    let outcome = decided(&world, &home, &fund).await;
     assert!(
         ["applied", "forwarded"].contains(&outcome["status"].as_str().unwrap()),
         "{outcome}"

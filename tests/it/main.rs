@@ -32,6 +32,7 @@ mod sink;
 mod splits;
 mod start;
 mod stop;
+mod stripes;
 mod support;
 mod takeover;
 mod topics;

@@ -1,8 +1,9 @@
 //! Splits as clients write them: the postings they come to, and the ones that are refused by name.
 
 use serde_json::{Value, json};
-use steelyard::ledger::{BalanceId, Command};
-use steelyard::wire::{Decoder, Invalid};
+use steelyard::ledger::stripes::stripes;
+use steelyard::ledger::{BalanceId, Command, partition_of};
+use steelyard::wire::{CommandBody, Decoder, Invalid};
 
 fn id(number: u8) -> String {
     format!("0f0f0f0f-0000-5000-8000-0000000000{number:02x}")
@@ -197,4 +198,72 @@ fn splits_are_bounded_by_the_postings_they_come_to() {
         (both.kind.slug(), both.field.as_str()),
         ("invalid-postings", "postings")
     );
+}
+
+#[test]
+fn a_striped_account_stands_for_its_stripe_on_the_other_side() {
+    let count = 4;
+    let parse = |source: Value, destination: Value| {
+        let command = json!({"reference": "r", "type": "transfer", "ledger": "main",
+            "postings": [posting(source, destination, "5", "JPY")]});
+        Decoder::of(count).parse(command.to_string().as_bytes(), None, None)
+    };
+    let yen = steelyard::ledger::Asset::parse("JPY").unwrap();
+    for number in 1..20 {
+        let other = BalanceId::new(id(number).parse().unwrap());
+        let place = usize::from(partition_of(other, count));
+        let fees = stripes("default/main", "@fees", &yen, count);
+        for (source, destination) in [(json!("@fees"), side("1")), (side("1"), json!("@fees"))] {
+            let replaced = |side: Value| match side == json!(id(1)) {
+                true => json!(id(number)),
+                false => side,
+            };
+            let command = parse(replaced(source), replaced(destination)).unwrap();
+            assert_eq!(command.stripes, [fees[place].clone()]);
+            let [posting] = command.postings() else {
+                panic!("one posting")
+            };
+            let parties = [posting.source, posting.destination];
+            let striped = parties.iter().find(|party| party.striped).unwrap();
+            assert_eq!(striped.id, fees[place].id);
+            assert_eq!(
+                partition_of(command.decider(), count),
+                partition_of(other, count)
+            );
+            // Written out and read again, it is the same command.
+            let again = serde_json::to_string(&CommandBody::of(&command)).unwrap();
+            let again = Decoder::of(count).parse(again.as_bytes(), None, None);
+            assert_eq!(again.unwrap(), command);
+        }
+    }
+    let world = BalanceId::world("default/main", &yen).to_string();
+    let (by_id, by_name) = (
+        parse(json!(world), side("1")),
+        parse(json!("@world"), side("1")),
+    );
+    assert_eq!(by_id.unwrap(), by_name.unwrap());
+    for (source, destination, expected) in [
+        (
+            json!("@fees"),
+            json!("@fees"),
+            "same-balance postings[0].destination",
+        ),
+        (json!("@"), side("1"), "invalid-balance postings[0].source"),
+        (
+            json!("@a b"),
+            side("1"),
+            "invalid-balance postings[0].source",
+        ),
+        (
+            json!("fees"),
+            side("1"),
+            "malformed-request postings[0].source",
+        ),
+    ] {
+        let refused = parse(source, destination).unwrap_err();
+        assert_eq!(
+            format!("{} {}", refused.kind.slug(), refused.field),
+            expected
+        );
+    }
 }

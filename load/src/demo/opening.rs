@@ -99,7 +99,7 @@ async fn fund(road: &Road, cast: &Arc<Cast>) -> Result<()> {
             minor: playing.morning(funded[number]),
         };
         writer.transfer(number, &[posting], out);
-        Route::to(&playing.world)
+        Route::to(&playing.accounts[funded[number]])
     })
     .await
 }

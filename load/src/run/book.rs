@@ -64,7 +64,8 @@ impl Book {
             minor,
         };
         writer.transfer(number, &[posting], out);
-        Route::to(&self.world)
+        // The world pays from its stripe where the account is.
+        Route::to(&self.accounts[number])
     }
 
     /// Writes one transfer of the load.

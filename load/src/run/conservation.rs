@@ -72,15 +72,14 @@ impl Conservation {
         let consumer = kafka::reader(options)?;
         let topic = options.topics().outcomes;
         let next = kafka::ends(&consumer, &topic, book.ledger.partitions)?;
-        let ids = book.accounts.iter().chain([&book.world]);
+        let ids = book.accounts.iter().map(|account| account.id);
+        let ids = ids.chain(book.ledger.worlds());
         Ok(Self {
             consumer,
             topic,
             last: vec![None; next.len()],
             next,
-            balances: ids
-                .map(|account| (account.id, Standing::default()))
-                .collect(),
+            balances: ids.map(|id| (id, Standing::default())).collect(),
             scale: Asset::parse(ASSET).context("the asset")?.scale(),
             found: Findings::default(),
         })

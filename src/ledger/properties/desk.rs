@@ -49,8 +49,13 @@ impl Desk {
     /// Sends the command of an earlier ticket once more.
     pub(super) fn again(&mut self, ticket: usize, via: Option<u16>) -> usize {
         let (home, json) = self.asked[ticket].clone();
+        let worlds = [0, 1].map(|asset| json!(self.id(WORLD, asset).to_string()));
         let key = match &json["type"] {
-            kind if kind == "transfer" => json["postings"][0]["source"].as_str(),
+            kind if kind == "transfer" => {
+                let posting = &json["postings"][0];
+                let from_world = worlds.contains(&posting["source"]);
+                posting[if from_world { "destination" } else { "source" }].as_str()
+            }
             kind if kind == "configure" => json["configure"]["balance"].as_str(),
             _ => json["id"].as_str(),
         };
@@ -122,9 +127,30 @@ impl Desk {
                 });
                 let expect = self.versions(expected);
                 let json = self.book.transfer(&reference, &postings, expect);
-                (self.source(&moves[0]), json)
+                (self.decider(&moves[0]), json)
             }
         }
+    }
+
+    /// The world pays where the other side is.
+    fn decider(&self, m: &Move) -> BalanceId {
+        match m.source {
+            WORLD => self.id(m.destination, m.asset),
+            _ => self.source(m),
+        }
+    }
+
+    /// What the balances of an account in an asset have posted, the world's in all partitions.
+    pub(super) fn posted(&self, who: usize, asset: usize) -> i128 {
+        let nodes = self.cluster.nodes.iter();
+        let all = nodes.flat_map(|node| node.partition.balances());
+        let id = self.id(who, asset);
+        let held_in = crate::ledger::tests::names::asset(ASSETS[asset]);
+        let ours = all.filter(|(known, balance)| match who {
+            WORLD => balance.account() == "@world" && balance.asset == held_in,
+            _ => *known == id,
+        });
+        ours.map(|(_, balance)| balance.state.posted).sum()
     }
 
     fn source(&self, m: &Move) -> BalanceId {

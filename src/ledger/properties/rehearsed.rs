@@ -20,7 +20,8 @@ impl Rehearsed {
     pub(super) fn of(desk: &Desk, ticket: usize) -> Self {
         let mut json = desk.asked[ticket].1.clone();
         json.as_object_mut().unwrap().remove("id");
-        let command = Decoder::new().parse(json.to_string().as_bytes(), None, None);
+        let command =
+            Decoder::of(desk.cluster.count()).parse(json.to_string().as_bytes(), None, None);
         let command = Arc::new(command.unwrap());
         let nodes = desk.cluster.nodes.iter();
         let all = nodes.flat_map(|node| node.partition.balances());

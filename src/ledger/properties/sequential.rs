@@ -108,7 +108,7 @@ impl Run {
                 let account = self.oracle.accounts.get(&(who, asset));
                 let cents = account.map_or(0, |account| account.cents);
                 let state = balance.map_or(Default::default(), |balance| balance.state);
-                assert_eq!(state.posted, i128::from(cents));
+                assert_eq!(self.desk.posted(who, asset), i128::from(cents));
                 assert_eq!((state.held, state.incoming), (0, 0));
                 if who == WORLD {
                     continue;

@@ -162,8 +162,8 @@ fn the_systems_own_balances_cannot_be_configured() {
         2,
         "
         set world status frozen             | rejected balance-not-found on world
-        open alice.1                        | applied
-        world > alice.1 1                   | forwarded, visit 0>1
+        open alice                          | applied
+        world > alice 1                     | applied
         set world status frozen asset EUR   | rejected system-balance on world v2
         ",
     );

@@ -16,6 +16,7 @@ pub(super) mod node;
 mod periods;
 mod references;
 mod rules;
+mod stripes;
 mod table;
 mod transfers;
 mod walks;

@@ -22,11 +22,12 @@ impl Book {
     }
 
     /// The id of a balance. `alice` is in partition 0 and `alice.2` in partition 2; `other/alice`
-    /// is in another ledger, `world` is the ledger's own, and `mirror` what stands in partition 1
-    /// for money from partition 0.
+    /// is in another ledger, `world` and `@fees` are striped accounts as a whole, and `mirror` what
+    /// stands in partition 1 for money from partition 0.
     pub(crate) fn id(&self, name: &str, asset: &Asset) -> BalanceId {
         match name {
             "world" => BalanceId::world(&self.ledger, asset),
+            _ if name.starts_with('@') => BalanceId::of(&self.ledger, name, asset, "default"),
             "mirror" => BalanceId::transit(0, 1, 1, asset),
             _ => BalanceId::of(
                 self.ledger_of(name),
@@ -103,8 +104,11 @@ impl Book {
         code: &str,
     ) -> Value {
         let id = |name: &str| {
+            if name.starts_with('@') {
+                return json!(name);
+            }
             let (name, held_in) = name.split_once(':').unwrap_or((name, code));
-            self.id(name, &asset(held_in)).uuid()
+            json!(self.id(name, &asset(held_in)).uuid())
         };
         json!({
             "source": id(source), "destination": id(destination), "amount": amount, "asset": code,

@@ -7,6 +7,8 @@
 //! | `set alice floor none status frozen expect alice=3` | configures it |
 //! | `… dated 30` | at the end of a transfer: it takes effect at second 30 |
 //! | `close 60` | closes what takes effect before second 60 |
+//! | `… bob > @fees 1 …` | a striped account by its name |
+//! | `stripe fees:USD 1 5.00` | what its stripe in partition 1 has, or `none` |
 //! | `via 1 …` | the same, sent to partition 1 |
 //! | `h: hold alice > bob 5 for 15m` | the same, held, and known as `h` |
 //! | `post h`, `post h 2.00 EUR/2`, `void h`, `tick h` | posts, voids, or expires it if it is due |
@@ -29,6 +31,7 @@ use super::cluster::Cluster;
 use super::message::Message;
 use super::names::{Book, asset, options};
 use crate::ledger::amount::{decimal_of, parse};
+use crate::ledger::stripes::stripes;
 use crate::ledger::{Asset, BalanceId, Outcome, PartitionId, TransactionId, partition_of};
 use crate::wire::Time;
 
@@ -87,6 +90,7 @@ impl Run {
             }
             "=" => return self.look(&words[1..]),
             "wire" => return self.wire(words[1], words[2]),
+            "stripe" => return self.stripe(words[1], words[2], words[3]),
             "hold" if words[2].parse::<u16>().is_ok() => return self.hold(&words[1..]),
             "tick" => {
                 let (hold, balance) = self.holds[words[1]];
@@ -210,7 +214,7 @@ impl Run {
         let (words, date) = words.split_at(dated.unwrap_or(words.len()));
         let (words, expect) = self.expect(words);
         let mut postings = Vec::new();
-        let mut key = None;
+        let (mut key, mut first) = (None, None);
         for posting in words.join(" ").split(',') {
             let words: Vec<&str> = posting.split_whitespace().collect();
             assert_eq!(words[1], ">", "{posting}");
@@ -218,7 +222,11 @@ impl Run {
             for name in [words[0], words[2]] {
                 let (name, held_in) = name.split_once(':').unwrap_or((name, code));
                 let id = self.id(name, &asset(held_in));
-                key.get_or_insert(id);
+                // What a striped account pays is decided where the other side is.
+                if name != "world" && !name.starts_with('@') {
+                    key.get_or_insert(id);
+                }
+                first.get_or_insert(id);
             }
             postings.push(self.book.posting(words[0], words[2], words[3], code));
         }
@@ -226,7 +234,7 @@ impl Run {
         if let Some(second) = date.get(1) {
             json["effective_at"] = json!(Time(second.parse::<i64>().unwrap() * 1000).to_string());
         }
-        (key.unwrap(), json)
+        (key.or(first).unwrap(), json)
     }
 
     /// Splits `… expect NAME=VERSION …` off.
@@ -295,6 +303,25 @@ impl Run {
                 (status, None) => assert_eq!(status, balance.status.slug()),
             }
         }
+        String::new()
+    }
+
+    fn stripe(&self, name: &str, partition: &str, amount: &str) -> String {
+        let (account, code) = name.split_once(':').unwrap();
+        let stripes = stripes(
+            &self.book.ledger,
+            account,
+            &asset(code),
+            self.cluster.count(),
+        );
+        let id = stripes[usize::from(number(partition))].id;
+        let node = self.cluster.node(number(partition));
+        let posted = node.partition.balance(id).map(|balance| {
+            assert_eq!((balance.floor, balance.ceiling), (None, None));
+            balance.state.posted
+        });
+        let expected = (amount != "none").then(|| minor(amount, &asset(code)));
+        assert_eq!(posted, expected, "the stripe {name} in {partition}");
         String::new()
     }
 

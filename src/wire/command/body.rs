@@ -4,9 +4,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::names::NameBody;
 use super::side::SideBody;
 use crate::ledger::Limit;
-use crate::ledger::command::{Body, Command, Configure, Hold, Open, Post, Posting, Target};
+use crate::ledger::command::{Body, Command, Configure, Hold, Open, Party, Post, Posting, Target};
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Span, Str, Time};
 
@@ -98,8 +99,10 @@ pub enum Kind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostingBody<'a> {
-    pub source: SideBody<Uuid>,
-    pub destination: SideBody<Uuid>,
+    #[serde(borrow)]
+    pub source: SideBody<NameBody<'a>>,
+    #[serde(borrow)]
+    pub destination: SideBody<NameBody<'a>>,
     pub amount: Money,
     #[serde(borrow)]
     pub asset: Str<'a>,
@@ -243,13 +246,13 @@ impl<'a> CommandBody<'a> {
         }
         match &command.body {
             Body::Transfer(postings) => {
-                body.postings = Some(postings.iter().map(posting_body).collect());
+                body.postings = Some(posting_bodies(command, postings));
             }
             Body::Hold(Hold {
                 postings,
                 expires_in,
             }) => {
-                body.postings = Some(postings.iter().map(posting_body).collect());
+                body.postings = Some(posting_bodies(command, postings));
                 let expires_in = expires_in.map(Span);
                 body.hold = Some(HoldTermsBody { expires_in });
             }
@@ -284,10 +287,24 @@ impl<'a> CommandBody<'a> {
     }
 }
 
-fn posting_body(posting: &Posting) -> PostingBody<'_> {
+fn posting_bodies<'a>(command: &'a Command, postings: &'a [Posting]) -> Vec<PostingBody<'a>> {
+    let bodies = postings
+        .iter()
+        .map(|posting| posting_body(command, posting));
+    bodies.collect()
+}
+
+fn name(command: &Command, party: Party) -> NameBody<'_> {
+    match command.stripe(party.id).filter(|_| party.striped) {
+        Some(stripe) => NameBody::Striped((&*stripe.account).into()),
+        None => NameBody::Id(party.id.uuid()),
+    }
+}
+
+fn posting_body<'a>(command: &'a Command, posting: &'a Posting) -> PostingBody<'a> {
     PostingBody {
-        source: SideBody::One(posting.source.id.uuid()),
-        destination: SideBody::One(posting.destination.id.uuid()),
+        source: SideBody::One(name(command, posting.source)),
+        destination: SideBody::One(name(command, posting.destination)),
         amount: Money::of(posting.amount.minor(), posting.asset.scale()),
         asset: posting.asset.as_str().into(),
     }

@@ -12,30 +12,46 @@ use super::check::{
     accept_configure, accept_open, accept_post, accept_target, asset, date, description, expect,
     metadata, only_its_part, plain_name, reference,
 };
+use super::names::{NameBody, Named, Names};
 use super::side::SideBody;
 use crate::ledger::amount::Amount;
 use crate::ledger::command::{
-    Body, ClosePeriod, Command, Hold, Note, POSTINGS_MAX, Party, Posting,
+    Body, ClosePeriod, Command, Hold, Note, POSTINGS_MAX, Party, Posting, Stripe,
 };
 use crate::ledger::split::pair;
-use crate::ledger::{Asset, BalanceId, ReplyTo};
+use crate::ledger::{BalanceId, PartitionId, ReplyTo};
 use crate::wire::fingerprint;
 use crate::wire::invalid::{Invalid, InvalidKind};
 use crate::wire::object::Object;
 
-/// Parses commands; remembers ledgers and world balances between them.
-#[derive(Debug, Default)]
+/// Parses commands; remembers ledgers and striped accounts between them.
+#[derive(Debug)]
 pub struct Decoder {
     ledgers: HashMap<Box<str>, Arc<str>>,
-    worlds: HashMap<(Arc<str>, Asset), BalanceId>,
+    names: Names,
 }
 
 /// Names remembered before the memory starts anew.
 const REMEMBERED_MAX: usize = 4096;
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Decoder {
+    /// Of a log of one partition, or for what knows of no postings.
     pub fn new() -> Self {
-        Self::default()
+        Self::of(1)
+    }
+
+    /// Of a log of `count` partitions: which stripe of a striped account is meant depends on it.
+    pub fn of(count: PartitionId) -> Self {
+        Self {
+            ledgers: HashMap::new(),
+            names: Names::new(count),
+        }
     }
 
     /// Parses the value of a record.
@@ -59,7 +75,9 @@ impl Decoder {
     ) -> Result<Command, Invalid> {
         let reference = reference(body.reference.as_deref())?;
         let ledger = self.ledger(&body.ledger)?;
-        let intent = self.body(body, &ledger)?;
+        self.names.bound();
+        let mut stripes = Vec::new();
+        let intent = self.body(body, &ledger, &mut stripes)?;
         let expect = expect(body, &intent)?;
         let note = Note {
             effective_at: match body.effective_at {
@@ -77,6 +95,7 @@ impl Decoder {
             reference: reference.into(),
             ledger,
             body: intent,
+            stripes,
             expect,
             note,
         })
@@ -103,15 +122,12 @@ impl Decoder {
         Ok(canonical)
     }
 
-    fn world(&mut self, ledger: &Arc<str>, asset: Asset) -> BalanceId {
-        if self.worlds.len() >= REMEMBERED_MAX {
-            self.worlds.clear();
-        }
-        let entry = self.worlds.entry((ledger.clone(), asset));
-        *entry.or_insert_with(|| BalanceId::world(ledger, &asset))
-    }
-
-    fn body(&mut self, body: &CommandBody<'_>, ledger: &Arc<str>) -> Result<Body, Invalid> {
+    fn body(
+        &mut self,
+        body: &CommandBody<'_>,
+        ledger: &Arc<str>,
+        stripes: &mut Vec<Stripe>,
+    ) -> Result<Body, Invalid> {
         only_its_part(body)?;
         if let Some(open) = &body.open {
             return accept_open(open, ledger).map(Body::Open);
@@ -148,7 +164,7 @@ impl Decoder {
         }
         let mut accepted = Vec::with_capacity(postings.len());
         for (at, item) in postings.iter().enumerate() {
-            self.posting(at, item, ledger, &mut accepted)?;
+            self.posting(at, item, ledger, (&mut accepted, stripes))?;
         }
         if accepted.len() > POSTINGS_MAX {
             let detail = format!(
@@ -176,48 +192,56 @@ impl Decoder {
         at: usize,
         body: &PostingBody<'_>,
         ledger: &Arc<str>,
-        accepted: &mut Vec<Posting>,
+        (accepted, stripes): (&mut Vec<Posting>, &mut Vec<Stripe>),
     ) -> Result<(), Invalid> {
         let asset = asset(&body.asset, || format!("postings[{at}].asset"))?;
         let amount = Amount::from_decimal(body.amount.0, asset.scale()).map_err(|error| {
             let field = format!("postings[{at}].amount");
             Invalid::new(InvalidKind::InvalidAmount, field, error.to_string())
         })?;
-        let world = self.world(ledger, asset);
-        let party = |id| Party {
-            id,
-            world: id == world,
-        };
-        if let (SideBody::One(source), SideBody::One(destination)) =
+        let world = self.names.world(ledger, asset).id;
+        if let (SideBody::One(NameBody::Id(source)), SideBody::One(NameBody::Id(destination))) =
             (&body.source, &body.destination)
-            && source != destination
         {
-            accepted.push(Posting {
-                source: party(BalanceId::new(*source)),
-                destination: party(BalanceId::new(*destination)),
-                amount,
-                asset,
-            });
-            return Ok(());
+            let party = |id: &Uuid| Party {
+                id: BalanceId::new(*id),
+                striped: false,
+            };
+            let (source, destination) = (party(source), party(destination));
+            if source != destination && source.id != world && destination.id != world {
+                accepted.push(Posting {
+                    source,
+                    destination,
+                    amount,
+                    asset,
+                });
+                return Ok(());
+            }
         }
-        let side = |side: &SideBody<Uuid>, name: &str| {
-            side.parts(amount, asset, || format!("postings[{at}].{name}"))
+        let mut side = |side: &SideBody<NameBody<'_>>, name: &str| {
+            let field = format!("postings[{at}].{name}");
+            let find = |name: &_, field: &str| self.names.find(name, (ledger, asset), field);
+            side.try_map(&field, find)?
+                .parts(amount, asset, || field.clone())
         };
         let sources = side(&body.source, "source")?;
         let destinations = side(&body.destination, "destination")?;
-        let both = |(id, _): &&(BalanceId, i128)| sources.iter().any(|(other, _)| other == id);
-        if let Some((id, _)) = destinations.iter().find(both) {
+        let both = |(named, _): &&(Named, i128)| sources.iter().any(|(o, _)| o.id == named.id);
+        if let Some((named, _)) = destinations.iter().find(both) {
+            let id = named.id;
             let detail = format!("names {id}, a source itself; source and destination must differ");
             let field = format!("postings[{at}].destination");
             return Err(Invalid::new(InvalidKind::SameBalance, field, detail));
         }
-        let moves = pair(&sources, &destinations).into_iter();
-        accepted.extend(moves.map(|(source, destination, amount)| Posting {
-            source: party(source),
-            destination: party(destination),
-            amount,
-            asset,
-        }));
+        for (source, destination, amount) in pair(&sources, &destinations) {
+            let (source, destination) = self.names.sides((source, destination), stripes);
+            accepted.push(Posting {
+                source,
+                destination,
+                amount,
+                asset,
+            });
+        }
         Ok(())
     }
 }

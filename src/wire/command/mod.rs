@@ -6,11 +6,13 @@
 //! | [`body`] | the form, and the way back to it |
 //! | [`decoder`] | bytes in, command out |
 //! | [`check`] | what each field may be |
+//! | [`names`] | balances by id or by name, and the stripes of striped accounts |
 //! | [`side`] | splits: lists of shares, and the postings they come to |
 
 mod body;
 mod check;
 mod decoder;
+mod names;
 mod side;
 
 pub use body::{
@@ -19,6 +21,7 @@ pub use body::{
 };
 pub use check::{account_name, asset, date};
 pub use decoder::{Decoder, malformed};
+pub use names::NameBody;
 pub use side::{ShareBody, SideBody};
 
 /// The organization of a ledger that names none.

@@ -11,12 +11,11 @@ use serde::de::value::{
 };
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
-use uuid::Uuid;
 
+use crate::ledger::Asset;
 use crate::ledger::amount::{Amount, minor_of};
 use crate::ledger::command::POSTINGS_MAX;
 use crate::ledger::split::{PERCENT_SCALE, Percent, Share, share_out};
-use crate::ledger::{Asset, BalanceId};
 use crate::wire::invalid::{Invalid, InvalidKind};
 use crate::wire::object::Object;
 use crate::wire::scalar::Money;
@@ -45,10 +44,10 @@ pub struct ShareBody<P> {
 
 impl<P> SideBody<P> {
     /// The same side with its balances named in another way; `field` is its path.
-    pub fn try_map<Q, E>(
-        &self,
+    pub fn try_map<'s, Q, E>(
+        &'s self,
         field: &str,
-        mut name: impl FnMut(&P, &str) -> Result<Q, E>,
+        mut name: impl FnMut(&'s P, &str) -> Result<Q, E>,
     ) -> Result<SideBody<Q>, E> {
         let shares = match self {
             Self::One(balance) => return name(balance, field).map(SideBody::One),
@@ -66,16 +65,16 @@ impl<P> SideBody<P> {
     }
 }
 
-impl SideBody<Uuid> {
+impl<P: Clone> SideBody<P> {
     /// Each balance and its minor units of `amount`, in order; who gets nothing is left out.
     pub(super) fn parts(
         &self,
         amount: Amount,
         asset: Asset,
         field: impl Fn() -> String,
-    ) -> Result<Vec<(BalanceId, i128)>, Invalid> {
+    ) -> Result<Vec<(P, i128)>, Invalid> {
         let shares = match self {
-            Self::One(balance) => return Ok(vec![(BalanceId::new(*balance), amount.minor())]),
+            Self::One(balance) => return Ok(vec![(balance.clone(), amount.minor())]),
             Self::Shares(shares) => shares,
         };
         let refuse = |detail: String| Invalid::new(InvalidKind::InvalidSplit, field(), detail);
@@ -91,7 +90,7 @@ impl SideBody<Uuid> {
         let minor = share_out(amount, &read).map_err(|error| refuse(format!("shares {error}")))?;
         let parts = shares.iter().zip(minor).filter(|(_, minor)| *minor > 0);
         Ok(parts
-            .map(|(share, minor)| (BalanceId::new(share.balance), minor))
+            .map(|(share, minor)| (share.balance.clone(), minor))
             .collect())
     }
 }

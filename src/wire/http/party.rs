@@ -6,13 +6,15 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::ledger::id::{DEFAULT_KEY, WORLD};
+use crate::ledger::id::DEFAULT_KEY;
+use crate::ledger::stripes::is_striped;
 use crate::ledger::{Asset, BalanceId};
-use crate::wire::command::account_name;
+use crate::wire::command::{NameBody, account_name};
 use crate::wire::scalar::Str;
 use crate::wire::{Invalid, InvalidKind};
 
-/// A balance id, the bare name of an account such as `"alice"` or `"@world"`, or
+/// A balance id, the bare name of an account such as `"alice"` or of a striped one such as
+/// `"@world"`, or
 /// `{"account": …, "key": …}`. A text of the form of a UUID is always a balance id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartyBody<'a> {
@@ -68,9 +70,14 @@ pub struct ShareSchema {
 impl PartyBody<'_> {
     /// The balance this names in `ledger` (`organization/ledger`) and `asset`; `field` is its path
     /// in the request.
-    pub fn resolve(&self, ledger: &str, asset: &Asset, field: &str) -> Result<Uuid, Invalid> {
+    pub fn resolve(
+        &self,
+        ledger: &str,
+        asset: &Asset,
+        field: &str,
+    ) -> Result<NameBody<'_>, Invalid> {
         let (account, key) = match self {
-            Self::Id(id) => return Ok(*id),
+            Self::Id(id) => return Ok(NameBody::Id(*id)),
             Self::Account(account) => (&**account, DEFAULT_KEY),
             Self::AccountKey { account, key } => {
                 (&**account, key.as_deref().unwrap_or(DEFAULT_KEY))
@@ -78,11 +85,17 @@ impl PartyBody<'_> {
         };
         account_name(account, field)?;
         account_name(key, field)?;
-        if account.starts_with('@') && (account != WORLD || key != DEFAULT_KEY) {
-            let detail = "starts with @ and is not @world, the only system account to post with";
-            return Err(Invalid::new(InvalidKind::ReservedAccount, field, detail));
+        match (is_striped(account), key) {
+            (false, key) => {
+                let id = BalanceId::of(ledger, account, asset, key);
+                Ok(NameBody::Id(id.uuid()))
+            }
+            (true, DEFAULT_KEY) => Ok(NameBody::Striped(account.into())),
+            (true, _) => {
+                let detail = "names a stripe of a striped account; leave the key out";
+                Err(Invalid::new(InvalidKind::ReservedAccount, field, detail))
+            }
         }
-        Ok(BalanceId::of(ledger, account, asset, key).uuid())
     }
 }
 

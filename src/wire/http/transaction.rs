@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use super::party::{PartyBody, SideSchema};
 use super::request::{accept, main_ledger};
-use crate::ledger::Command;
 use crate::ledger::command::POSTINGS_MAX;
+use crate::ledger::{Asset, Command};
 use crate::wire::command::{
-    self, ClosePeriodBody, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, OpenBody,
-    PostBody, PostingBody, SideBody, TargetBody,
+    self, ClosePeriodBody, CommandBody, ConfigureBody, Decoder, HoldTermsBody, Kind, NameBody,
+    OpenBody, PostBody, PostingBody, SideBody, TargetBody,
 };
 use crate::wire::object::{object, objects};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
@@ -204,19 +204,25 @@ impl TransactionRequest<'_> {
             .enumerate()
             .map(|(at, posting)| {
                 let asset = command::asset(&posting.asset, || format!("postings[{at}].asset"))?;
-                let side = |side: &SideBody<PartyBody<'_>>, name: &str| {
-                    let field = format!("postings[{at}].{name}");
-                    side.try_map(&field, |party, field| party.resolve(ledger, &asset, field))
-                };
                 Ok(PostingBody {
-                    source: side(&posting.source, "source")?,
-                    destination: side(&posting.destination, "destination")?,
+                    source: side(&posting.source, ledger, &asset, (at, "source"))?,
+                    destination: side(&posting.destination, ledger, &asset, (at, "destination"))?,
                     amount: posting.amount,
                     asset: (&*posting.asset).into(),
                 })
             });
         resolved.collect::<Result<_, _>>().map(Some)
     }
+}
+
+fn side<'s>(
+    side: &'s SideBody<PartyBody<'_>>,
+    ledger: &str,
+    asset: &Asset,
+    (at, name): (usize, &str),
+) -> Result<SideBody<NameBody<'s>>, Invalid> {
+    let field = format!("postings[{at}].{name}");
+    side.try_map(&field, |party, field| party.resolve(ledger, asset, field))
 }
 
 impl OpenPart<'_> {

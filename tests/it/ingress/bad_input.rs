@@ -145,7 +145,7 @@ const VALUES: [(&str, &str, &str, u16, &str); 24] = [
     (
         "a system account",
         "source",
-        r#""@transit""#,
+        r#"{"account":"@world","key":"1"}"#,
         400,
         "reserved-account",
     ),

@@ -60,7 +60,7 @@ async fn history_crosses_months() {
         loop {
             let page = entries(
                 &bench.pool,
-                id,
+                &[id],
                 Page {
                     order,
                     after,
@@ -73,6 +73,7 @@ async fn history_crosses_months() {
             after = Some(EntryCursor {
                 at: last.at,
                 version: last.version,
+                balance: id,
             });
             versions.extend(page.iter().map(|entry| entry.version));
         }
