@@ -155,6 +155,23 @@ pub(super) async fn upsert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<()
     Ok(())
 }
 
+/// Replaces the holds of a partition; those that ended before what `rows` begin with stay.
+pub(super) async fn replace(
+    db: &mut PgConnection,
+    partition: PartitionId,
+    rows: &[Row<'_>],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from holds \
+         where partition = $1 and (state in ('pending', 'open') or id = any($2))",
+    )
+    .bind(i32::from(partition))
+    .bind(rows.iter().map(|(id, ..)| id.uuid()).collect::<Vec<_>>())
+    .execute(&mut *db)
+    .await?;
+    upsert(db, rows).await
+}
+
 async fn insert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
     let each = || rows.iter().map(|(_, _, hold, _)| *hold);
     let time = |ms: i64| Time(ms).utc();

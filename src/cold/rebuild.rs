@@ -8,6 +8,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::balances::{Row, upsert};
+use super::holds;
 use super::write::{Checkpoint, Move, Sink, advance, checkpoints, decode, long};
 use crate::ledger::PartitionId;
 use crate::wire::{MarkerBody, Time};
@@ -21,9 +22,14 @@ pub enum Error {
     Older { watermark: u64, read: u64 },
 }
 
-/// Replaces every balance of the marker's partition: rows and watermark in one transaction (S1),
+/// Replaces every balance and hold of the marker's partition: rows and watermark in one transaction (S1),
 /// never back (S2).
-pub async fn balances(pool: &PgPool, marker: &MarkerBody, rows: &[Row<'_>]) -> Result<(), Error> {
+pub async fn balances(
+    pool: &PgPool,
+    marker: &MarkerBody,
+    rows: &[Row<'_>],
+    held: &[holds::Row<'_>],
+) -> Result<(), Error> {
     let partition = marker.partition;
     let stored = checkpoint(pool, Sink::Balances, partition, marker.generation).await?;
     let mut connection = pool.acquire().await?;
@@ -38,6 +44,7 @@ pub async fn balances(pool: &PgPool, marker: &MarkerBody, rows: &[Row<'_>]) -> R
         .execute(&mut *db_tx)
         .await?;
     upsert(&mut db_tx, rows).await?;
+    holds::replace(&mut db_tx, partition, held).await?;
     let text = serde_json::to_string(marker).expect("a marker is plain JSON");
     let to = Checkpoint {
         // Reading one record twice costs nothing; the first one is the genesis record.

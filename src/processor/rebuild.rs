@@ -80,7 +80,9 @@ pub async fn cold(
     let rows: Vec<_> = rows
         .map(|(id, balance)| (id, number, balance, epoch))
         .collect();
-    rebuild::balances(&source.pool, &marker, &rows).await?;
+    let holds = partition.holds().iter();
+    let holds: Vec<_> = holds.map(|(id, hold)| (id, number, hold, epoch)).collect();
+    rebuild::balances(&source.pool, &marker, &rows, &holds).await?;
     rebuild::journal(&source.pool, number, source.generation, beginning).await?;
     Ok(Rebuilt {
         balances: rows.len(),
