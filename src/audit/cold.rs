@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::compare::{body_of, differences};
 use super::report::{Check, Finding};
 use crate::cold::audit::{BalanceRow, SinkRow};
-use crate::ledger::{BalanceId, Cut, Partition};
+use crate::ledger::{BalanceId, Cut, Hold, Partition, TransactionId};
 use crate::wire::MarkerBody;
 
 /// The rows of one partition, against its state as of the watermark.
@@ -72,6 +72,27 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Compares the holds, as many as a takeover would start from, with the state as of the marker.
+pub(super) fn holds(state: &Partition, rows: &[(TransactionId, Hold)], check: &mut Check) {
+    let mut miss = |what: String| check.miss(Finding::new(state.id(), what).at(state.applied()));
+    let mut open = 0;
+    for (id, row) in rows {
+        open += u64::from(row.stage.is_open());
+        match state.holds().get(*id) {
+            Some(hold) if hold == row => {}
+            Some(hold) => miss(format!("hold {id} in cold is {row:?}, not {hold:?}")),
+            None => miss(format!("hold {id} in cold was never made")),
+        }
+    }
+    let expected = state.holds().sums().open;
+    if open != expected {
+        miss(format!(
+            "cold has {open} open holds, the outcomes give {expected}"
+        ));
+    }
+    check.examined += rows.len() as u64;
+}
+
 /// Compares the accepted marker with the state as of its command.
 pub(super) fn marker(state: &Partition, sink: &SinkRow, check: &mut Check) {
     check.examined += 1;
@@ -108,6 +129,7 @@ fn unequal(said: &Cut, cut: &Cut) -> String {
             said.highest_offset == cut.highest_offset,
         ),
         ("sums of posted", said.posted == cut.posted),
+        ("open holds", said.holds == cut.holds),
         ("legs sent", said.sent == cut.sent),
         ("legs received", said.received == cut.received),
         ("log", said.setting == cut.setting),

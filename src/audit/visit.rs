@@ -111,6 +111,13 @@ pub(super) async fn balances(
     if let Some(sink) = cold.balances.as_ref().filter(|_| watermark.is_some()) {
         cold::marker(state, sink, check);
     }
+    let marker = cold.marker().map(str::as_bytes).map(MarkerBody::parse);
+    if let Some(Ok(marker)) = marker {
+        match cold.pinned.holds(&marker).await {
+            Ok(holds) => cold::holds(state, &holds, check),
+            Err(error) => check.cannot_tell(format!("postgres: {error}")),
+        }
+    }
     Ok((cursor, newest_epoch))
 }
 

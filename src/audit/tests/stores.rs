@@ -1,13 +1,13 @@
 //! Cold, journal and hot, against the state that the outcomes give.
 
 use super::world::{World, day};
-use crate::audit::cold::{Rows, marker};
+use crate::audit::cold::{Rows, holds, marker};
 use crate::audit::hot::Values;
 use crate::audit::journal::{Entries, position, statuses};
 use crate::audit::report::Check;
 use crate::audit::scan::Statuses;
 use crate::cold::audit::{BalanceRow, EntriesRow, SinkRow, StatusRow};
-use crate::ledger::{Balance, BalanceId, Partition};
+use crate::ledger::{Balance, BalanceId, Hold, Partition, SeenMap, Stage, TransactionId};
 use crate::wire::outcome::hash;
 use crate::wire::{BalanceBody, Money};
 
@@ -130,6 +130,38 @@ fn a_marker_that_says_otherwise_is_found() {
     assert_eq!(edit("\"version_sum\":", "\"version_sum\":1"), 1);
     assert_eq!(edit("\"sent\":[0,", "\"sent\":[1,"), 1);
     assert_eq!(edit("{", ""), 1);
+}
+
+#[test]
+fn holds_that_are_missing_or_changed_are_found() {
+    let id = TransactionId::new(0, 7, uuid::Uuid::nil());
+    let hold = Hold {
+        ledger: "default/main".into(),
+        reference: "h".into(),
+        stage: Stage::Open,
+        parts: Box::new([]),
+        expires_at_ms: None,
+        version: 1,
+        offset: 7,
+        at_ms: 0,
+    };
+    let world = day();
+    let cut = world.partitions[0].cut().unwrap();
+    let state = Partition::from_cut(0, &cut, [], [(id, hold.clone())], SeenMap::default());
+    let differences = |rows: &[(TransactionId, Hold)]| {
+        let mut check = Check::new("cold", "rows");
+        holds(&state, rows, &mut check);
+        check.differences
+    };
+    assert_eq!(differences(&[(id, hold.clone())]), 0);
+    assert_eq!(differences(&[]), 1);
+    let changed = Hold {
+        version: 2,
+        ..hold.clone()
+    };
+    assert_eq!(differences(&[(id, changed)]), 1);
+    let stranger = TransactionId::new(0, 8, uuid::Uuid::nil());
+    assert_eq!(differences(&[(stranger, hold)]), 1);
 }
 
 fn entries(state: &Partition) -> Vec<EntriesRow> {
