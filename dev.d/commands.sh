@@ -159,6 +159,24 @@ chaos_build() { # PROFILE
   foreground cargo build -q --locked "${release[@]}" --workspace --bins || die "the build failed"
 }
 
+# The simulator, optimised; it needs no services. A failing seed prints itself.
+command_sim() {
+  need_build
+  while (($# > 0)); do
+    [[ $1 == --break || ${2:-} =~ ^[0-9]+$ ]] || die "$1 needs a number"
+    case $1 in
+      --minutes) export STEELYARD_SIM_MINUTES=$2 ;;
+      --seed) export STEELYARD_SIM_SEED=$2 ;;
+      --break) export STEELYARD_SIM_BREAK=${2:-} ;;
+      *) die "no such argument: $1; there are --minutes N, --seed S and --break RULE" ;;
+    esac
+    shift 2
+  done
+  [[ -n ${STEELYARD_SIM_MINUTES:-}${STEELYARD_SIM_SEED:-} ]] || export STEELYARD_SIM_MINUTES=1
+  cd "$ROOT" || exit 1
+  exec cargo test --locked --release --test sim -- every_seed --nocapture
+}
+
 chaos_program() { # PROFILE ARGS...: against the stack of this directory, which it may end and start
   local program=${CARGO_TARGET_DIR:-$ROOT/target}/$1/chaos
   shift
@@ -246,6 +264,8 @@ usage: ./dev COMMAND
   demo              play a realistic day against it, or against an instance of its own when nothing runs
   load ARGS...      the load generator, likewise; './dev load --help' tells more
   chaos [ARGS...]   the fault lab: faults done under load, then the proof; './dev chaos --help' tells more
+  sim [ARGS...]     the simulator: --minutes N looks at as many seeds as there is time for, --seed S at one, or from it on;
+                    --break RULE switches a rule off first, see tests/sim/breaks.rs
   test [ARGS...]    everything it needs, then 'cargo test --workspace' with these arguments
   kafka TOOL ARGS   Kafka's own tools against the running broker: topics, groups, configs, ...
   stack up|down|env only the three services, for tools; 'env' prints shell lines that lead to them

@@ -22,6 +22,10 @@ impl Rows {
         self.count
     }
 
+    pub(super) fn raw_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes.len()
     }

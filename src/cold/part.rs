@@ -42,6 +42,11 @@ impl Part {
         }
     }
 
+    /// The rows of `transactions` as Postgres's binary COPY takes them, without its frame.
+    pub fn transactions(&self) -> &[u8] {
+        self.transactions.raw_bytes()
+    }
+
     pub fn rows(&self) -> usize {
         self.transactions.len() + self.entries.len()
     }

@@ -46,7 +46,7 @@ impl Acks {
     /// Waits until every record enqueued with it is acknowledged. The highest offset they got,
     /// if there was any record. Call it once, after the last record was enqueued.
     pub async fn wait(&self) -> Result<Option<u64>, AppendFailed> {
-        self.settle();
+        self.close();
         while self.outstanding.load(Ordering::Acquire) > 0 {
             self.done.notified().await;
         }
@@ -56,7 +56,24 @@ impl Acks {
         }
     }
 
-    fn settle(&self) {
+    /// One more record is on its way.
+    pub fn expect(&self) {
+        self.outstanding.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A record that was expected got its offset, or never will.
+    pub fn settle(&self, appended: Result<u64, AppendFailed>) {
+        match appended {
+            Ok(offset) => {
+                let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+                self.last_offset.fetch_max(offset, Ordering::AcqRel);
+            }
+            Err(AppendFailed) => self.failed.store(true, Ordering::Release),
+        }
+        self.close();
+    }
+
+    fn close(&self) {
         if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.done.notify_one();
         }
@@ -72,16 +89,12 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, acks: Arc<Acks>) {
         match result {
-            Ok(message) => {
-                acks.last_offset
-                    .fetch_max(message.offset(), Ordering::AcqRel);
-            }
+            Ok(message) => acks.settle(Ok(u64::try_from(message.offset()).unwrap_or(0))),
             Err((error, message)) => {
                 tracing::error!(%error, topic = message.topic(), partition = message.partition(), "append failed");
-                acks.failed.store(true, Ordering::Release);
+                acks.settle(Err(AppendFailed));
             }
         }
-        acks.settle();
     }
 }
 
@@ -137,10 +150,10 @@ impl LogProducer {
 
     /// Enqueues a record if there is room, and never waits.
     pub fn offer(&self, append: Append<'_>, acks: &Arc<Acks>) {
-        acks.outstanding.fetch_add(1, Ordering::AcqRel);
+        acks.expect();
         if let Err((error, _)) = self.producer.send(record(append, acks)) {
             tracing::debug!(%error, "a record was not taken");
-            acks.settle();
+            acks.close();
         }
     }
 
@@ -149,7 +162,7 @@ impl LogProducer {
     pub async fn append(&self, append: Append<'_>, acks: &Arc<Acks>) -> Result<(), AppendFailed> {
         let topic = append.topic;
         let mut record = record(append, acks);
-        acks.outstanding.fetch_add(1, Ordering::AcqRel);
+        acks.expect();
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -159,8 +172,7 @@ impl LogProducer {
                 }
                 Err((error, _)) => {
                     tracing::error!(%error, topic, "append refused");
-                    acks.failed.store(true, Ordering::Release);
-                    acks.settle();
+                    acks.settle(Err(AppendFailed));
                     return Err(AppendFailed);
                 }
             }

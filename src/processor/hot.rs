@@ -31,6 +31,8 @@ pub(super) struct Hot<W: World> {
     before: Position,
     /// The last command that anybody had decided when hot was claimed, until it is installed.
     decided: Option<u64>,
+    /// The last command there was then, if hot was empty and does not tell what it has shown.
+    asked: Option<u64>,
     /// Not in hot yet.
     pending: HashMap<BalanceId, Touched, FixedState>,
     /// Balances that the sink wants published again.
@@ -69,6 +71,7 @@ impl<W: World> Hot<W> {
             stands: Stands::Lost,
             before: Position::default(),
             decided: None,
+            asked: None,
             pending: HashMap::default(),
             stale: Vec::new(),
             retry_at: shared.world.now(),
@@ -89,6 +92,10 @@ impl<W: World> Hot<W> {
             Ok(Claimed::Yes(before)) => {
                 self.stands = Stands::Claimed;
                 self.before = before;
+                self.asked = match before.offset {
+                    None => self.last_command().await?,
+                    Some(_) => None,
+                };
                 self.pause = PAUSE_MIN;
                 Ok(before.accepted)
             }
@@ -142,11 +149,19 @@ impl<W: World> Hot<W> {
         self.decided = decided;
     }
 
+    /// The last command there is. Decisions of an earlier owner may stand behind a hole, or before
+    /// the position that a fold starts from: what they bound is not seen, but what was asked for is.
+    async fn last_command(&self) -> Result<Option<u64>, Failure> {
+        let (world, topic) = (&self.shared.world, &self.shared.topics.commands);
+        let (_, next) = world.bounds(topic, self.partition).await?;
+        Ok(next.checked_sub(1))
+    }
+
     /// Whether hot may have shown a later command than `offset` to its readers. An owner that was
     /// alive until it lost its claim may have been ahead of what the next one folds, and a hot that
     /// was emptied meanwhile does not tell.
     fn has_shown_beyond(&self, offset: u64) -> bool {
-        let shown = self.before.offset.max(self.decided);
+        let shown = self.before.offset.max(self.decided).max(self.asked);
         matches!(self.stands, Stands::Claimed) && shown > Some(offset)
     }
 

@@ -304,3 +304,8 @@ pub(crate) fn breaks<M: Model>(name: &str, rule: &str, model: &M) -> usize {
 
 /// The rule of a model that can reach its end from everywhere.
 pub(crate) const STUCK: &str = "the end can be reached";
+
+/// Whether somebody asks for the scopes that take minutes and gigabytes.
+pub(crate) fn long() -> bool {
+    std::env::var_os("STEELYARD_MODELS_LONG").is_some()
+}

@@ -4,7 +4,7 @@
 //! the true state of what it has decided, and rows are the truth as of the watermark. The question
 //! is what readers see: hot where it is installed, and rows for balances that hot does not have.
 
-use crate::explore::{Model, Steps, breaks, sound};
+use crate::explore::{Model, Steps, breaks, long, sound};
 
 const BALANCES: usize = 2;
 const OWNERS_MAX: usize = 3;
@@ -510,13 +510,15 @@ impl Model for Store {
 #[test]
 fn readers_see_the_truth_whatever_is_emptied() {
     let once = Store::breaking(Break::Nothing);
-    sound("hot, 3 commands, 2 owners at once, emptied once", &once);
     let twice = Store {
         commands: 2,
         empties: 2,
         ..once
     };
     sound("hot, 2 commands, 2 owners at once, emptied twice", &twice);
+    if long() {
+        sound("hot, 3 commands, 2 owners at once, emptied once", &once);
+    }
 }
 
 #[test]
@@ -527,32 +529,37 @@ fn readers_see_the_truth_with_two_zombies() {
         ..Store::breaking(Break::Nothing)
     };
     sound("hot, 1 command, 3 owners at once, emptied once", &model);
-    let model = Store {
-        empties: 0,
-        commands: 2,
-        ..model
-    };
-    sound("hot, 2 commands, 3 owners at once", &model);
 }
 
 #[test]
 fn a_hot_that_is_rolled_back_is_never_mixed_with_the_present() {
     let sound_store = Store::breaking(Break::Nothing);
-    let both = Store {
+    let short = Store {
         commands: 2,
-        rollbacks: 1,
-        ..sound_store
-    };
-    sound(
-        "hot, 2 commands, 2 owners at once, rolled back once, emptied once",
-        &both,
-    );
-    let back = Store {
         empties: 0,
         rollbacks: 1,
         ..sound_store
     };
-    sound("hot, 3 commands, 2 owners at once, rolled back once", &back);
+    sound(
+        "hot, 2 commands, 2 owners at once, rolled back once",
+        &short,
+    );
+    if long() {
+        let both = Store {
+            empties: 1,
+            ..short
+        };
+        let scope = "rolled back once, emptied once";
+        sound(
+            &format!("hot, 2 commands, 2 owners at once, {scope}"),
+            &both,
+        );
+        let more = Store {
+            commands: 3,
+            ..short
+        };
+        sound("hot, 3 commands, 2 owners at once, rolled back once", &more);
+    }
 }
 
 /// A limit, not a promise: cold may be ahead of hot, where it has taken a marker of a zombie that

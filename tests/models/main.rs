@@ -14,3 +14,4 @@ mod books;
 mod explore;
 mod hot;
 mod legs;
+mod watermark;

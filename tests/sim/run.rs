@@ -1,0 +1,363 @@
+//! One run: a world drawn from a seed, in which anything goes; then it heals, and must come to rest
+//! with every accepted transaction at its end, and hot, cold and truth the same.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use steelyard::cold::write::Sink;
+use steelyard::ledger::id::TRANSIT_LEDGER;
+use steelyard::ledger::{Asset, PartitionId};
+use steelyard::{processor, sink};
+
+use crate::breaks::Break;
+use crate::check;
+use crate::cluster::{Cluster, Kind};
+use crate::faults::Faults;
+use crate::redis::split;
+use crate::tasks::Tasks;
+use crate::traffic::Traffic;
+use crate::world::{Sim, World};
+
+/// How large a run is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Most commands of clients.
+    pub(crate) commands: u64,
+    /// Most steps in which anything goes.
+    pub(crate) steps: u64,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) steps: u64,
+    pub(crate) digest: u64,
+    pub(crate) reached: BTreeMap<&'static str, u64>,
+}
+
+pub(crate) struct Run {
+    sim: Sim,
+    tasks: Tasks,
+    cluster: Cluster,
+    traffic: Traffic,
+    faults: Faults,
+    steps: u64,
+    /// The time that one step takes.
+    pace: Duration,
+    healed: bool,
+}
+
+/// Steps after which a healed world must have come to rest.
+const REST_STEPS_MAX: u64 = 400_000;
+
+impl Run {
+    pub(crate) fn new(seed: u64, size: Size, broken: Option<Break>) -> Self {
+        let mut chance = crate::chance::Chance::new(!seed);
+        let late_owners = broken == Some(Break::SumAlone) || chance.one_in(20);
+        let most = if late_owners { 1 } else { 8 };
+        let count = PartitionId::try_from(chance.between(1, most)).unwrap();
+        let horizon = *chance.pick(&[1, 5, 600, 86_400]);
+        let sim = Sim::new(seed, count, horizon, broken);
+        let mut cluster = Cluster::new(&sim, options(&mut chance), sink_options(&mut chance));
+        let processes = if late_owners { 3 } else { chance.between(1, 3) };
+        cluster.places(processes as usize, chance.between(1, 2) as usize);
+        let commands = chance.between(20, size.commands);
+        let pace = Duration::from_micros(*chance.pick(&[10, 100, 1_000, 10_000]));
+        let traffic = Traffic::new(&mut chance, commands);
+        let faults = match late_owners {
+            true => Faults::of_late_owners(),
+            false => Faults::draw(&mut chance),
+        };
+        sim.lock().genesis();
+        Self {
+            sim,
+            tasks: Tasks::default(),
+            cluster,
+            traffic,
+            faults,
+            steps: 0,
+            pace,
+            healed: false,
+        }
+    }
+
+    /// Both phases.
+    pub(crate) fn play(&mut self, size: Size) -> Ran {
+        self.begin();
+        while self.steps < size.steps
+            && (self.traffic.left > 0 || !self.sim.lock().chance.one_in(2_000))
+        {
+            self.step();
+        }
+        self.heal();
+        self.rest();
+        self.compare();
+        let mut world = self.sim.lock();
+        Ran {
+            steps: self.steps,
+            digest: world.digest(),
+            reached: std::mem::take(&mut world.reached),
+        }
+    }
+
+    pub(crate) fn sim(&self) -> &Sim {
+        &self.sim
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn begin(&mut self) {
+        for partition in 0..self.cluster.count {
+            let place = usize::from(partition) % self.cluster.process_count();
+            self.cluster.own(&mut self.tasks, place, partition);
+            for kind in [Kind::Journal, Kind::Balances] {
+                let place = usize::from(partition) % self.cluster.member_count();
+                self.cluster.give(&mut self.tasks, kind, place, partition);
+            }
+        }
+    }
+
+    /// One thing happens. False if nothing can but time.
+    fn step(&mut self) -> bool {
+        self.steps += 1;
+        let (roll, strikes) = {
+            let mut world = self.sim.lock();
+            world.pass(self.pace);
+            let strikes = !self.healed && world.chance.one_in(self.faults.one_in);
+            (world.chance.below(100), strikes)
+        };
+        if strikes {
+            self.faults
+                .strike(&self.sim, &mut self.cluster, &mut self.tasks);
+            return true;
+        }
+        // Whatever the roll names first; if that has nothing to do, the others in turn.
+        let first = match roll {
+            0..40 => 0,
+            40..60 => 1,
+            60..80 => 2,
+            80..92 => 3,
+            _ => 4,
+        };
+        (0..5).any(|turn| self.happens((first + turn) % 5))
+    }
+
+    fn happens(&mut self, what: usize) -> bool {
+        match what {
+            0 => self.task_goes_on(),
+            1 => self.call_goes_on(),
+            2 => self.record_moves(),
+            3 => self.record_arrives(),
+            _ => self.client_sends(),
+        }
+    }
+
+    fn task_goes_on(&mut self) -> bool {
+        let ready = self.tasks.ready();
+        if ready == 0 {
+            return false;
+        }
+        let choice = {
+            let mut world = self.sim.lock();
+            let choice = world.chance.index(ready);
+            world.tell("task", choice as u64, &[]);
+            choice
+        };
+        self.tasks.poll(choice);
+        true
+    }
+
+    fn call_goes_on(&mut self) -> bool {
+        let mut world = self.sim.lock();
+        while !world.calls.is_empty() {
+            let length = world.calls.len();
+            let choice = world.chance.index(length);
+            let gate = world.calls.swap_remove(choice);
+            if !gate.left.load(std::sync::atomic::Ordering::Relaxed) {
+                gate.open();
+                return true;
+            }
+        }
+        false
+    }
+
+    fn record_moves(&mut self) -> bool {
+        let mut world = self.sim.lock();
+        let moves = world.log.is_busy();
+        if moves {
+            world.move_log();
+        }
+        moves
+    }
+
+    fn record_arrives(&mut self) -> bool {
+        let mut world = self.sim.lock();
+        let readers = world.log.readers.len();
+        if readers == 0 {
+            return false;
+        }
+        let first = world.chance.index(readers);
+        (0..readers).any(|turn| world.arrive((first + turn) % readers))
+    }
+
+    fn client_sends(&mut self) -> bool {
+        let sends = self.traffic.left > 0 && !self.healed;
+        if sends {
+            self.traffic.send(&mut self.sim.lock());
+        }
+        sends
+    }
+
+    /// Every fault ends: one owner, one sink of each kind, everybody answers.
+    fn heal(&mut self) {
+        self.healed = true;
+        self.pace = Duration::from_micros(10);
+        {
+            let mut world = self.sim.lock();
+            world.redis.away_until = Duration::ZERO;
+            world.cold.away_until = Duration::ZERO;
+        }
+        for partition in 0..self.cluster.count {
+            let mut owners = self.cluster.owners(&self.tasks, partition);
+            let kept = owners.pop().unwrap_or(0);
+            for zombie in owners {
+                self.cluster.revoke(zombie, partition);
+            }
+            self.cluster.own(&mut self.tasks, kept, partition);
+            for kind in [Kind::Journal, Kind::Balances] {
+                for place in 1..self.cluster.member_count() {
+                    self.cluster.take(kind, place, partition);
+                }
+                self.cluster.give(&mut self.tasks, kind, 0, partition);
+            }
+        }
+    }
+
+    /// Until nothing is under way any more.
+    fn rest(&mut self) {
+        let until = self.steps + REST_STEPS_MAX;
+        while let Some(unrest) = self.unrest() {
+            self.own_what_nobody_owns();
+            for _ in 0..100 {
+                if !self.step() {
+                    let woken = self.sim.lock().pass_to_next();
+                    assert!(woken, "all wait for nothing: {unrest}");
+                }
+            }
+            assert!(self.steps < until, "no rest: {unrest}");
+        }
+    }
+
+    /// An owner that was told to stop as the world healed may have been the last one.
+    fn own_what_nobody_owns(&mut self) {
+        for partition in 0..self.cluster.count {
+            if self.cluster.owners(&self.tasks, partition).is_empty() {
+                self.cluster.own(&mut self.tasks, 0, partition);
+            }
+        }
+    }
+
+    /// What is not at its end yet.
+    fn unrest(&self) -> Option<String> {
+        let world = self.sim.lock();
+        if world.log.is_busy() {
+            return Some("records are on their way".to_owned());
+        }
+        for partition in world.partitions() {
+            let truth = &world.truth[usize::from(partition)];
+            let (last, landed) = (truth.last(), truth.landed as u64);
+            let rows = world
+                .cold
+                .checkpoint(Sink::Balances, partition)
+                .command_offset;
+            let journal = world
+                .cold
+                .checkpoint(Sink::Journal, partition)
+                .command_offset;
+            let slot = &world.redis.slots[usize::from(partition)];
+            let hot = slot.position.offset.filter(|_| slot.installed);
+            let ends = [landed.checked_sub(1), rows, journal, hot];
+            if ends != [Some(last); 4] {
+                return Some(format!(
+                    "partition {partition} ends at {last}; outcomes, rows, journal, hot: {ends:?}"
+                ));
+            }
+        }
+        None
+    }
+
+    /// Hot, cold and truth say the same, and nothing is under way.
+    fn compare(&self) {
+        let world = self.sim.lock();
+        let mut transit: BTreeMap<Asset, i128> = BTreeMap::new();
+        for partition in world.partitions() {
+            let truth = &world.truth[usize::from(partition)];
+            world.cold_is_a_cut(partition);
+            hot_is_true(&world, partition);
+            let rows = &world.cold.transactions[usize::from(partition)];
+            let rows = rows.iter().map(|row| row.offset);
+            let decided = (0..)
+                .zip(&truth.decided)
+                .filter(|(_, decided)| decided.is_transaction);
+            assert!(
+                rows.eq(decided.map(|(offset, _)| offset)),
+                "the journal of {partition}"
+            );
+            for (id, balance) in truth.partition.balances() {
+                assert_eq!(balance.state.incoming, 0, "balance {id} waits for a credit");
+                assert_eq!(
+                    world.oracle.balance(id),
+                    Some(balance),
+                    "the oracle has another {id}"
+                );
+                if *balance.ledger == *TRANSIT_LEDGER {
+                    *transit.entry(balance.asset).or_default() += balance.state.posted;
+                }
+            }
+        }
+        // What no balance had room for stays on the wire; nothing in these runs comes near that.
+        assert!(
+            transit.values().all(|sum| *sum == 0),
+            "money is on the wire: {transit:?}"
+        );
+    }
+}
+
+/// What hot shows is the truth; what it lets go is in cold.
+fn hot_is_true(world: &World, partition: PartitionId) {
+    let truth = &world.truth[usize::from(partition)];
+    for (id, hot) in &world.redis.slots[usize::from(partition)].balances {
+        let (version, json) = split(&hot.text);
+        check::balance_is_true(world, partition, json, "hot");
+        assert_eq!(
+            version,
+            truth.past[id].len() as u64,
+            "hot is behind in balance {id}"
+        );
+    }
+}
+
+fn options(chance: &mut crate::chance::Chance) -> processor::Options {
+    processor::Options {
+        instance: None,
+        session_ms: *chance.pick(&[100, 1_000, 10_000]),
+        flush_ms: *chance.pick(&[10, 50, 500]),
+        batch_records: *chance.pick(&[1, 3, 20, 1_000]),
+        batch_bytes: *chance.pick(&[500, 1_048_576]),
+        reply_topics: Vec::new(),
+    }
+}
+
+fn sink_options(chance: &mut crate::chance::Chance) -> sink::Options {
+    sink::Options {
+        sink_instance: None,
+        sink_batch_records: *chance.pick(&[1, 10, 20_000]),
+        sink_batch_bytes: 1 << 24,
+        sink_batch_balances: *chance.pick(&[1, 10, 50_000]),
+        sink_batch_ms: 500,
+        sink_alarm_seconds: 300,
+        hot_ttl_seconds: 3_600,
+    }
+}
