@@ -193,8 +193,7 @@ const FOUR: &str = "
     open carl.2                               | applied
     open dora.3                               | applied
     world > alice 10                          | applied
-    world > bob.1 10                          | forwarded, visit 0>1
-    leg 0>1                                   | applied
+    world > bob.1 10                          | applied
     h: hold alice > carl.2 4, bob.1 > dora.3 5, bob.1 > alice 1 for 60s | forwarded, visit 0>1
     leg 0>1                                   | forwarded, visit 1>2
     leg 1>2                                   | forwarded, visit 2>3
