@@ -150,7 +150,8 @@ impl<W: World> Hot<W> {
     }
 
     /// The last command there is. Decisions of an earlier owner may stand behind a hole, or before
-    /// the position that a fold starts from: what they bound is not seen, but what was asked for is.
+    /// the position that a fold starts from: what they bound is not seen, but what was asked for
+    /// is.
     async fn last_command(&self) -> Result<Option<u64>, Failure> {
         let (world, topic) = (&self.shared.world, &self.shared.topics.commands);
         let (_, next) = world.bounds(topic, self.partition).await?;

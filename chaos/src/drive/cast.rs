@@ -29,6 +29,8 @@ pub struct Order {
     /// The balance that decides, as the record's key, and its partition.
     pub key: String,
     pub partition: PartitionId,
+    /// How many there are: they tell which stripe of the world pays.
+    partitions: PartitionId,
     /// Members that make another content of it under the same reference.
     payment: Value,
 }
@@ -49,14 +51,15 @@ impl Cast {
         let reference = format!("open-{}", account.name);
         let body = json!({"reference": reference, "type": "open", "ledger": LEDGER,
             "open": {"account": account.name, "asset": ASSET}});
-        order(reference, body, account)
+        self.order(reference, body, account)
     }
 
     pub fn fund(&self, account: &Account) -> Order {
         let reference = format!("fund-{}", account.name);
         let world = self.ledger.world();
         let posting = posting(world.id, account.id, FUNDS);
-        order(reference.clone(), transfer(&reference, &[posting]), &world)
+        // The world pays from its stripe where the account is.
+        self.order(reference.clone(), transfer(&reference, &[posting]), account)
     }
 
     /// A payment that draws everything: who, whom, how much, and what is wrong with it.
@@ -92,7 +95,20 @@ impl Cast {
         if let Some(version) = body_expect {
             body["expect"] = json!({source.id.to_string(): version});
         }
-        order(reference, body, source)
+        self.order(reference, body, source)
+    }
+
+    fn order(&self, reference: String, payment: Value, decider: &Account) -> Order {
+        let partitions = self.ledger.partitions;
+        Order {
+            reference,
+            body: payment.to_string().into_bytes(),
+            fingerprint: fingerprint(&payment, partitions),
+            key: decider.id.to_string(),
+            partition: decider.partition,
+            partitions,
+            payment,
+        }
     }
 
     pub fn draw(&self, rng: &mut Rng) -> &Account {
@@ -128,7 +144,7 @@ impl Order {
         let mut body = self.payment.clone();
         body["description"] = json!("another payment under a used reference");
         Self {
-            fingerprint: fingerprint(&body),
+            fingerprint: fingerprint(&body, self.partitions),
             body: body.to_string().into_bytes(),
             ..self.clone()
         }
@@ -144,20 +160,9 @@ fn transfer(reference: &str, postings: &[Value]) -> Value {
     json!({"reference": reference, "type": "transfer", "ledger": LEDGER, "postings": postings})
 }
 
-fn order(reference: String, payment: Value, decider: &Account) -> Order {
-    Order {
-        reference,
-        body: payment.to_string().into_bytes(),
-        fingerprint: fingerprint(&payment),
-        key: decider.id.to_string(),
-        partition: decider.partition,
-        payment,
-    }
-}
-
-fn fingerprint(body: &Value) -> Fingerprint {
+fn fingerprint(body: &Value, partitions: PartitionId) -> Fingerprint {
     let text = body.to_string();
-    let command = Decoder::new().parse(text.as_bytes(), None, None);
+    let command = Decoder::of(partitions).parse(text.as_bytes(), None, None);
     command
         .expect("what the cast writes is well formed")
         .fingerprint
@@ -175,7 +180,7 @@ mod tests {
             let order = cast.payment(format!("r-{n}"), &book, &mut rng);
             let altered = order.altered();
             assert_ne!(order.fingerprint, altered.fingerprint);
-            let decoded = Decoder::new().parse(&altered.body, None, None).unwrap();
+            let decoded = Decoder::of(4).parse(&altered.body, None, None).unwrap();
             assert_eq!(decoded.decider().to_string(), order.key);
             assert_eq!(&*decoded.reference, order.reference);
         }
