@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header as names};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -18,6 +18,7 @@ use super::context::Context;
 use super::error::{Class, Kind};
 use super::header;
 use super::lookup::{money, unavailable};
+use super::name::Name;
 use super::problem::Problem;
 use super::reading::{Meant, Names, body};
 use crate::cold::{periods, read};
@@ -65,7 +66,7 @@ fn moment(text: &str, field: &str) -> Result<DateTime<Utc>, Problem> {
 pub async fn get(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
+    Name(id): Name,
     query: Result<Query<AtQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

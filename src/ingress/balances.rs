@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use super::auth::Caller;
 use super::context::Context;
 use super::error::Class;
 use super::header;
+use super::name::Name;
 use super::prefer::Preference;
 use super::problem::Problem;
 use super::submit::Manner;
@@ -85,7 +86,7 @@ pub async fn open(
 pub async fn configure(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
+    Name(id): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {

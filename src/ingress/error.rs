@@ -5,7 +5,7 @@
 //! | 400 | what can never be understood: the slugs of [`InvalidKind`] |
 //! | 401, 403 | `unauthenticated`, `forbidden` |
 //! | 404, 405 | `route-not-found`, `balance-not-found`, `transaction-not-found`, `method-not-allowed` |
-//! | 408, 413, 415 | `request-timeout`, `payload-too-large`, `batch-too-large`, `unsupported-media-type` |
+//! | 408, 409, 413, 415 | `request-timeout`, `request-in-flight`, `payload-too-large`, `batch-too-large`, `unsupported-media-type` |
 //! | 412, 422 | a business "no": the slugs of [`Rejection`]; 412 if the request had an `If-Match` |
 //! | 429, 503 | `rate-limited`; `backpressure`, `outcome-unknown`, `storage-unavailable` |
 //!
@@ -28,6 +28,8 @@ pub enum Kind {
     TransactionNotFound,
     MethodNotAllowed,
     RequestTimeout,
+    /// What the request builds on is not decided yet.
+    RequestInFlight,
     BatchTooLarge,
     UnsupportedMediaType,
     Unauthenticated,
@@ -40,12 +42,13 @@ pub enum Kind {
 }
 
 /// The kinds without a table of their own.
-const PLAIN: [Kind; 14] = [
+const PLAIN: [Kind; 15] = [
     Kind::RouteNotFound,
     Kind::BalanceNotFound,
     Kind::TransactionNotFound,
     Kind::MethodNotAllowed,
     Kind::RequestTimeout,
+    Kind::RequestInFlight,
     Kind::BatchTooLarge,
     Kind::UnsupportedMediaType,
     Kind::Unauthenticated,
@@ -101,6 +104,7 @@ impl Kind {
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestInFlight => StatusCode::CONFLICT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
@@ -122,6 +126,7 @@ impl Kind {
             Self::TransactionNotFound => "transaction-not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::RequestTimeout => "request-timeout",
+            Self::RequestInFlight => "request-in-flight",
             Self::BatchTooLarge => "batch-too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::Unauthenticated => "unauthenticated",
@@ -148,6 +153,7 @@ impl Kind {
             Self::TransactionNotFound => "There is no such transaction",
             Self::MethodNotAllowed => "The route does not take this method",
             Self::RequestTimeout => "The request took too long to arrive",
+            Self::RequestInFlight => "What this builds on is not decided yet",
             Self::BatchTooLarge => "The batch has too many items",
             Self::UnsupportedMediaType => "The content is of another type",
             Self::Unauthenticated => "An API key is needed",
@@ -166,6 +172,7 @@ impl Kind {
             Self::Rejected(rejection) if rejection.retry_may_succeed() => "new-reference",
             Self::Precondition => "new-reference",
             Self::RequestTimeout
+            | Self::RequestInFlight
             | Self::RateLimited
             | Self::Backpressure
             | Self::OutcomeUnknown
@@ -188,7 +195,8 @@ impl Kind {
     pub fn retries_soon(self) -> bool {
         matches!(
             self,
-            Self::RateLimited
+            Self::RequestInFlight
+                | Self::RateLimited
                 | Self::Backpressure
                 | Self::OutcomeUnknown
                 | Self::StorageUnavailable

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header as names;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use super::context::Context;
 use super::cursor;
 use super::error::Class;
 use super::lookup::{entry, unavailable};
+use super::name::Name;
 use super::problem::Problem;
 use super::reading::Names;
 use crate::cold::read::{self, AsOf, BalanceCursor, BalanceRow, EntryCursor, Order, Page};
@@ -58,7 +59,7 @@ pub struct EntriesQuery {
 pub async fn entries(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
+    Name(id): Name,
     query: Result<Query<EntriesQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;

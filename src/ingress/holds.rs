@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
@@ -19,10 +19,10 @@ use super::cursor;
 use super::error::{Class, Kind as ProblemKind};
 use super::header;
 use super::lookup::{Found, hold_view, unavailable};
+use super::name::Name;
 use super::prefer::Preference;
 use super::problem::Problem;
 use crate::cold::holds;
-use crate::ledger::Rejection;
 use crate::wire::command::Kind;
 use crate::wire::http::request::{client_reference, parse};
 use crate::wire::http::{BalanceHoldsView, KnownHold, OnHoldRequest, ProblemBody, TransactionView};
@@ -43,17 +43,18 @@ use crate::wire::http::{BalanceHoldsView, KnownHold, OnHoldRequest, ProblemBody,
         (status = 201, description = "posted, and final", body = TransactionView),
         (status = 202, description = "on the log, and not decided within the wait", body = TransactionView),
         (status = 404, description = "no hold of this reference is known", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "the hold is not decided yet: send this again in a moment", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "rejected: more than what is left, expired, voided or spent", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn post(
     state: State<Arc<Context>>,
     caller: Extension<Arc<Caller>>,
-    path: Path<String>,
+    name: Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    on_hold(Kind::Post, state, caller, path, headers, body).await
+    on_hold(Kind::Post, state, caller, name, headers, body).await
 }
 
 /// Void a hold
@@ -71,24 +72,25 @@ pub async fn post(
         (status = 201, description = "voided, and final", body = TransactionView),
         (status = 202, description = "on the log, and not decided within the wait", body = TransactionView),
         (status = 404, description = "no hold of this reference is known", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "the hold is not decided yet: send this again in a moment", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "rejected: expired, voided or spent before", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn void(
     state: State<Arc<Context>>,
     caller: Extension<Arc<Caller>>,
-    path: Path<String>,
+    name: Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    on_hold(Kind::Void, state, caller, path, headers, body).await
+    on_hold(Kind::Void, state, caller, name, headers, body).await
 }
 
 async fn on_hold(
     kind: Kind,
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(of): Path<String>,
+    Name(of): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -119,7 +121,10 @@ impl Context {
         };
         match self.find(ledger, reference).await? {
             Found::Nothing => Err(unknown()),
-            Found::Pending => Err(Rejection::HoldPending.into()),
+            Found::Pending => {
+                let detail = "the hold is not decided yet; send this again in a moment";
+                Err(Problem::new(ProblemKind::RequestInFlight, detail))
+            }
             Found::Decided(decided) => {
                 let view: Option<TransactionView<'_>> = serde_json::from_slice(&decided.json).ok();
                 let hold = view.and_then(|view| KnownHold::of(&view, self.partitions));
@@ -153,7 +158,7 @@ pub struct HoldsQuery {
 pub async fn list(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
+    Name(id): Name,
     query: Result<Query<HoldsQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let id = balance_id(&id)?;

@@ -41,6 +41,7 @@ pub mod holds;
 pub mod items;
 pub mod lookup;
 pub mod metrics;
+pub mod name;
 pub mod openapi;
 pub mod options;
 pub mod periods;

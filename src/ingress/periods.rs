@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
@@ -14,6 +14,7 @@ use super::context::Context;
 use super::error::{Class, Kind};
 use super::header;
 use super::lookup::unavailable;
+use super::name::Name;
 use super::prefer::Preference;
 use super::problem::Problem;
 use crate::cold::periods;
@@ -42,7 +43,7 @@ use crate::wire::http::{ClosePeriodRequest, ClosedPeriodView, ProblemBody, Trans
 pub async fn close(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(ledger): Path<String>,
+    Name(ledger): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -77,7 +78,7 @@ pub async fn close(
 pub async fn get(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(ledger): Path<String>,
+    Name(ledger): Name,
 ) -> Result<Response, Problem> {
     let ledger = context.decode(|decoder| decoder.ledger(&ledger))?;
     if !caller.reads(&ledger) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use super::edge::RequestId;
 use super::error::{Class, Kind};
 use super::header;
 use super::lookup::Found;
+use super::name::Name;
 use super::prefer::Preference;
 use super::problem::Problem;
 use super::submit::{Manner, Settled};
@@ -161,7 +162,7 @@ fn main_ledger() -> String {
 pub async fn get(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(reference): Path<String>,
+    Name(reference): Name,
     query: Result<Query<LedgerQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;

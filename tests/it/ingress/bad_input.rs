@@ -455,8 +455,13 @@ async fn routes(api: &Api) {
         "/v1/balances".to_owned(),
         "/v1/balances?account=a%20b".to_owned(),
         "/v1/transactions/x?ledger=A".to_owned(),
+        "/v1/transactions/%00".to_owned(),
+        "/v1/balances/%FF".to_owned(),
     ] {
-        assert_eq!(api.get(&path).await.status, 400, "{path}");
+        let answer = api.get(&path).await;
+        assert_eq!(answer.status, 400, "{path}");
+        let kind = answer.header("content-type");
+        assert_eq!(kind, "application/problem+json", "{path}");
     }
     let named = api
         .request(Method::GET, "/v1/balances")

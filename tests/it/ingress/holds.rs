@@ -104,6 +104,39 @@ async fn a_hold_is_posted_in_parts_voided_and_listed() {
     world.audit();
 }
 
+/// Who is too early is told to come again, and uses up nothing.
+#[tokio::test]
+async fn a_hold_that_is_not_decided_yet_is_not_refused() {
+    let world = World::new(1);
+    let mut processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    api.open("bob").await;
+    api.transfer("fund", "@world", "alice", "100").await;
+    processor.kill();
+    let posting = json!({"source": "alice", "destination": "bob", "amount": "60", "asset": "USD"});
+    let body = json!({"reference": "h1", "postings": [posting], "hold": {}});
+    let asked = [("Prefer", "respond-async")];
+    let made = api.post_with("/v1/transactions", &asked, &body).await;
+    assert_eq!(made.status, 202, "{made:?}");
+    let path = "/v1/transactions/h1/post";
+    let early = api.post(path, &json!({"reference": "p1"})).await;
+    let told = (early.status, early.slug());
+    assert_eq!(told, (409, "request-in-flight".to_owned()), "{early:?}");
+    assert_eq!(early.json()["retry"], "same-reference");
+    let _processor = world.start("processor").await;
+    until("the hold to be decided", async || {
+        let answer = api.get("/v1/transactions/h1").await.json();
+        (answer["status"] == "held").then_some(())
+    })
+    .await;
+    let posted = on(&api, "h1", "post", json!({"reference": "p1"})).await;
+    assert_eq!(posted, (201, "posted".to_owned()));
+    api.ended().await;
+    world.audit();
+}
+
 /// Every partition involved is killed and taken over while the hold is open.
 #[tokio::test]
 async fn a_hold_over_partitions_outlives_its_owners() {
