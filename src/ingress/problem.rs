@@ -140,9 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_pressure_says_when_to_come_back() {
+    fn what_passes_by_itself_says_when_to_come_back() {
         for kind in Kind::all() {
-            let soon = matches!(kind.status().as_u16(), 429 | 503);
+            let soon = matches!(kind.status().as_u16(), 409 | 429 | 503);
             assert_eq!(
                 Problem::new(kind, "").retry_after_seconds.is_some(),
                 soon,
