@@ -81,7 +81,9 @@ impl Oracle {
         };
         match command.body {
             Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) | Body::Transfer(_) => true,
-            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => false,
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) | Body::Reverse(_) => {
+                false
+            }
         }
     }
 

@@ -221,7 +221,7 @@ impl<'a> Page<'a> {
 fn changed(mut state: State, direction: Direction, amount: i128) -> State {
     match direction {
         Direction::Open | Direction::Configure => {}
-        Direction::Debit => state.posted -= amount,
+        Direction::Debit | Direction::Force => state.posted -= amount,
         Direction::Credit => state.posted += amount,
         Direction::Reserve => state.incoming += amount,
         Direction::Release => state.incoming -= amount,

@@ -14,7 +14,9 @@ impl Turn<'_> {
         let closing = match &command.body {
             Body::ClosePeriod(close) => Some(close.before_ms),
             Body::Open(_) | Body::Configure(_) | Body::Transfer(_) => None,
-            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) | Body::Reverse(_) => {
+                unknown()
+            }
         };
         let objections = [
             (

@@ -85,7 +85,9 @@ impl Turn<'_> {
             Body::Configure(configure) => configure.balance,
             Body::ClosePeriod(close) => close.home,
             Body::Transfer(postings) => postings[0].source.id,
-            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) | Body::Reverse(_) => {
+                unknown()
+            }
         };
         let home = partition_of(key, self.oracle.count);
         if home == self.here {
@@ -146,7 +148,9 @@ impl Turn<'_> {
             Body::Transfer(_) | Body::ClosePeriod(_) => {
                 return self.pass(&self.visit_of(command, id, &[]));
             }
-            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) | Body::Reverse(_) => {
+                unknown()
+            }
         };
         let decision = match result {
             Ok(()) => {
@@ -188,6 +192,7 @@ impl Turn<'_> {
                 transaction,
                 command,
                 carried,
+                ..
             } => {
                 self.pass(&self.visit_of(command, *transaction, carried));
             }
@@ -195,6 +200,7 @@ impl Turn<'_> {
                 transaction,
                 command,
                 carried,
+                ..
             } => {
                 self.settle(leg.from, &self.visit_of(command, *transaction, carried));
                 let applied = Decision::Applied;
@@ -205,6 +211,7 @@ impl Turn<'_> {
                 command,
                 carried,
                 reason,
+                ..
             } => {
                 let visit = self.visit_of(command, *transaction, carried);
                 self.unwind(leg.from, &visit, *reason);
@@ -318,7 +325,9 @@ impl Turn<'_> {
             Body::Transfer(_) | Body::Open(_) | Body::Configure(_) => {
                 way::stops(postings(command), self.oracle.count)
             }
-            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
+            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) | Body::Reverse(_) => {
+                unknown()
+            }
         };
         let index = stops
             .iter()

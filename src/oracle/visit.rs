@@ -49,6 +49,7 @@ impl Visit<'_> {
         let before = self.stops[..self.index].last();
         let (transaction, command) = (self.transaction, self.command.clone());
         let step = Step::Unwind {
+            portions: Vec::new(),
             transaction,
             command,
             carried,
@@ -106,6 +107,7 @@ pub(super) fn pass(
         legs.push((
             *after,
             Step::Visit {
+                portions: Vec::new(),
                 transaction,
                 command,
                 carried,
@@ -124,6 +126,7 @@ pub(super) fn pass(
             legs.push((
                 *stop,
                 Step::Settle {
+                    portions: Vec::new(),
                     transaction,
                     command,
                     carried,
@@ -138,6 +141,8 @@ pub(super) fn postings(command: &Command) -> &[Posting] {
     match &command.body {
         Body::Transfer(postings) => postings,
         Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) => &[],
-        Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
+        Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) | Body::Reverse(_) => {
+            unknown()
+        }
     }
 }

@@ -50,6 +50,9 @@ pub struct PartBody<'a> {
     /// What is still reserved.
     pub rest: Money,
     pub posted: Money,
+    /// What of that was reversed, known at home; left out where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversed: Option<Money>,
 }
 
 impl<'a> HoldBody<'a> {
@@ -112,6 +115,7 @@ fn part_body(part: &Part) -> PartBody<'_> {
         amount: money(part.amount),
         rest: money(part.rest),
         posted: money(part.posted),
+        reversed: (part.reversed != 0).then(|| money(part.reversed)),
     }
 }
 
@@ -128,6 +132,7 @@ fn part_of(body: &PartBody<'_>) -> Result<Part, Invalid> {
         amount: minor(body.amount)?,
         rest: minor(body.rest)?,
         posted: minor(body.posted)?,
+        reversed: body.reversed.map_or(Ok(0), minor)?,
     })
 }
 
