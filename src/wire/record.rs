@@ -284,6 +284,8 @@ impl Recognizer {
 /// Whether a record whose first source is striped has the key of the other side, or of the account
 /// as a whole: nobody needs to know a stripe's id.
 fn names_other_side(command: &Command, key: &[u8]) -> bool {
+    let original = command.reverse().map(|reverse| &*reverse.original);
+    let command = original.unwrap_or(command);
     let Some(posting) = command.postings().first() else {
         return false;
     };
