@@ -27,6 +27,8 @@ pub struct Hold {
     pub parts: Box<[Part]>,
     /// From this log time on, in milliseconds, nothing can be posted; known at home only.
     pub expires_at_ms: Option<i64>,
+    /// How many reversals have set out; home only.
+    pub reversals: u64,
     /// The number of changes so far.
     pub version: u64,
     /// The last command that changed it, and its log time in milliseconds.
@@ -114,13 +116,13 @@ pub struct Portion {
 pub struct HoldSums {
     /// How many are open.
     pub open: u64,
-    /// Of those that are open or reversed, the versions: an ended hold that nothing was reversed of
-    /// changes no more, and is left out.
+    /// The versions of those that are open, or that a reversal has set out for: any other one has
+    /// ended and never changed since, and is left out.
     pub version_sum: u64,
 }
 
 impl HoldSums {
-    /// Counts a hold, if it is open or reversed.
+    /// Counts a hold, if it is to be summed up.
     ///
     /// # Panics
     /// If the sum of versions needs more than 64 bits.
@@ -129,7 +131,7 @@ impl HoldSums {
         self.moved(hold, u64::checked_add)
     }
 
-    /// Counts a hold no more, if it was open or reversed.
+    /// Counts a hold no more, if it was.
     ///
     /// # Panics
     /// If it was not counted.
@@ -184,6 +186,7 @@ impl Hold {
             },
             parts: parts.collect(),
             expires_at_ms,
+            reversals: 0,
             version: 0,
             offset: 0,
             at_ms: 0,
@@ -192,7 +195,7 @@ impl Hold {
 
     /// Whether a marker sums up its version.
     pub fn is_summed(&self) -> bool {
-        self.stage.is_open() || self.parts.iter().any(|part| part.reversed > 0)
+        self.stage.is_open() || self.reversals > 0
     }
 
     /// Whether it counts as expired at log time `at_ms`, whether or not its rest was released yet.

@@ -1,7 +1,8 @@
 //! The holds of one partition.
 //!
 //! A hold that has ended is known for the dedupe horizon, so that a late post is told what became
-//! of it, and so that it can be reversed. As with references, whether it still counts is decided at the look-up, by log time.
+//! of it, and so that what was posted can be reversed. As with references, whether it still counts
+//! is decided at the look-up, by log time.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -131,6 +131,7 @@ impl Hold {
             stage: Stage::Spent,
             parts: postings.iter().zip(0..).map(part).collect(),
             expires_at_ms: None,
+            reversals: 0,
             version: 0,
             offset: 0,
             at_ms: 0,
@@ -170,7 +171,10 @@ impl Hold {
 
     /// After `portions` set out to move back.
     fn less_reversible(&self, portions: &[Portion]) -> Self {
-        self.with_reversed(portions, i128::checked_add)
+        let mut after = self.with_reversed(portions, i128::checked_add);
+        let reversals = after.reversals.checked_add(1);
+        after.reversals = reversals.expect("reversals are counted");
+        after
     }
 
     /// After `portions` did not move back.
