@@ -4,7 +4,7 @@ use sqlx::{Connection, PgPool};
 
 use super::copy::copy;
 pub use super::part::{Month, Part};
-pub use super::references::Conflict;
+pub use super::references::{Conflict, Reference};
 use super::references::claim;
 use super::write::{Move, Sink, Written, advance, bounded, fence};
 

@@ -168,9 +168,17 @@ impl World {
     /// H3: what has a time-to-live may go at any time.
     pub(crate) fn hot_expires(&mut self) {
         let partition = self.chance.index(self.redis.slots.len());
-        let slot = &mut self.redis.slots[partition];
+        let (slot, rows) = (
+            &mut self.redis.slots[partition],
+            &self.cold.balances[partition],
+        );
         let before = slot.balances.len();
-        slot.balances.retain(|_, hot| !hot.mortal);
+        slot.balances.retain(|id, hot| {
+            let row = rows.get(id).map_or(0, |row| row.state.version);
+            let synced = hot.version <= row;
+            assert!(!hot.mortal || synced, "H3: {id} expires before cold has it");
+            !hot.mortal
+        });
         if slot.balances.len() < before {
             self.reach("hot lets synced balances go");
         }
