@@ -87,3 +87,19 @@ fn a_walk_carries_no_more_than_a_balance_may_hold() {
         ",
     );
 }
+
+#[test]
+fn no_more_is_held_than_a_balance_may_hold() {
+    check_with_max(
+        1,
+        "
+        open alice floor none                 | applied
+        open bob floor none                   | applied
+        open carl                             | applied
+        bob > alice 5                         | applied
+        hold alice > bob MAX                  | held
+        hold alice > carl 0.01                | rejected amount-overflow on alice v3
+        = alice 5 held MAX
+        ",
+    );
+}
