@@ -1,7 +1,6 @@
 //! When something may take effect.
 
 use super::turn::Turn;
-use super::way::unknown;
 use crate::ledger::command::Body;
 use crate::ledger::{Command, Rejection};
 
@@ -13,8 +12,7 @@ impl Turn<'_> {
         let date = command.note.effective_at;
         let closing = match &command.body {
             Body::ClosePeriod(close) => Some(close.before_ms),
-            Body::Open(_) | Body::Configure(_) | Body::Transfer(_) => None,
-            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
+            _ => None,
         };
         let objections = [
             (
