@@ -62,9 +62,7 @@ impl Turn<'_> {
     pub(super) fn unreserve(&mut self, visit: &Visit<'_>, reason: Rejection) {
         let hold = self.kept(visit.transaction);
         let rests = rests(&hold);
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
-        release(&mut page, self.here, self.oracle.count, &rests);
-        self.outcome.effects.entries = page.entries;
+        self.give_up(&rests);
         self.keep(visit.transaction, less(hold, &rests, Stage::Refused));
         for (stop, step) in visit.back(Vec::new(), reason) {
             self.send(stop, step);

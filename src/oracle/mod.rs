@@ -1,8 +1,9 @@
 //! A second, naive implementation of the rules of money: what the first one must agree with.
 //!
-//! One map of balances, one of references and one of holds, changed in place; every
-//! check is the sentence of the rule. It shares the plain data of [`crate::ledger`], and none of
-//! its code: not the routes, not the sums, not the order in which a walk passes its stops.
+//! One map of balances, one of references, one of holds, changed in place; a refused decision is
+//! put back. Every check is the sentence of the rule. It shares the plain data of
+//! [`crate::ledger`], and none of its code: not the routes, not the sums, not the order in which a
+//! walk passes its stops.
 //!
 //! | who | asks |
 //! |---|---|
@@ -12,6 +13,7 @@
 //! Fast enough to replay a log, and no faster. Knows nothing of batches, owners, stores or bytes.
 
 mod hold;
+mod leg;
 mod limits;
 mod memory;
 mod page;

@@ -10,9 +10,10 @@ impl Turn<'_> {
     pub(super) fn out_of_time(&mut self, command: &Command) -> Option<Rejection> {
         let (now, closed) = (self.outcome.at_ms, self.closed(command));
         let date = command.note.effective_at;
-        let closing = match &command.body {
-            Body::ClosePeriod(close) => Some(close.before_ms),
-            _ => None,
+        let closing = if let Body::ClosePeriod(close) = &command.body {
+            Some(close.before_ms)
+        } else {
+            None
         };
         let objections = [
             (

@@ -9,8 +9,8 @@ use super::way::{self, Stop, partition_of};
 use crate::ledger::command::Body;
 use crate::ledger::outcome::Ignored;
 use crate::ledger::{
-    Command, Decision, Direction, Hold, Leg, PartitionId, Portion, Post, Rejection, Stage, Step,
-    Target, TransactionId,
+    Carried, Command, Decision, Direction, Hold, PartitionId, Portion, Post, Rejection, Stage,
+    Step, Target, TransactionId,
 };
 
 impl Turn<'_> {
@@ -112,9 +112,7 @@ impl Turn<'_> {
     ) {
         let (here, count) = (self.here, self.oracle.count);
         let rests = hold::rests(&hold);
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
-        hold::release(&mut page, here, count, &rests);
-        self.outcome.effects.entries = page.entries;
+        self.give_up(&rests);
         self.keep(held, hold::less(hold, &rests, end));
         let mut told: Vec<PartitionId> = vec![here];
         let sources = rests.iter().map(|portion| portion.source);
@@ -139,65 +137,52 @@ impl Turn<'_> {
         }
     }
 
-    /// What home has decided, done here: sources pay, destinations are paid, or both are free.
-    pub(super) fn told(&mut self, leg: &Leg) {
-        let (here, count) = (self.here, self.oracle.count);
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
-        let mut legs = Vec::new();
-        let (id, command, portions) = match &leg.step {
-            Step::Take {
-                transaction,
-                command,
-                portions,
-            } => {
-                legs = pay(&mut page, (here, count), command, *transaction, portions);
-                (*transaction, command, portions)
-            }
-            Step::Give {
-                transaction,
-                command,
-                carried,
-                portions,
-            } => {
-                for money in carried {
-                    let came = page.transit(here, (leg.from, here), Direction::Debit, *money);
-                    came.expect("the mirror has room for what it shows");
-                }
-                receive(&mut page, portions);
-                (*transaction, command, portions)
-            }
-            Step::Release {
-                transaction,
-                command,
-                portions,
-            } => {
-                hold::release(&mut page, here, count, portions);
-                (*transaction, command, portions)
-            }
-            _ => unreachable!("only these three speak of a hold"),
-        };
-        self.outcome.effects.entries = page.entries;
-        for (stop, step) in legs {
-            self.send(stop, step);
-        }
+    /// Home has posted what sources here have to pay.
+    pub(super) fn take(&mut self, command: &Arc<Command>, id: TransactionId, portions: &[Portion]) {
+        self.collect(command, id, portions);
         self.note(command, id, portions);
     }
 
-    /// Counts the portions of a hold that is at home elsewhere, and remembers who asked for it.
-    fn note(&mut self, command: &Command, id: TransactionId, portions: &[Portion]) {
+    /// Sources elsewhere have paid destinations here.
+    pub(super) fn give(&mut self, from: PartitionId, carried: &[Carried], portions: &[Portion]) {
+        let here = self.here;
+        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
+        for money in carried {
+            let came = page.transit(here, (from, here), Direction::Debit, *money);
+            came.expect("the mirror has room for what it shows");
+        }
+        receive(&mut page, portions);
+        self.outcome.effects.entries = page.entries;
+    }
+
+    /// Nothing will come of these portions any more.
+    pub(super) fn give_up(&mut self, portions: &[Portion]) {
+        let (here, count) = (self.here, self.oracle.count);
+        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
+        hold::release(&mut page, here, count, portions);
+        self.outcome.effects.entries = page.entries;
+    }
+
+    /// Counts portions of a hold that is at home elsewhere, and remembers who asked for it.
+    pub(super) fn note(&mut self, command: &Command, id: TransactionId, portions: &[Portion]) {
         let (target, end, decision) = match &command.body {
             Body::Post(post) => (post.target, Stage::Spent, Decision::Posted),
             Body::Void(target) => (*target, Stage::Voided, Decision::Voided),
             Body::Expire(target) => (*target, Stage::Expired, Decision::Expired),
-            _ => unreachable!("nothing else ends a hold"),
+            Body::Open(_)
+            | Body::Configure(_)
+            | Body::ClosePeriod(_)
+            | Body::Transfer(_)
+            | Body::Hold(_) => unreachable!("nothing else ends a hold"),
         };
         if target.hold.home() != self.here {
             let hold = self.kept(target.hold);
             self.keep(target.hold, hold::less(hold, portions, end));
         }
-        match decision {
-            Decision::Expired => self.outcome.decision = decision,
-            _ => self.conclude(command, id, decision, decision),
+        if decision == Decision::Expired {
+            self.outcome.decision = decision;
+        } else {
+            self.conclude(command, id, decision, decision);
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::page::{Page, Refusal};
-use super::way::{Stop, partition_of};
+use super::way::partition_of;
 use super::{Oracle, Place, limits};
 use crate::ledger::command::Body;
 use crate::ledger::outcome::Ignored;
 use crate::ledger::{
-    BalanceId, Command, Decision, Effects, Leg, Outcome, PartitionId, Record, Rejection, Setting,
-    Step, TransactionId,
+    BalanceId, Command, Decision, Effects, Outcome, PartitionId, Record, Rejection, Setting, Step,
+    TransactionId,
 };
 
 /// Decides a record and changes the books accordingly.
@@ -93,7 +93,7 @@ impl Turn<'_> {
     }
 
     /// A command at home: the first of its reference, a repeat, or another one under its name.
-    fn command(&mut self, command: &Arc<Command>) {
+    pub(super) fn command(&mut self, command: &Arc<Command>) {
         if let Body::Expire(target) = &command.body {
             return self.expire(command, *target);
         }
@@ -113,7 +113,7 @@ impl Turn<'_> {
     }
 
     /// Says again what was said, or asks who knows: the next stop, or home of a hold.
-    fn repeat(&mut self, command: &Arc<Command>, id: TransactionId, said: Decision) {
+    pub(super) fn repeat(&mut self, command: &Arc<Command>, id: TransactionId, said: Decision) {
         self.outcome.replay_of = Some(id.offset());
         self.outcome.decision = said;
         let who = if said == Decision::Forwarded {
@@ -163,91 +163,9 @@ impl Turn<'_> {
         self.conclude(command, id, decision, decision);
     }
 
-    fn leg(&mut self, leg: &Leg) {
-        self.outcome.command = Some(leg.step.command().clone());
-        self.outcome.transaction = leg.step.transaction();
-        assert!(leg.from < self.oracle.count, "a leg comes from a partition");
-        let last = self.place().received.get(&leg.from).copied().unwrap_or(0);
-        if leg.number != last + 1 {
-            let known = leg.number <= last;
-            let why = if known {
-                Ignored::KnownLeg
-            } else {
-                Ignored::LegGap
-            };
-            self.outcome.decision = Decision::Ignored(why);
-            return;
-        }
-        self.place().received.insert(leg.from, leg.number);
-        self.outcome.effects.received = Some((leg.from, leg.number));
-        match &leg.step {
-            Step::Forward { command, .. } => self.command(command),
-            Step::Question {
-                transaction,
-                command,
-            } => self.question(command, *transaction),
-            Step::Visit {
-                transaction,
-                command,
-                carried,
-            } => {
-                self.pass(&self.visit_of(command, *transaction, carried));
-            }
-            Step::Settle {
-                transaction,
-                command,
-                carried,
-            } => {
-                let done = match &command.body {
-                    Body::Hold(_) => self.confirm(*transaction),
-                    _ => self.settle(leg.from, &self.visit_of(command, *transaction, carried)),
-                };
-                self.conclude(command, *transaction, done, done);
-            }
-            Step::Unwind {
-                transaction,
-                command,
-                carried,
-                reason,
-            } => {
-                let visit = self.visit_of(command, *transaction, carried);
-                match &command.body {
-                    Body::Hold(_) => self.unreserve(&visit, *reason),
-                    _ => self.unwind(leg.from, &visit, *reason),
-                }
-                let (done, said) = (Decision::Returned(*reason), Decision::Rejected(*reason));
-                self.conclude(command, *transaction, done, said);
-            }
-            Step::Take { .. } | Step::Give { .. } | Step::Release { .. } => self.told(leg),
-        }
-    }
-
-    fn question(&mut self, command: &Arc<Command>, id: TransactionId) {
-        self.outcome.replay_of = Some(id.offset());
-        match self.recall(command, Some(id)) {
-            Some(known) => self.repeat(command, id, known.decision),
-            None => self.outcome.decision = Decision::Ignored(Ignored::Forgotten),
-        }
-    }
-
     pub(super) fn refuse(&mut self, (rejection, detail): Refusal) -> Decision {
         self.outcome.detail = Some(detail);
         Decision::Rejected(rejection)
-    }
-
-    pub(super) fn send(&mut self, (to, key): Stop, step: Step) {
-        let last = self.place().sent.entry(to).or_default();
-        *last += 1;
-        let number = *last;
-        self.outcome.effects.sent.push((to, number));
-        let from = self.here;
-        self.outcome.legs.push(Leg {
-            from,
-            to,
-            number,
-            key,
-            step,
-        });
     }
 }
 

@@ -185,6 +185,15 @@ pub(super) fn postings(command: &Command) -> &[Posting] {
     match &command.body {
         Body::Transfer(postings) => postings,
         Body::Hold(hold) => &hold.postings,
-        _ => &[],
+        Body::Open(_)
+        | Body::Configure(_)
+        | Body::ClosePeriod(_)
+        | Body::Post(_)
+        | Body::Void(_)
+        | Body::Expire(_) => &[],
     }
+}
+
+pub(super) fn holds(command: &Command) -> bool {
+    matches!(command.body, Body::Hold(_))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::page::Page;
 use super::turn::Turn;
-use super::visit::{Visit, pass, postings};
+use super::visit::{Visit, holds, pass, postings};
 use super::way;
 use crate::ledger::command::Body;
 use crate::ledger::{Carried, Command, Decision, Direction, PartitionId, Rejection, TransactionId};
@@ -25,10 +25,10 @@ impl Turn<'_> {
             Ok(legs) => {
                 self.outcome.effects.entries = page.entries;
                 let last = visit.index + 1 == visit.stops.len();
-                let decision = match (last, &visit.command.body) {
+                let decision = match (last, holds(visit.command)) {
                     (false, _) => Decision::Forwarded,
-                    (true, Body::Hold(_)) => Decision::Held,
-                    (true, _) => Decision::Applied,
+                    (true, true) => Decision::Held,
+                    (true, false) => Decision::Applied,
                 };
                 self.reserve(visit);
                 (decision, legs)
@@ -102,9 +102,10 @@ impl Turn<'_> {
         transaction: TransactionId,
         carried: &'c [Carried],
     ) -> Visit<'c> {
-        let stops = match &command.body {
-            Body::ClosePeriod(close) => way::everywhere(close.home, self.oracle.count),
-            _ => way::stops(postings(command), self.oracle.count),
+        let stops = if let Body::ClosePeriod(close) = &command.body {
+            way::everywhere(close.home, self.oracle.count)
+        } else {
+            way::stops(postings(command), self.oracle.count)
         };
         let index = stops
             .iter()
