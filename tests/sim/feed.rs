@@ -157,10 +157,10 @@ impl ports::World for Desk {
     async fn write_balances<'a>(
         &self,
         moves: &[Move],
-        (ids, _): (&[Uuid], &[holds::Key]),
+        touched: (&[Uuid], &[holds::Key]),
         judge: impl FnOnce(&Stands) -> Verdict<'a> + Send,
     ) -> Result<Written<()>, sqlx::Error> {
-        self.statement(|world| world.cold_balances(moves, ids, judge))
+        self.statement(|world| world.cold_balances(moves, touched, judge))
             .await
     }
 

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use steelyard::ledger::{
-    BalanceId, Decision, Limit, Outcome, Partition, PartitionId, Record, Rejection, State, Status,
+    BalanceId, Decision, Hold, HoldSums, Limit, Outcome, Partition, PartitionId, Record, Rejection,
+    State, Status, TransactionId,
 };
 use steelyard::oracle::Oracle;
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody};
@@ -25,6 +26,7 @@ pub(crate) struct Decided {
     pub(crate) landed: bool,
     pub(crate) version_sum: u64,
     pub(crate) highest: Option<u64>,
+    pub(crate) holds: HoldSums,
     pub(crate) sent: Vec<u64>,
     pub(crate) received: Vec<u64>,
     /// Whether cold has a row of it.
@@ -55,6 +57,8 @@ pub(crate) struct Truth {
     pub(crate) landed: usize,
     /// Of every balance all that it ever was; version 1 first.
     pub(crate) past: HashMap<BalanceId, Vec<Past>, FixedState>,
+    /// As of balances: of every hold all that it ever was here.
+    pub(crate) past_holds: HashMap<TransactionId, Vec<Hold>, FixedState>,
     /// Legs by destination and number: the command that sends it, and its value.
     pub(crate) legs: HashMap<(PartitionId, u64), (u64, Bytes), FixedState>,
     /// By destination, legs that are on `commands` without a gap.
@@ -75,6 +79,7 @@ impl Truth {
             decided: Vec::new(),
             landed: 0,
             past: HashMap::default(),
+            past_holds: HashMap::default(),
             legs: HashMap::default(),
             legs_landed: vec![0; count.into()],
             offered: vec![0; count.into()],
@@ -133,6 +138,15 @@ impl Truth {
                 status: balance.status,
             });
         }
+        if let Some((id, hold)) = outcome.effects.hold.as_deref() {
+            let past = self.past_holds.entry(*id).or_default();
+            assert_eq!(
+                past.len() as u64 + 1,
+                hold.version,
+                "L3: versions count changes of a hold"
+            );
+            past.push(hold.clone());
+        }
         let cut = self.partition.cut();
         self.by_hash.insert(self.prev.0, outcome.offset);
         self.decided.push(Decided {
@@ -141,6 +155,7 @@ impl Truth {
             landed: false,
             version_sum: cut.as_ref().map_or(0, |cut| cut.version_sum),
             highest: cut.as_ref().and_then(|cut| cut.highest_offset),
+            holds: cut.as_ref().map(|cut| cut.holds).unwrap_or_default(),
             sent: cut.as_ref().map(|cut| cut.sent.clone()).unwrap_or_default(),
             received: cut.map(|cut| cut.received).unwrap_or_default(),
             is_transaction: is_transaction(outcome),
@@ -154,6 +169,13 @@ impl Truth {
         let past = &self.past[&id];
         let after = past.partition_point(|past| past.offset <= offset);
         after.checked_sub(1).map(|at| past[at])
+    }
+
+    /// The hold as of command `offset`.
+    pub(crate) fn hold_as_of(&self, id: TransactionId, offset: u64) -> Option<&Hold> {
+        let past = &self.past_holds[&id];
+        let after = past.partition_point(|past| past.offset <= offset);
+        after.checked_sub(1).map(|at| &past[at])
     }
 
     /// The last command decided.

@@ -88,6 +88,7 @@ fn a_walk_carries_no_more_than_a_balance_may_hold() {
     );
 }
 
+/// What is posted makes no room for what is held.
 #[test]
 fn no_more_is_held_than_a_balance_may_hold() {
     check_with_max(
@@ -95,11 +96,11 @@ fn no_more_is_held_than_a_balance_may_hold() {
         "
         open alice floor none                 | applied
         open bob floor none                   | applied
-        open carl                             | applied
-        bob > alice 5                         | applied
-        hold alice > bob MAX                  | held
-        hold alice > carl 0.01                | rejected amount-overflow on alice v3
-        = alice 5 held MAX
+        open carl floor none                  | applied
+        world > alice 5                       | applied
+        hold alice > bob 3                    | held
+        hold alice > carl MAX                 | rejected amount-overflow on alice v3
+        = alice 5 held 3
         ",
     );
 }
