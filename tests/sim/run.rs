@@ -318,10 +318,8 @@ impl Run {
             world.journal_is_whole(partition);
             for (id, balance) in truth.partition.balances() {
                 reserved.is_on(id, balance.state);
-                if let Some(oracle) = &world.oracle {
-                    let other = oracle.balance(id);
-                    assert_eq!(other, Some(balance), "the oracle has another {id}");
-                }
+                let other = world.oracle.balance(id);
+                assert_eq!(other, Some(balance), "the oracle has another {id}");
                 if *balance.ledger == *TRANSIT_LEDGER {
                     *transit.entry(balance.asset).or_default() += balance.state.posted;
                 }

@@ -92,7 +92,7 @@ impl Truth {
     }
 
     /// Decides the next record of `commands`.
-    pub(crate) fn decide(&mut self, rec: &Rec, oracle: &mut Option<Oracle>) -> Outcome {
+    pub(crate) fn decide(&mut self, rec: &Rec, oracle: &mut Oracle) -> Outcome {
         let offset = self.decided.len() as u64;
         let headers = rec.headers.as_ref();
         let pairs = headers.into_iter().flat_map(|headers| headers.iter());
@@ -107,12 +107,8 @@ impl Truth {
             .recognize(&raw)
             .unwrap_or(Record::DeadLetter);
         let outcome = self.partition.apply(offset, rec.at_ms, &record);
-        // From the first hold on it does not know the balances any more.
-        oracle.take_if(|_| !Oracle::knows(&record));
-        if let Some(oracle) = oracle {
-            let expected = oracle.apply(self.partition.id(), offset, rec.at_ms, &record);
-            assert_eq!(outcome, expected, "the oracle decides otherwise");
-        }
+        let expected = oracle.apply(self.partition.id(), offset, rec.at_ms, &record);
+        assert_eq!(outcome, expected, "the oracle decides otherwise");
         self.keep(&outcome, matches!(record, Record::DeadLetter));
         outcome
     }

@@ -48,8 +48,7 @@ pub(crate) struct World {
     pub(crate) redis: Redis,
     pub(crate) cold: Cold,
     pub(crate) truth: Vec<Truth>,
-    /// Until the first record that it has no rules for.
-    pub(crate) oracle: Option<Oracle>,
+    pub(crate) oracle: Oracle,
     /// Every hold that was asked for, with its first source: what clients have heard of.
     pub(crate) holds: Vec<(TransactionId, BalanceId)>,
     /// By asset: what has no room any more where it came from.
@@ -90,7 +89,7 @@ impl Sim {
             truth: (0..count)
                 .map(|id| Truth::new(id, count, &secret))
                 .collect(),
-            oracle: Some(Oracle::new(count)),
+            oracle: Oracle::new(count),
             holds: Vec::new(),
             secret,
             stays: BTreeMap::new(),
