@@ -22,9 +22,8 @@ impl World {
     ) -> Vec<(TransactionId, Hold)> {
         let rows = self.cold.holds[usize::from(partition)].iter();
         let remembers = !self.is_broken(Break::EndedHoldsForgotten);
-        let counts = |hold: &Hold| {
-            hold.stage.is_open() || (remembers && hold.at_ms >= horizon(marker))
-        };
+        let counts =
+            |hold: &Hold| hold.stage.is_open() || (remembers && hold.at_ms >= horizon(marker));
         let rows = rows.filter(|(_, hold)| counts(hold));
         rows.map(|(id, hold)| (*id, hold.clone())).collect()
     }

@@ -212,7 +212,6 @@ impl Log {
             false => 0,
         }
     }
-
 }
 
 impl World {

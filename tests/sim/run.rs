@@ -316,6 +316,10 @@ impl Run {
             world.cold_is_a_cut(partition);
             hot_is_true(&world, partition);
             world.journal_is_whole(partition);
+            for (id, hold) in truth.partition.holds().iter() {
+                let other = world.oracle.hold(partition, id);
+                assert_eq!(other, Some(hold), "the oracle has another hold {id}");
+            }
             for (id, balance) in truth.partition.balances() {
                 reserved.is_on(id, balance.state);
                 let other = world.oracle.balance(id);

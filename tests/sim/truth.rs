@@ -171,9 +171,8 @@ impl Truth {
 
     /// Notes whose reference it is, if a transaction begins here.
     fn refer(&mut self, outcome: &Outcome) {
-        let begins = |id: &TransactionId| {
-            id.home() == self.partition.id() && id.offset() == outcome.offset
-        };
+        let begins =
+            |id: &TransactionId| id.home() == self.partition.id() && id.offset() == outcome.offset;
         let id = outcome.transaction.filter(begins);
         if let (Some(id), Some(command), true) = (id, &outcome.command, is_transaction(outcome)) {
             self.references.push(Reference {

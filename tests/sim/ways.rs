@@ -219,7 +219,9 @@ impl World {
                 item.rec.value,
                 item.rec.headers,
             );
-            self.log.ways.queues[at].landed.push_back((item.acks, offset));
+            self.log.ways.queues[at]
+                .landed
+                .push_back((item.acks, offset));
         }
         let queue = &mut self.log.ways.queues[at];
         if queue.orphan {
