@@ -77,7 +77,7 @@ impl<'a> Draft<'a> {
         if direction != Direction::Force && !after.above(view.floor) {
             return refuse(Rejection::InsufficientFunds);
         }
-        if !within(after.posted.saturating_sub(after.held)) {
+        if !within(after.posted.saturating_sub(after.held)) || !within(after.held) {
             return refuse(Rejection::AmountOverflow);
         }
         self.push(party.id, direction, amount.minor(), asset, after);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::page::{Page, Refusal};
-use super::way::{self, Stop, partition_of, unknown};
+use super::way::{self, Stop, partition_of};
 use crate::ledger::command::Body;
 use crate::ledger::{
-    Carried, Command, Direction, PartitionId, Posting, Rejection, Step, TransactionId,
+    Carried, Command, Direction, PartitionId, Portion, Posting, Rejection, Step, TransactionId,
 };
 
 /// A transaction at one of its stops.
@@ -16,18 +16,22 @@ pub(super) struct Visit<'a> {
     pub(super) stops: Vec<Stop>,
     pub(super) index: usize,
     pub(super) carried: &'a [Carried],
+    /// Of a reversal: what of the original goes back.
+    pub(super) portions: &'a [Portion],
+    /// What is to be moved.
+    pub(super) moves: Vec<Posting>,
 }
 
 impl Visit<'_> {
     pub(super) fn sources(&self, here: PartitionId, count: PartitionId) -> Vec<&Posting> {
-        let postings = postings(self.command).iter();
+        let postings = self.moves.iter();
         postings
             .filter(|posting| partition_of(posting.source.id, count) == here)
             .collect()
     }
 
     pub(super) fn destinations(&self, here: PartitionId, count: PartitionId) -> Vec<&Posting> {
-        let postings = postings(self.command).iter();
+        let postings = self.moves.iter();
         postings
             .filter(|posting| partition_of(posting.destination.id, count) == here)
             .collect()
@@ -49,11 +53,11 @@ impl Visit<'_> {
         let before = self.stops[..self.index].last();
         let (transaction, command) = (self.transaction, self.command.clone());
         let step = Step::Unwind {
-            portions: Vec::new(),
             transaction,
             command,
             carried,
             reason,
+            portions: self.portions.to_vec(),
         };
         before.map(|before| (*before, step)).into_iter().collect()
     }
@@ -71,32 +75,27 @@ pub(super) fn pass(
         stops,
         index,
         carried,
+        portions,
+        ..
     } = visit;
     if let Some((before, _)) = stops[..*index].last() {
         for money in *carried {
             page.transit(here, (*before, here), Direction::Debit, *money)?;
         }
     }
-    for posting in visit.sources(here, count) {
-        let amount = posting.amount.minor();
-        page.post(
-            command,
-            posting.source,
-            Direction::Debit,
-            posting.asset,
-            amount,
-        )?;
-    }
     let after = stops.get(index + 1);
-    let credit = if after.is_some() {
-        Direction::Reserve
-    } else {
-        Direction::Credit
-    };
-    for posting in visit.destinations(here, count) {
-        let amount = posting.amount.minor();
-        page.post(command, posting.destination, credit, posting.asset, amount)?;
+    if let Body::Hold(_) = &command.body {
+        return hold(page, here, count, visit);
     }
+    let credit = match after {
+        Some(_) => Direction::Reserve,
+        None => Direction::Credit,
+    };
+    let debit = match &command.body {
+        Body::Reverse(asked) if asked.force => Direction::Force,
+        _ => Direction::Debit,
+    };
+    both_sides(page, (here, count), visit, (debit, credit))?;
     let (transaction, command) = (*transaction, (*command).clone());
     let mut legs = Vec::new();
     if let Some(after) = after {
@@ -107,10 +106,10 @@ pub(super) fn pass(
         legs.push((
             *after,
             Step::Visit {
-                portions: Vec::new(),
                 transaction,
                 command,
                 carried,
+                portions: portions.to_vec(),
             },
         ));
         return Ok(legs);
@@ -123,13 +122,15 @@ pub(super) fn pass(
         }
         if !carried.is_empty() {
             let command = command.clone();
+            let theirs = |it: &&Portion| partition_of(it.source, count) == stop.0;
+            let portions = portions.iter().filter(theirs).copied().collect();
             legs.push((
                 *stop,
                 Step::Settle {
-                    portions: Vec::new(),
                     transaction,
                     command,
                     carried,
+                    portions,
                 },
             ));
         }
@@ -137,12 +138,80 @@ pub(super) fn pass(
     Ok(legs)
 }
 
+/// A stop of a hold: debits, credits and the ways between partitions are reserved. No money goes
+/// on; the last stop tells home.
+fn hold(
+    page: &mut Page<'_>,
+    here: PartitionId,
+    count: PartitionId,
+    visit: &Visit<'_>,
+) -> Result<Vec<(Stop, Step)>, Refusal> {
+    let sides = (Direction::Hold, Direction::Reserve);
+    both_sides(page, (here, count), visit, sides)?;
+    for (to, _) in visit.stops.iter().filter(|(to, _)| *to != here) {
+        let sources = visit.sources(here, count).into_iter();
+        let leaving = sources.filter(|posting| partition_of(posting.destination.id, count) == *to);
+        for money in way::total(leaving.map(|to| (to.asset, to.amount.minor()))) {
+            page.transit(here, (here, *to), Direction::Reserve, money)?;
+        }
+    }
+    let (transaction, command, carried) = (visit.transaction, visit.command.clone(), Vec::new());
+    let leg = match visit.stops.get(visit.index + 1) {
+        Some(after) => Some((
+            *after,
+            Step::Visit {
+                transaction,
+                command,
+                carried,
+                portions: Vec::new(),
+            },
+        )),
+        None if visit.index == 0 => None,
+        None => Some((
+            visit.stops[0],
+            Step::Settle {
+                transaction,
+                command,
+                carried,
+                portions: Vec::new(),
+            },
+        )),
+    };
+    Ok(leg.into_iter().collect())
+}
+
+/// Every source that is here, then every destination.
+fn both_sides(
+    page: &mut Page<'_>,
+    (here, count): (PartitionId, PartitionId),
+    visit: &Visit<'_>,
+    (debit, credit): (Direction, Direction),
+) -> Result<(), Refusal> {
+    let sources = visit.sources(here, count).into_iter();
+    let destinations = visit.destinations(here, count).into_iter();
+    let sources = sources.map(|posting| (posting, posting.source, debit));
+    let destinations = destinations.map(|posting| (posting, posting.destination, credit));
+    for (posting, party, direction) in sources.chain(destinations) {
+        let amount = posting.amount.minor();
+        page.post(visit.command, party, direction, posting.asset, amount)?;
+    }
+    Ok(())
+}
+
 pub(super) fn postings(command: &Command) -> &[Posting] {
     match &command.body {
         Body::Transfer(postings) => postings,
-        Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) => &[],
-        Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) | Body::Reverse(_) => {
-            unknown()
-        }
+        Body::Hold(hold) => &hold.postings,
+        Body::Open(_)
+        | Body::Configure(_)
+        | Body::ClosePeriod(_)
+        | Body::Post(_)
+        | Body::Void(_)
+        | Body::Expire(_)
+        | Body::Reverse(_) => &[],
     }
+}
+
+pub(super) fn holds(command: &Command) -> bool {
+    matches!(command.body, Body::Hold(_))
 }
