@@ -113,7 +113,7 @@ struct World {
     cluster: Cluster,
     /// Everything that was sent, and where to.
     sent: Vec<(PartitionId, BalanceId, Value)>,
-    /// What may be a hold, and a balance of its home; one in five of another partition.
+    /// What may be a hold, and a balance of its home.
     holds: Vec<(TransactionId, BalanceId)>,
 }
 
@@ -224,8 +224,11 @@ impl World {
         for (name, value) in more.as_object().into_iter().flatten() {
             part[name] = value.clone();
         }
-        let mut json = json!({"reference": self.reference(), "type": kind,
-            "ledger": self.book.ledger});
+        let ledger = match which.index(1 << 20) % 10 {
+            1 => "acme/other",
+            _ => &self.book.ledger,
+        };
+        let mut json = json!({"reference": self.reference(), "type": kind, "ledger": ledger});
         json[kind] = part;
         self.dated(&mut json, date);
         self.send(key, json);
