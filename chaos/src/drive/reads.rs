@@ -20,6 +20,8 @@ const THINK: Duration = Duration::from_millis(15);
 struct View {
     version: u64,
     posted: String,
+    held: String,
+    incoming: String,
     source: String,
     as_of: Option<Time>,
 }
@@ -49,7 +51,7 @@ pub async fn read(scene: Arc<Scene>, ingresses: Vec<(String, Arc<Endpoint>)>, se
                 scene.book.show(Shown {
                     balance,
                     version: view.version,
-                    posted: view.posted,
+                    amounts: [view.posted, view.held, view.incoming],
                     source: view.source,
                     as_of_ms: view.as_of.map(|as_of| as_of.0),
                     began_ms,
