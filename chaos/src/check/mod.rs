@@ -98,6 +98,11 @@ pub async fn check(world: &World, told: Told, due_ms: i64) -> Result<Tally> {
         told.denied.join("; ")
     );
     ensure!(
+        told.unexplained.is_empty(),
+        "reads: open holds do not explain what is held: {}",
+        told.unexplained.join("; ")
+    );
+    ensure!(
         told.premature.is_empty(),
         "clients: who was told of a hold was then told that it is not decided: {}",
         told.premature.join(", ")

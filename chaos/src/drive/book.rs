@@ -102,6 +102,8 @@ pub struct Told {
     pub unanswered: Vec<String>,
     /// Balances that were said not to exist after somebody had seen them.
     pub denied: Vec<String>,
+    /// Balances that were shown with open holds which are not what is held on them.
+    pub unexplained: Vec<String>,
     /// Holds that a client was told of, and that were then said not to be decided yet.
     pub premature: Vec<String>,
     /// How often clients had to send again.
