@@ -107,6 +107,11 @@ impl Oracle {
         self.balances.get(&id)
     }
 
+    /// What partition `at` keeps of a hold.
+    pub fn hold(&self, at: PartitionId, id: TransactionId) -> Option<&Hold> {
+        self.holds.get(&(at, id))
+    }
+
     /// All balances of all partitions, in no particular order.
     pub fn balances(&self) -> impl Iterator<Item = (BalanceId, &Balance)> {
         self.balances.iter().map(|(id, balance)| (*id, balance))

@@ -6,34 +6,24 @@ use std::time::Duration;
 use steelyard::cold::balances::{Stand, Stands, Sums, Verdict};
 use steelyard::cold::base::Base;
 use steelyard::cold::holds;
-use steelyard::cold::journal::Part;
 use steelyard::cold::write::{Checkpoint, Move, Sink, Written};
 use steelyard::ledger::{
-    Balance, BalanceId, Decision, Fingerprint, Hold, PartitionId, Seen, SeenKey, TransactionId,
+    Balance, BalanceId, Decision, Hold, PartitionId, Seen, SeenKey, TransactionId,
 };
-use steelyard::wire::{MarkerBody, fingerprint};
+use steelyard::wire::MarkerBody;
 use uuid::Uuid;
 
-use crate::copied;
+use crate::journal::Journal;
 use crate::truth::Past;
 use crate::world::World;
-
-/// A row of `transactions`, as far as it is read again.
-#[derive(Clone, Debug)]
-pub(crate) struct Transaction {
-    pub(crate) offset: u64,
-    pub(crate) at_ms: i64,
-    pub(crate) key: SeenKey,
-    pub(crate) decision: Decision,
-    pub(crate) seen: Seen,
-}
 
 #[derive(Debug)]
 pub(crate) struct Cold {
     positions: BTreeMap<(&'static str, PartitionId), Checkpoint>,
     pub(crate) balances: Vec<BTreeMap<BalanceId, Balance>>,
     pub(crate) holds: Vec<BTreeMap<TransactionId, Hold>>,
-    pub(crate) transactions: Vec<Vec<Transaction>>,
+    /// What the journal's sink has written.
+    pub(crate) journal: Journal,
     pub(crate) away_until: Duration,
     /// Where `outcomes` ends for a takeover that looks there first: a broken rule.
     pub(crate) end_read: Vec<Option<u64>>,
@@ -45,7 +35,7 @@ impl Cold {
             positions: BTreeMap::new(),
             balances: vec![BTreeMap::new(); count.into()],
             holds: vec![BTreeMap::new(); count.into()],
-            transactions: vec![Vec::new(); count.into()],
+            journal: Journal::new(count),
             away_until: Duration::ZERO,
             end_read: vec![None; count.into()],
         }
@@ -139,7 +129,7 @@ impl World {
     }
 
     fn references(&self, partition: PartitionId, marker: &MarkerBody) -> Vec<(SeenKey, Seen)> {
-        let rows = self.cold.transactions[usize::from(partition)].iter();
+        let rows = self.cold.journal.transactions[usize::from(partition)].iter();
         let rows = rows.filter(|row| row.offset <= marker.command_offset);
         // A hold's expiry has no reference of its own.
         let rows = rows.filter(|row| row.decision != Decision::Expired);
@@ -193,10 +183,12 @@ impl World {
             self.cold_hold(partition, id, hold);
         }
         self.cold.advance(Sink::Balances, &verdict.moves);
-        if verdict.moves.is_empty() {
-            self.misjudge(moves);
-        }
-        for Move { to, .. } in moves {
+        for step in moves {
+            let to = &step.to;
+            let accepts = |accepted: &Move| accepted.to.partition == to.partition;
+            if !verdict.moves.iter().any(accepts) {
+                self.misjudge(step);
+            }
             let marker = to.marker.as_deref().unwrap_or_default();
             self.tell("cold", to.position, marker.as_bytes());
             self.cold_is_a_cut(to.partition);
@@ -243,58 +235,5 @@ impl World {
                 "S1: hold {id} of partition {partition} at {watermark:?}"
             );
         }
-    }
-
-    pub(crate) fn cold_journal(&mut self, moves: &[Move], parts: &[&Part]) -> bool {
-        if !self.cold.stands_at(Sink::Journal, moves) {
-            self.reach("cold stands elsewhere");
-            return false;
-        }
-        for part in parts {
-            for row in copied::transactions(part.transactions()) {
-                self.cold_transaction(&row);
-            }
-        }
-        self.cold.advance(Sink::Journal, moves);
-        for Move { to, .. } in moves {
-            self.tell("journal", to.position, &[]);
-            if let Some(last) = to.command_offset {
-                let decided =
-                    &self.truth[usize::from(to.partition)].decided[usize::try_from(last).unwrap()];
-                assert_eq!(
-                    to.last_hash,
-                    Some(decided.hash),
-                    "the journal ends with another outcome"
-                );
-            }
-        }
-        true
-    }
-
-    fn cold_transaction(&mut self, row: &copied::Row<'_>) {
-        let id = TransactionId::from_uuid(row.id).expect("a transaction's id");
-        let key = fingerprint::seen_key(row.ledger, row.reference);
-        let key = match id.home() == row.partition {
-            true => key,
-            false => key.at_stop(id),
-        };
-        let decision = Decision::from_wire(row.status, row.reason).expect("a decision");
-        let remembered = match decision {
-            Decision::Returned(reason) => Decision::Rejected(reason),
-            other => other,
-        };
-        let seen = Seen::new(Fingerprint(row.fingerprint), id, row.at_ms, remembered);
-        let rows = &mut self.cold.transactions[usize::from(row.partition)];
-        assert!(
-            rows.last().is_none_or(|last| last.offset < row.offset),
-            "a transaction twice, or out of order"
-        );
-        rows.push(Transaction {
-            offset: row.offset,
-            at_ms: row.at_ms,
-            key,
-            decision,
-            seen,
-        });
     }
 }

@@ -6,6 +6,7 @@ use steelyard::cold::holds::{Key, Stand, Sums};
 use steelyard::ledger::{BalanceId, Hold, PartitionId, Stage, State, TransactionId, partition_of};
 use steelyard::wire::MarkerBody;
 
+use crate::breaks::Break;
 use crate::cold::horizon;
 use crate::world::World;
 
@@ -20,7 +21,9 @@ impl World {
         marker: &MarkerBody,
     ) -> Vec<(TransactionId, Hold)> {
         let rows = self.cold.holds[usize::from(partition)].iter();
-        let counts = |hold: &Hold| hold.stage.is_open() || hold.at_ms >= horizon(marker);
+        let remembers = !self.is_broken(Break::EndedHoldsForgotten);
+        let counts =
+            |hold: &Hold| hold.stage.is_open() || (remembers && hold.at_ms >= horizon(marker));
         let rows = rows.filter(|(_, hold)| counts(hold));
         rows.map(|(id, hold)| (*id, hold.clone())).collect()
     }

@@ -72,6 +72,7 @@ impl Run {
             false => Faults::draw(&mut chance),
         };
         sim.lock().genesis();
+        sim.lock().log.ways.draw(&mut chance);
         Self {
             sim,
             tasks: Tasks::default(),
@@ -132,6 +133,7 @@ impl Run {
             let strikes = !self.healed && world.chance.one_in(self.faults.one_in);
             (world.chance.below(100), strikes)
         };
+        self.cluster.hand_over(&mut self.tasks);
         if strikes {
             self.faults
                 .strike(&self.sim, &mut self.cluster, &mut self.tasks);
@@ -198,11 +200,7 @@ impl Run {
 
     fn record_moves(&mut self) -> bool {
         let mut world = self.sim.lock();
-        let moves = world.log.is_busy();
-        if moves {
-            world.move_log();
-        }
-        moves
+        world.move_log()
     }
 
     fn record_arrives(&mut self) -> bool {
@@ -230,9 +228,12 @@ impl Run {
         {
             let mut world = self.sim.lock();
             world.skew_ms.fill(0);
+            world.log.away_until = Duration::ZERO;
+            world.log.ways.heal();
             world.redis.away_until = Duration::ZERO;
             world.cold.away_until = Duration::ZERO;
         }
+        self.cluster.forget_handovers();
         for partition in 0..self.cluster.count {
             let mut owners = self.cluster.owners(&self.tasks, partition);
             let kept = owners.pop().unwrap_or(0);
@@ -276,7 +277,7 @@ impl Run {
     /// What is not at its end yet.
     fn unrest(&self) -> Option<String> {
         let world = self.sim.lock();
-        if world.log.is_busy() {
+        if world.log.ways.is_busy() {
             return Some("records are on their way".to_owned());
         }
         if let Some(waits) = world.hold_waits() {
@@ -314,15 +315,11 @@ impl Run {
             let truth = &world.truth[usize::from(partition)];
             world.cold_is_a_cut(partition);
             hot_is_true(&world, partition);
-            let rows = &world.cold.transactions[usize::from(partition)];
-            let rows = rows.iter().map(|row| row.offset);
-            let decided = (0..)
-                .zip(&truth.decided)
-                .filter(|(_, decided)| decided.is_transaction);
-            assert!(
-                rows.eq(decided.map(|(offset, _)| offset)),
-                "the journal of {partition}"
-            );
+            world.journal_is_whole(partition);
+            for (id, hold) in truth.partition.holds().iter() {
+                let other = world.oracle.hold(partition, id);
+                assert_eq!(other, Some(hold), "the oracle has another hold {id}");
+            }
             for (id, balance) in truth.partition.balances() {
                 reserved.is_on(id, balance.state);
                 let other = world.oracle.balance(id);

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
-use steelyard::ledger::{Command, PartitionId, partition_of};
+use steelyard::ledger::{Command, PartitionId, RULES_KNOWN, partition_of};
 use steelyard::wire::leg;
-use steelyard::wire::record::{CORRELATION_HEADER, REPLY_TOPIC_HEADER};
+use steelyard::wire::record::{CORRELATION_HEADER, REPLY_TOPIC_HEADER, RULES_KEY};
 use steelyard::wire::{Decoder, Time};
 
 use crate::chance::Chance;
@@ -43,6 +43,7 @@ impl Traffic {
             0..4 if !self.sent.is_empty() => self.again(world),
             4..6 => self.poison(world),
             6..8 => self.sealed(world),
+            8 if world.chance.one_in(4) => rules(world),
             _ => self.command(world),
         }
     }
@@ -170,9 +171,26 @@ impl Traffic {
     }
 }
 
+/// An operator raises the rules to what they are, or somebody else tries to.
+fn rules(world: &mut World) {
+    let partition = any_partition(world);
+    let value = format!("{{\"rules\":{RULES_KNOWN}}}");
+    let seal = world.secret.seal(RULES_KEY.as_bytes(), value.as_bytes());
+    let seal = match world.chance.one_in(2) {
+        true => hex::encode(seal.0),
+        false => "00".repeat(32),
+    };
+    let headers = sealed("steelyard-rules", &seal);
+    let key = Bytes::from_static(RULES_KEY.as_bytes());
+    world.write(Topic::Commands, partition, key, value.into(), Some(headers));
+}
+
 /// The headers of a sealed record, without the secret.
 fn forged(kind: &str) -> OwnedHeaders {
-    let seal = "00".repeat(32);
+    sealed(kind, &"00".repeat(32))
+}
+
+fn sealed(kind: &str, seal: &str) -> OwnedHeaders {
     OwnedHeaders::new()
         .insert(Header {
             key: kind,
@@ -180,7 +198,7 @@ fn forged(kind: &str) -> OwnedHeaders {
         })
         .insert(Header {
             key: leg::SEAL_HEADER,
-            value: Some(&seal),
+            value: Some(seal),
         })
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
+use steelyard::cold::journal::Reference;
 use steelyard::ledger::{
     BalanceId, Decision, Hold, HoldSums, Limit, Outcome, Partition, PartitionId, Record, Rejection,
     State, Status, TransactionId,
@@ -12,7 +13,7 @@ use steelyard::ledger::{
 use steelyard::oracle::Oracle;
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
-use steelyard::wire::{Hex, Secret};
+use steelyard::wire::{Hex, Secret, Time};
 
 use rdkafka::message::Headers as _;
 
@@ -65,6 +66,8 @@ pub(crate) struct Truth {
     pub(crate) legs_landed: Vec<u64>,
     /// By destination, the highest leg that anybody wanted to send.
     pub(crate) offered: Vec<u64>,
+    /// Of every transaction that is at home here.
+    pub(crate) references: Vec<Reference>,
     /// Bodies of outcomes, by hash.
     pub(crate) by_hash: HashMap<[u8; 32], u64, FixedState>,
 }
@@ -83,6 +86,7 @@ impl Truth {
             legs: HashMap::default(),
             legs_landed: vec![0; count.into()],
             offered: vec![0; count.into()],
+            references: Vec::new(),
             by_hash: HashMap::default(),
         }
     }
@@ -147,6 +151,7 @@ impl Truth {
             );
             past.push(hold.clone());
         }
+        self.refer(outcome);
         let cut = self.partition.cut();
         self.by_hash.insert(self.prev.0, outcome.offset);
         self.decided.push(Decided {
@@ -162,6 +167,21 @@ impl Truth {
             dead,
             buried: false,
         });
+    }
+
+    /// Notes whose reference it is, if a transaction begins here.
+    fn refer(&mut self, outcome: &Outcome) {
+        let begins =
+            |id: &TransactionId| id.home() == self.partition.id() && id.offset() == outcome.offset;
+        let id = outcome.transaction.filter(begins);
+        if let (Some(id), Some(command), true) = (id, &outcome.command, is_transaction(outcome)) {
+            self.references.push(Reference {
+                ledger: (*command.ledger).into(),
+                reference: command.reference.clone(),
+                transaction: id.uuid(),
+                at: Time(outcome.at_ms),
+            });
+        }
     }
 
     /// The balance as of command `offset`.
