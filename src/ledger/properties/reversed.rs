@@ -39,7 +39,8 @@ fn step() -> impl Strategy<Value = Step> {
     let cents = prop::option::weighted(0.7, 1_i64..12);
     prop_oneof![
         3 => prop::collection::vec(moves, 1..4).prop_map(Step::Transfer),
-        4 => (one(), cents, any::<bool>()).prop_map(|(of, cents, force)| Step::Reverse(of, cents, force)),
+        4 => (one(), cents, any::<bool>())
+            .prop_map(|(of, cents, force)| Step::Reverse(of, cents, force)),
         10 => one().prop_map(Step::Turn),
         8 => (one(), one()).prop_map(|(from, to)| Step::Deliver(from, to)),
         1 => one().prop_map(Step::Marker),
