@@ -17,7 +17,7 @@ use crate::cold::read::EntryRow;
 use crate::cold::transaction::{self, TransactionView as ColdView};
 use crate::hot::claims::Known;
 use crate::ledger::amount::minor_of;
-use crate::ledger::{Asset, Command, PartitionId};
+use crate::ledger::{Asset, Command, PartitionId, Stage};
 use crate::wire::hold::PartBody;
 use crate::wire::http::hold::HeldPostingView;
 use crate::wire::http::view::{HELD, PENDING, POSTED, VOIDED, transits};
@@ -128,7 +128,6 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
         reversed_by,
         ..
     } = cold;
-    let held = entries.iter().any(|entry| entry.direction == "hold");
     let hold = hold.and_then(hold_view);
     let reversed = hold.as_ref().map_or_else(Vec::new, reversed);
     let walks = !matches!(&*decider.status, HELD | POSTED | VOIDED | "expired");
@@ -166,7 +165,7 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
             .refused_version
             .and_then(|version| u64::try_from(version).ok()),
         entries,
-        hold: hold.filter(|_| held),
+        hold: hold.filter(|hold| &*hold.state != Stage::Moved.slug()),
         reverses: decider.reverses,
         reversed,
         reversed_by: reversed_by.into_iter().map(text).collect(),

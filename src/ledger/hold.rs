@@ -67,16 +67,19 @@ pub enum Stage {
     Expired,
     /// A later stop refused it.
     Refused,
+    /// It is no hold but a transfer, kept because it was reversed.
+    Moved,
 }
 
 impl Stage {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Open,
         Self::Spent,
         Self::Voided,
         Self::Expired,
         Self::Refused,
+        Self::Moved,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -87,6 +90,7 @@ impl Stage {
             Self::Voided => "voided",
             Self::Expired => "expired",
             Self::Refused => "refused",
+            Self::Moved => "moved",
         }
     }
 
@@ -215,7 +219,7 @@ impl Hold {
             Stage::Spent => Some(Rejection::HoldSpent),
             Stage::Voided => Some(Rejection::HoldVoided),
             Stage::Expired => Some(Rejection::HoldExpired),
-            Stage::Refused => Some(Rejection::HoldNotFound),
+            Stage::Refused | Stage::Moved => Some(Rejection::HoldNotFound),
         }
     }
 

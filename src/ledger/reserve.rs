@@ -190,7 +190,12 @@ impl<'a> Turn<'a> {
         }
         match end {
             Stage::Expired => self.outcome.decision = decision,
-            Stage::Spent | Stage::Voided | Stage::Refused | Stage::Pending | Stage::Open => {
+            Stage::Spent
+            | Stage::Voided
+            | Stage::Refused
+            | Stage::Moved
+            | Stage::Pending
+            | Stage::Open => {
                 self.conclude(command, transaction, decision, decision);
             }
         }

@@ -128,7 +128,7 @@ impl Hold {
         Self {
             ledger: command.ledger.clone(),
             reference: command.reference.clone(),
-            stage: Stage::Spent,
+            stage: Stage::Moved,
             parts: postings.iter().zip(0..).map(part).collect(),
             expires_at_ms: None,
             reversals: 0,
@@ -146,7 +146,9 @@ impl Hold {
                 part.source == posting.source.id && part.destination == posting.destination.id;
             sides && part.asset == posting.asset && part.amount == posting.amount.minor()
         };
-        self.ledger == command.ledger
+        let same_kind = (self.stage == Stage::Moved) == command.hold().is_none();
+        same_kind
+            && self.ledger == command.ledger
             && self.reference == command.reference
             && self.parts.len() == postings.len()
             && self.parts.iter().zip(postings).all(same)

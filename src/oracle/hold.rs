@@ -113,7 +113,7 @@ pub(super) fn refusal(hold: &Hold, now_ms: i64) -> Option<Rejection> {
         Stage::Pending => Some(Rejection::HoldPending),
         Stage::Spent => Some(Rejection::HoldSpent),
         Stage::Voided => Some(Rejection::HoldVoided),
-        Stage::Refused => Some(Rejection::HoldNotFound),
+        Stage::Refused | Stage::Moved => Some(Rejection::HoldNotFound),
     }
 }
 

@@ -84,10 +84,12 @@ impl Turn<'_> {
         if !same || known.fingerprint != original.fingerprint.0 {
             return Err(Rejection::OriginalMismatch);
         }
-        match known.decision {
-            Decision::Rejected(_) => Err(Rejection::NotReversible),
-            Decision::Applied | Decision::Forwarded if !holds(original) => Ok(moved(original)),
-            _ => Err(Rejection::OriginalNotFound),
+        if matches!(known.decision, Decision::Rejected(_)) {
+            return Err(Rejection::NotReversible);
+        }
+        match holds(original) {
+            false => Ok(moved(original)),
+            true => Err(Rejection::OriginalNotFound),
         }
     }
 
@@ -123,7 +125,11 @@ fn is_same(kept: &Hold, original: &Command) -> bool {
     });
     let parts = kept.parts.iter();
     let known = parts.map(|part| ((part.source, part.destination), part.asset, part.amount));
-    kept.ledger == original.ledger && kept.reference == original.reference && known.eq(said)
+    let same_kind = holds(original) != (kept.stage == Stage::Moved);
+    same_kind
+        && kept.ledger == original.ledger
+        && kept.reference == original.reference
+        && known.eq(said)
 }
 
 /// A transfer that was done, as something to take back from.
@@ -141,7 +147,7 @@ fn moved(original: &Command) -> Hold {
     Hold {
         ledger: original.ledger.clone(),
         reference: original.reference.clone(),
-        stage: Stage::Spent,
+        stage: Stage::Moved,
         parts: (0..).zip(postings(original)).map(part).collect(),
         expires_at_ms: None,
         reversals: 0,

@@ -91,9 +91,10 @@ pub(super) fn pass(
         Some(_) => Direction::Reserve,
         None => Direction::Credit,
     };
-    let debit = match &command.body {
-        Body::Reverse(asked) if asked.force => Direction::Force,
-        _ => Direction::Debit,
+    let forced = matches!(&command.body, Body::Reverse(asked) if asked.force);
+    let debit = match forced {
+        true => Direction::Force,
+        false => Direction::Debit,
     };
     both_sides(page, (here, count), visit, (debit, credit))?;
     let (transaction, command) = (*transaction, (*command).clone());

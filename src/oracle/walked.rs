@@ -107,13 +107,13 @@ impl Turn<'_> {
         portions: &'c [Portion],
     ) -> Visit<'c> {
         let count = self.oracle.count;
-        let (stops, moves) = match &command.body {
-            Body::ClosePeriod(close) => (way::everywhere(close.home, count), Vec::new()),
-            Body::Reverse(asked) => (reverse::stops(asked, count), reverse::back(portions)),
-            _ => (
-                way::stops(postings(command), count),
-                postings(command).to_vec(),
-            ),
+        let (stops, moves) = if let Body::ClosePeriod(close) = &command.body {
+            (way::everywhere(close.home, count), Vec::new())
+        } else if let Body::Reverse(asked) = &command.body {
+            (reverse::stops(asked, count), reverse::back(portions))
+        } else {
+            let postings = postings(command);
+            (way::stops(postings, count), postings.to_vec())
         };
         let index = stops
             .iter()

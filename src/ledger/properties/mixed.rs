@@ -232,7 +232,7 @@ impl World {
             return;
         }
         let (mut id, key, original) = which.get(&self.originals).clone();
-        if which.index(1 << 20) % 10 == 0 {
+        if which.index(1 << 20).is_multiple_of(10) {
             id = which
                 .get(&self.originals[..self.originals.len().div_ceil(2)])
                 .0;

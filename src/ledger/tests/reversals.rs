@@ -272,6 +272,31 @@ fn an_original_that_was_refused_later_is_not_reversed() {
     );
 }
 
+/// Not even who calls it a hold, which its last stop is not asked about.
+#[test]
+fn a_refused_transfer_is_not_reversed_as_a_hold() {
+    check(
+        2,
+        "
+        open alice                            | applied
+        open bob.1 ceiling 3                  | applied
+        world > alice 10                      | applied
+        r: alice > bob.1 4                    | forwarded, visit 0>1
+        reverse r                             | forwarded, visit 0>1
+        drain
+        reverse r as hold                     | rejected original-mismatch
+        h: hold alice > bob.1 1               | forwarded, visit 0>1
+        drain
+        post h                                | posted, give 0>1
+        drain
+        reverse h as transfer                 | rejected original-mismatch
+        reverse h                             | forwarded, visit 0>1
+        drain
+        = alice 10
+        ",
+    );
+}
+
 /// By another way than the original's, a reversal can be at its last stop first.
 #[test]
 fn an_original_that_is_still_on_its_way_is_not_reversed_yet() {

@@ -13,6 +13,7 @@
 //! | `h: hold alice > bob 5 for 15m` | the same, held, and known as `h` |
 //! | `post h`, `post h 2.00 EUR/2`, `void h`, `tick h` | posts, voids, or expires it if it is due |
 //! | `reverse r1`, `reverse r1 2.00 EUR/2 force` | moves back what `r1` has moved, or a part |
+//! | `reverse r1 as hold`, `reverse r1 as transfer` | the same, calling it what it is not |
 //! | `reversed r1 1.00 0` | what home counts as reversed, of every posting |
 //! | `hold h 1 open 5.00 0.50` | what partition 1 keeps of it: its state, and the rest of every posting |
 //! | `leg 0>1` | the next leg from 0 to 1 arrives; `again 0>1 2` sends the second one again |
@@ -184,6 +185,14 @@ impl Run {
     fn reverse(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
         let (words, expect) = self.expect(words);
         let (id, key, original) = &self.originals[words[1]];
+        let mut original = original.clone();
+        let called = words.iter().position(|word| *word == "as");
+        let (words, called) = words.split_at(called.unwrap_or(words.len()));
+        match called.get(1) {
+            Some(&"hold") => original["hold"] = json!({}),
+            Some(_) => drop(original.as_object_mut().unwrap().remove("hold")),
+            None => {}
+        }
         let mut part = json!({"transaction": id.uuid(), "original": original});
         let forced = words.last() == Some(&"force");
         part["force"] = json!(forced);
