@@ -18,6 +18,7 @@ use super::hold::{Hold, Part, Portion, Stage, portion};
 use super::id::TransactionId;
 use super::outcome::Decision;
 use super::rejection::Rejection;
+use super::route::partition_of;
 use super::visit::Visit;
 use super::walk::Walk;
 
@@ -102,13 +103,31 @@ impl Turn<'_> {
         if id != reverse.transaction || !seen.same_content(original.fingerprint) {
             return Err(Rejection::OriginalMismatch);
         }
+        // What is kept of it from now on is known for as long, to the millisecond: no reversal finds
+        // the reference, and not what was reversed before.
+        let last_ms = i64::from(seen.at_seconds)
+            .saturating_add(i64::try_from(horizon).unwrap_or(i64::MAX))
+            .saturating_mul(1000);
+        if last_ms < at_ms {
+            return Err(Rejection::OriginalNotFound);
+        }
         match (seen.decision, &original.body) {
+            // The last stop's word comes by here, and then the reference is known anew.
+            (Decision::Forwarded, Body::Transfer(postings)) if self.is_credited(postings) => {
+                Err(Rejection::OriginalUndecided)
+            }
             (Decision::Applied | Decision::Forwarded, Body::Transfer(postings)) => {
                 Ok(Hold::of_transfer(original, postings))
             }
             (Decision::Rejected(_), _) => Err(Rejection::NotReversible),
             _ => Err(Rejection::OriginalNotFound),
         }
+    }
+
+    fn is_credited(&self, postings: &[Posting]) -> bool {
+        let (here, count) = (self.partition.id, self.partition.count);
+        let mut destinations = postings.iter().map(|posting| posting.destination.id);
+        destinations.any(|id| partition_of(id, count) == here)
     }
 }
 

@@ -84,6 +84,15 @@ impl Turn<'_> {
         if !same || known.fingerprint != original.fingerprint.0 {
             return Err(Rejection::OriginalMismatch);
         }
+        let horizon = i64::try_from(self.setting().horizon_seconds).unwrap_or(i64::MAX / 2000);
+        if (known.at_ms.div_euclid(1000) + horizon) * 1000 < self.outcome.at_ms {
+            return Err(Rejection::OriginalNotFound);
+        }
+        let mut gets = postings(original).iter().map(|it| it.destination.id);
+        let waits = gets.any(|id| partition_of(id, self.oracle.count) == self.here);
+        if !holds(original) && known.decision == Decision::Forwarded && waits {
+            return Err(Rejection::OriginalUndecided);
+        }
         if matches!(known.decision, Decision::Rejected(_)) {
             return Err(Rejection::NotReversible);
         }

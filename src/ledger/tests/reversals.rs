@@ -297,6 +297,20 @@ fn a_refused_transfer_is_not_reversed_as_a_hold() {
     );
 }
 
+/// Home hears of the decision where it gets something, and waits for that.
+#[test]
+fn home_waits_for_the_word_that_comes_by() {
+    four(
+        "
+        reverse r                             | rejected original-undecided
+        drain
+        reverse r                             | forwarded, visit 0>2
+        drain
+        = alice 10
+        ",
+    );
+}
+
 /// By another way than the original's, a reversal can be at its last stop first.
 #[test]
 fn an_original_that_is_still_on_its_way_is_not_reversed_yet() {
