@@ -42,6 +42,9 @@ pub struct Base {
 /// whose other side is gone.
 const BASE_MAX: Duration = Duration::from_secs(300);
 
+/// The longest a single row may take.
+const MARKER_MAX: Duration = Duration::from_secs(10);
+
 /// Reads the base of a partition.
 pub async fn base(pool: &PgPool, partition: PartitionId) -> Result<Base, sqlx::Error> {
     let mut connection = pool.acquire().await?;
@@ -54,16 +57,37 @@ pub async fn base(pool: &PgPool, partition: PartitionId) -> Result<Base, sqlx::E
     }
 }
 
+/// The marker that was accepted last, and nothing else.
+pub async fn marker(
+    pool: &PgPool,
+    partition: PartitionId,
+) -> Result<Option<MarkerBody>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let asked = accepted(&mut connection, partition);
+    match tokio::time::timeout(MARKER_MAX, asked).await {
+        Ok(result) => result,
+        Err(_) => {
+            drop(connection.detach());
+            Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))
+        }
+    }
+}
+
+async fn accepted(
+    db: &mut PgConnection,
+    partition: PartitionId,
+) -> Result<Option<MarkerBody>, sqlx::Error> {
+    let found = position(db, Sink::Balances, partition).await?;
+    let text = found.and_then(|found| found.marker);
+    text.map(|text| MarkerBody::parse(text.as_bytes()).map_err(decode))
+        .transpose()
+}
+
 async fn read(db: &mut PgConnection, partition: PartitionId) -> Result<Base, sqlx::Error> {
     let mut db_tx = db
         .begin_with("begin isolation level repeatable read read only")
         .await?;
-    let marker = match position(&mut db_tx, Sink::Balances, partition).await? {
-        Some(Checkpoint {
-            marker: Some(text), ..
-        }) => Some(MarkerBody::parse(text.as_bytes()).map_err(decode)?),
-        Some(_) | None => None,
-    };
+    let marker = accepted(&mut db_tx, partition).await?;
     let journal = position(&mut db_tx, Sink::Journal, partition).await?;
     let journal_hash = journal.as_ref().and_then(|at| at.last_hash);
     let journal = journal.and_then(|at| Some((at.position, at.command_offset?)));

@@ -19,7 +19,7 @@ const SIZE: Size = Size {
 };
 
 /// What every look at many seeds must have reached: a fault that never strikes proves nothing.
-const SOMETIMES: [&str; 41] = [
+const SOMETIMES: [&str; 42] = [
     "a split",
     "a broker's clock is off",
     "a client sends again",
@@ -38,6 +38,7 @@ const SOMETIMES: [&str; 41] = [
     "a reply of hot is lost",
     "a sink is killed",
     "a sink's partition moves",
+    "a takeover has a standby",
     "a takeover finds the journal behind the balances",
     "a takeover starts from cold",
     "a takeover starts from nothing",
