@@ -73,9 +73,9 @@ async fn shortest(options: &Options) -> KafkaResult<Option<Duration>> {
         let answers = client
             .describe_configs(&asked, &admin::admin_options())
             .await?;
-        let entries = answers.into_iter().flatten().flat_map(|it| it.entries);
-        let value = entries.filter(|entry| entry.name == MIN).last();
-        let ms = value.and_then(|entry| entry.value?.parse().ok());
+        let mut entries = answers.into_iter().flatten().flat_map(|it| it.entries);
+        let min = entries.find(|entry| entry.name == MIN);
+        let ms = min.and_then(|entry| entry.value?.parse().ok());
         longest = longest.max(ms.map(Duration::from_millis));
     }
     Ok(longest)

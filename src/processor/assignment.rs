@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::services::Services;
-use super::{Parts, Shared, Stores, partition, recall, standby};
+use super::{Parts, Shared, StandBy, Stores, partition, recall, standby};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
 use crate::log::{owners, session};
@@ -75,7 +75,7 @@ async fn warm_up(shared: &Arc<Shared<Services>>, stop: &CancellationToken) {
         let group = log.group(GROUP);
         owners::others_own(&log, &group, &topic, instance.as_deref(), ASKED_MAX)
     });
-    if !matches!(looking.await, Ok(Ok(true))) {
+    if shared.options.standby == StandBy::None || !matches!(looking.await, Ok(Ok(true))) {
         return;
     }
     let waiting = "standing by before it joins the group";

@@ -251,7 +251,7 @@ fn known(rules: u32) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use crate::ledger::{Record, Setting};
-    use crate::wire::MarkerBody;
+    use crate::wire::outcome::NO_HASH;
     use uuid::Uuid;
 
     /// Outcomes of a partition in which nothing can be understood, and its markers.
@@ -311,6 +311,77 @@ mod tests {
         assert!(fold.one(3, &values[3]).unwrap());
         assert!(!fold.one(4, &values[5]).unwrap());
         assert_eq!((fold.last, fold.position), (Some(3), 3));
+    }
+
+    /// A standby decides nothing, so what fills the hole comes from others.
+    #[test]
+    fn a_standby_waits_behind_a_hole() {
+        let (values, markers) = history(7);
+        let fold = Fold::new(base(&markers[2], Some((3, 2)), None), 0, 1).unwrap();
+        let mut fold = fold.standing_by();
+        assert!(!fold.is_whole(), "the end of the chain is not known");
+        for (position, at) in [2, 3, 5, 6, 4, 5].into_iter().enumerate() {
+            assert!(fold.one(position as u64, &values[at]).unwrap());
+        }
+        assert_eq!((fold.last, fold.position), (Some(5), 5));
+        assert!(fold.is_whole());
+    }
+
+    /// The state of a standby, at command 5, is taken over from a watermark before or behind it.
+    #[test]
+    fn a_takeover_goes_on_where_a_standby_is() {
+        let (values, markers) = history(9);
+        for (watermark, read) in [(3, 3..9), (5, 6..9), (7, 6..9)] {
+            let base = base(&markers[0], Some((1, 0)), Some(hash(&values[0]).0));
+            let mut fold = Fold::new(base, 0, 1).unwrap().standing_by();
+            for (value, offset) in values[..6].iter().zip(0..) {
+                fold.take(Found {
+                    offset,
+                    key: b"",
+                    value,
+                });
+            }
+            let mut fold = fold.since(&markers[watermark]);
+            assert_eq!(fold.from, read.start, "from {watermark}");
+            for offset in read {
+                let value = &values[usize::try_from(offset).unwrap()];
+                assert!(fold.take(Found {
+                    offset,
+                    key: b"",
+                    value
+                }));
+            }
+            let fold = fold.ended().unwrap();
+            assert_eq!((fold.last, fold.position), (Some(8), 8));
+            assert_eq!(fold.partition.cut(), markers[8].to_cut().ok());
+        }
+    }
+
+    /// The copies that the standby has counted stand before the position of the marker's.
+    #[test]
+    fn a_standby_that_the_log_does_not_confirm_is_of_no_use() {
+        let (values, markers) = history(6);
+        let base = base(&markers[0], Some((1, 0)), Some(hash(&values[0]).0));
+        let mut fold = Fold::new(base, 0, 1).unwrap().standing_by();
+        for (value, offset) in values.iter().zip(0..) {
+            fold.take(Found {
+                offset,
+                key: b"",
+                value,
+            });
+        }
+        let mut fold = fold.since(&markers[2]);
+        for at in [2, 3] {
+            assert!(fold.one(7, &values[at]).unwrap());
+        }
+        let refused = fold.ended().err();
+        assert!(matches!(
+            refused,
+            Some(Failure::Torn {
+                folded: Some(3),
+                base: 5
+            })
+        ));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Standby {
 
 /// Stands by until it is dropped.
 pub async fn follow<W: World>(shared: Arc<Shared<W>>) {
-    while shared.standby.open {
+    loop {
         look(&shared).await;
         shared.world.sleep(EVERY).await;
     }
