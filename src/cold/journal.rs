@@ -4,8 +4,8 @@ use sqlx::{Connection, PgPool};
 
 use super::copy::copy;
 pub use super::part::{Month, Part};
-pub use super::references::Conflict;
 use super::references::claim;
+pub use super::references::{Conflict, Reference};
 use super::write::{Move, Sink, Written, advance, bounded, fence};
 
 /// Makes the tables' partitions for these months.

@@ -47,6 +47,16 @@ impl Part {
         self.transactions.raw_bytes()
     }
 
+    /// As [`Part::transactions`], of `entries`.
+    pub fn entries(&self) -> &[u8] {
+        self.entries.raw_bytes()
+    }
+
+    /// The references that its transactions come with.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
     pub fn rows(&self) -> usize {
         self.transactions.len() + self.entries.len()
     }

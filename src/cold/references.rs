@@ -11,11 +11,12 @@ use crate::wire::Time;
 
 /// A reference that a home outcome decided.
 #[derive(Clone, Debug)]
-pub(super) struct Reference {
-    pub(super) ledger: Box<str>,
-    pub(super) reference: Box<str>,
-    pub(super) transaction: Uuid,
-    pub(super) at: Time,
+pub struct Reference {
+    pub ledger: Box<str>,
+    pub reference: Box<str>,
+    pub transaction: Uuid,
+    /// Log time.
+    pub at: Time,
 }
 
 impl Reference {

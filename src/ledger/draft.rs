@@ -72,7 +72,7 @@ impl<'a> Draft<'a> {
         if !after.above(view.floor) {
             return refuse(Rejection::InsufficientFunds);
         }
-        if !within(after.posted.saturating_sub(after.held)) {
+        if !within(after.posted.saturating_sub(after.held)) || !within(after.held) {
             return refuse(Rejection::AmountOverflow);
         }
         self.push(party.id, direction, amount.minor(), asset, after);

@@ -1,8 +1,9 @@
 //! A second, naive implementation of the rules of money: what the first one must agree with.
 //!
-//! One map of balances and one of references, changed in place and put back after a refusal; every
-//! check is the sentence of the rule. It shares the plain data of [`crate::ledger`], and none of
-//! its code: not the routes, not the sums, not the order in which a walk passes its stops.
+//! One map of balances, one of references, one of holds, changed in place; a refused decision is
+//! put back. Every check is the sentence of the rule. It shares the plain data of
+//! [`crate::ledger`], and none of its code: not the routes, not the sums, not the order in which a
+//! walk passes its stops.
 //!
 //! | who | asks |
 //! |---|---|
@@ -11,17 +12,23 @@
 //!
 //! Fast enough to replay a log, and no faster. Knows nothing of batches, owners, stores or bytes.
 
+mod hold;
+mod leg;
 mod limits;
+mod memory;
 mod page;
 mod period;
+mod resolve;
 mod turn;
 mod visit;
+mod walked;
 mod way;
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::ledger::{
-    Balance, BalanceId, Body, Decision, Outcome, PartitionId, Record, SeenKey, Setting,
+    Balance, BalanceId, Decision, Hold, Outcome, PartitionId, Record, SeenKey, Setting,
+    TransactionId,
 };
 
 pub use way::partition_of;
@@ -33,6 +40,8 @@ pub struct Oracle {
     balances: HashMap<BalanceId, Balance>,
     /// By partition and the key under which a reference is remembered there.
     memory: HashMap<(PartitionId, SeenKey), Memory>,
+    /// What each partition keeps of a hold.
+    holds: HashMap<(PartitionId, TransactionId), Hold>,
     places: BTreeMap<PartitionId, Place>,
 }
 
@@ -68,20 +77,8 @@ impl Oracle {
             count,
             balances: HashMap::new(),
             memory: HashMap::new(),
+            holds: HashMap::new(),
             places: BTreeMap::new(),
-        }
-    }
-
-    /// Whether `record` is of a kind that the oracle has rules for: it has none for holds.
-    pub fn knows(record: &Record) -> bool {
-        let command = match record {
-            Record::Command(command) => command,
-            Record::Leg(leg) => leg.step.command(),
-            Record::Genesis(_) | Record::Rules(_) | Record::DeadLetter => return true,
-        };
-        match command.body {
-            Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) | Body::Transfer(_) => true,
-            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => false,
         }
     }
 
@@ -90,8 +87,8 @@ impl Oracle {
     /// no difference.
     ///
     /// # Panics
-    /// If the record is none it [`knows`](Self::knows), or the log itself cannot be: a command
-    /// before the first record, a leg of no partition, money that comes back and never went.
+    /// If the log itself cannot be: a command before the first record, a leg of no partition, money
+    /// that comes back and never went, a part of a hold that nobody holds.
     pub fn apply(
         &mut self,
         partition: PartitionId,
@@ -108,6 +105,11 @@ impl Oracle {
 
     pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
         self.balances.get(&id)
+    }
+
+    /// What partition `at` keeps of a hold.
+    pub fn hold(&self, at: PartitionId, id: TransactionId) -> Option<&Hold> {
+        self.holds.get(&(at, id))
     }
 
     /// All balances of all partitions, in no particular order.

@@ -110,7 +110,7 @@ impl<'a> Page<'a> {
         );
         let expected = command.expect.iter().find(|(named, _)| *named == id);
         let after = changed(before.state, direction, amount);
-        let debit = direction == Direction::Debit;
+        let debit = matches!(direction, Direction::Debit | Direction::Hold);
         let frozen = match before.status {
             Status::DebitsFrozen => debit,
             Status::CreditsFrozen => !debit,
@@ -120,7 +120,7 @@ impl<'a> Page<'a> {
         let free = after.posted - after.held;
         let full = after.posted + after.incoming;
         let large = match debit {
-            true => after.posted.abs() > MOST,
+            true => free.abs() > MOST || after.held > MOST,
             false => full.abs() > MOST || after.incoming > MOST,
         };
         let objections = [
@@ -155,10 +155,9 @@ impl<'a> Page<'a> {
         self.keep(id);
         let balance = self.balances.get_mut(&id).expect("it was changed before");
         balance.state = changed(balance.state, direction, amount);
-        assert!(
-            balance.state.incoming >= 0,
-            "{id} has more than none coming"
-        );
+        let State { held, incoming, .. } = balance.state;
+        assert!(held >= 0, "{id} holds less than nothing");
+        assert!(incoming >= 0, "{id} has less than nothing coming");
         self.write(id, direction, amount, None);
     }
 
@@ -173,7 +172,7 @@ impl<'a> Page<'a> {
     }
 
     /// Notes, in partition `here`, that money on the way `from` one partition `to` another became
-    /// more (a credit) or less (a debit).
+    /// more (a credit) or less (a debit), or what is reserved of that way.
     pub(super) fn transit(
         &mut self,
         here: PartitionId,
@@ -191,7 +190,8 @@ impl<'a> Page<'a> {
             self.open(id, money.asset, terms);
         }
         let state = self.find(id).expect("opened above").state;
-        if changed(state, direction, money.amount).posted.abs() > MOST {
+        let after = changed(state, direction, money.amount);
+        if (after.posted + after.incoming).abs() > MOST || after.incoming > MOST {
             return Err(self.refusal(Rejection::AmountOverflow, id));
         }
         self.change(id, direction, money.amount);

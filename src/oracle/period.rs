@@ -1,7 +1,6 @@
 //! When something may take effect.
 
 use super::turn::Turn;
-use super::way::unknown;
 use crate::ledger::command::Body;
 use crate::ledger::{Command, Rejection};
 
@@ -11,10 +10,10 @@ impl Turn<'_> {
     pub(super) fn out_of_time(&mut self, command: &Command) -> Option<Rejection> {
         let (now, closed) = (self.outcome.at_ms, self.closed(command));
         let date = command.note.effective_at;
-        let closing = match &command.body {
-            Body::ClosePeriod(close) => Some(close.before_ms),
-            Body::Open(_) | Body::Configure(_) | Body::Transfer(_) => None,
-            Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
+        let closing = if let Body::ClosePeriod(close) = &command.body {
+            Some(close.before_ms)
+        } else {
+            None
         };
         let objections = [
             (

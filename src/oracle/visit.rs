@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::page::{Page, Refusal};
-use super::way::{self, Stop, partition_of, unknown};
+use super::way::{self, Stop, partition_of};
 use crate::ledger::command::Body;
 use crate::ledger::{
     Carried, Command, Direction, PartitionId, Posting, Rejection, Step, TransactionId,
@@ -76,26 +76,15 @@ pub(super) fn pass(
             page.transit(here, (*before, here), Direction::Debit, *money)?;
         }
     }
-    for posting in visit.sources(here, count) {
-        let amount = posting.amount.minor();
-        page.post(
-            command,
-            posting.source,
-            Direction::Debit,
-            posting.asset,
-            amount,
-        )?;
-    }
     let after = stops.get(index + 1);
-    let credit = if after.is_some() {
-        Direction::Reserve
-    } else {
-        Direction::Credit
-    };
-    for posting in visit.destinations(here, count) {
-        let amount = posting.amount.minor();
-        page.post(command, posting.destination, credit, posting.asset, amount)?;
+    if let Body::Hold(_) = &command.body {
+        return hold(page, here, count, visit);
     }
+    let credit = match after {
+        Some(_) => Direction::Reserve,
+        None => Direction::Credit,
+    };
+    both_sides(page, (here, count), visit, (Direction::Debit, credit))?;
     let (transaction, command) = (*transaction, (*command).clone());
     let mut legs = Vec::new();
     if let Some(after) = after {
@@ -134,10 +123,77 @@ pub(super) fn pass(
     Ok(legs)
 }
 
+/// A stop of a hold: debits, credits and the ways between partitions are reserved. No money goes
+/// on; the last stop tells home.
+fn hold(
+    page: &mut Page<'_>,
+    here: PartitionId,
+    count: PartitionId,
+    visit: &Visit<'_>,
+) -> Result<Vec<(Stop, Step)>, Refusal> {
+    let sides = (Direction::Hold, Direction::Reserve);
+    both_sides(page, (here, count), visit, sides)?;
+    for (to, _) in visit.stops.iter().filter(|(to, _)| *to != here) {
+        let sources = visit.sources(here, count).into_iter();
+        let leaving = sources.filter(|posting| partition_of(posting.destination.id, count) == *to);
+        for money in way::total(leaving.map(|to| (to.asset, to.amount.minor()))) {
+            page.transit(here, (here, *to), Direction::Reserve, money)?;
+        }
+    }
+    let (transaction, command, carried) = (visit.transaction, visit.command.clone(), Vec::new());
+    let leg = match visit.stops.get(visit.index + 1) {
+        Some(after) => Some((
+            *after,
+            Step::Visit {
+                transaction,
+                command,
+                carried,
+            },
+        )),
+        None if visit.index == 0 => None,
+        None => Some((
+            visit.stops[0],
+            Step::Settle {
+                transaction,
+                command,
+                carried,
+            },
+        )),
+    };
+    Ok(leg.into_iter().collect())
+}
+
+/// Every source that is here, then every destination.
+fn both_sides(
+    page: &mut Page<'_>,
+    (here, count): (PartitionId, PartitionId),
+    visit: &Visit<'_>,
+    (debit, credit): (Direction, Direction),
+) -> Result<(), Refusal> {
+    let sources = visit.sources(here, count).into_iter();
+    let destinations = visit.destinations(here, count).into_iter();
+    let sources = sources.map(|posting| (posting, posting.source, debit));
+    let destinations = destinations.map(|posting| (posting, posting.destination, credit));
+    for (posting, party, direction) in sources.chain(destinations) {
+        let amount = posting.amount.minor();
+        page.post(visit.command, party, direction, posting.asset, amount)?;
+    }
+    Ok(())
+}
+
 pub(super) fn postings(command: &Command) -> &[Posting] {
     match &command.body {
         Body::Transfer(postings) => postings,
-        Body::Open(_) | Body::Configure(_) | Body::ClosePeriod(_) => &[],
-        Body::Hold(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => unknown(),
+        Body::Hold(hold) => &hold.postings,
+        Body::Open(_)
+        | Body::Configure(_)
+        | Body::ClosePeriod(_)
+        | Body::Post(_)
+        | Body::Void(_)
+        | Body::Expire(_) => &[],
     }
+}
+
+pub(super) fn holds(command: &Command) -> bool {
+    matches!(command.body, Body::Hold(_))
 }

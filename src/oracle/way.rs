@@ -1,6 +1,6 @@
 //! Where things are, and which way a transaction goes.
 
-use crate::ledger::{Asset, BalanceId, Carried, PartitionId, Posting};
+use crate::ledger::{Asset, BalanceId, Carried, PartitionId, Portion, Posting};
 
 /// The partition of a balance among `count`: murmur2 over its text, as the Java client has it.
 pub fn partition_of(id: BalanceId, count: PartitionId) -> PartitionId {
@@ -57,9 +57,22 @@ pub(super) fn total(amounts: impl Iterator<Item = (Asset, i128)>) -> Vec<Carried
     total
 }
 
-/// A record of a kind that [`super::Oracle::knows`] to be none of its own.
-pub(super) fn unknown() -> ! {
-    panic!("the oracle has no rules for holds")
+/// Portions by the partition of the balance that `side` names, in the order in which the partitions
+/// come up.
+pub(super) fn by_stop(
+    portions: &[Portion],
+    side: fn(&Portion) -> BalanceId,
+    count: PartitionId,
+) -> Vec<(Stop, Vec<Portion>)> {
+    let mut groups: Vec<(Stop, Vec<Portion>)> = Vec::new();
+    for portion in portions {
+        let stop = (partition_of(side(portion), count), side(portion));
+        match groups.iter().position(|((known, _), _)| *known == stop.0) {
+            Some(at) => groups[at].1.push(*portion),
+            None => groups.push((stop, vec![*portion])),
+        }
+    }
+    groups
 }
 
 #[cfg(test)]

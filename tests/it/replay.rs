@@ -7,7 +7,7 @@ use steelyard::wire::outcome::{OutcomeBody, hash};
 use uuid::Uuid;
 
 use crate::support::kafka::{Sent, json_of};
-use crate::support::{World, account_in, balance_id};
+use crate::support::{World, account_in, balance_id, until};
 
 const PARTITIONS: u16 = 3;
 
@@ -107,6 +107,77 @@ async fn mixed_load(world: &World) {
         .await;
 }
 
+fn on_hold(
+    reference: &str,
+    kind: &str,
+    (home, hold): (Uuid, &Value),
+    amount: &str,
+) -> (Uuid, Value) {
+    let mut part = json!({"hold": hold["transaction_id"], "balance": home});
+    if !amount.is_empty() {
+        (part["amount"], part["asset"]) = (json!(amount), json!("USD"));
+    }
+    let mut command = json!({"reference": reference, "type": kind, "ledger": "main"});
+    command[kind] = part;
+    (home, command)
+}
+
+/// Holds in one partition and over all of them, refused at the last stop, posted in parts and too
+/// much, voided, expired by ticks, posted when it is too late, and repeated.
+async fn holds_load(world: &World) {
+    let all = accounts();
+    let [a, b, c] = [&all[0], &all[1], &all[2]].map(String::as_str);
+    let (home, other) = (balance_id(a), account_in("other", 0, PARTITIONS));
+    world.send_all(&[open(&other, "open-other")]).await;
+    world.all_decided(&["open-other".to_owned()]).await;
+    let hold = |reference: &str, postings: &[(&str, &str, &str)], terms: Value| {
+        let (key, mut command) = transfer(reference, postings);
+        command["hold"] = terms;
+        (key, command)
+    };
+    let far = [(a, b, "3.00"), (b, a, "2.00"), (a, c, "1.00")];
+    let made = [
+        hold("near", &[(a, &other, "5.00")], json!({})),
+        hold("far", &far, json!({"expires_in": "1h"})),
+        hold("void", &far, json!({})),
+        hold("soon", &far, json!({"expires_in": "1s"})),
+        hold("poor", &[(a, b, "1.00"), (b, c, "9000.00")], json!({})),
+    ];
+    world.send_all(&made).await;
+    let names = ["near", "far", "void", "soon", "poor"].map(str::to_owned);
+    let made: Vec<Value> = world.all_decided(&names).await;
+    let [near, far, void, soon, poor] = &made[..] else {
+        unreachable!("five were asked for")
+    };
+    let mut commands = vec![
+        on_hold("rest-near", "post", (home, near), ""),
+        on_hold("void-near", "void", (home, near), ""),
+        on_hold("void-void", "void", (home, void), ""),
+        on_hold("post-void", "post", (home, void), "1.00"),
+        on_hold("post-poor", "post", (home, poor), "1.00"),
+    ];
+    for number in 0..3 {
+        let reference = format!("post-far-{number}");
+        let post = on_hold(&reference, "post", (home, far), "2.50");
+        commands.extend([post.clone(), post]);
+    }
+    world.send_all(&commands).await;
+    let decided: Vec<String> = commands
+        .iter()
+        .map(|(_, command)| command["reference"].as_str().unwrap().to_owned())
+        .collect();
+    world.all_decided(&decided).await;
+    until("the tick", async || {
+        let records = world.records(&world.topic("outcomes"), Some(0));
+        let mut bodies = records.iter().filter_map(json_of);
+        bodies.find(|body| body["status"] == "expired")
+    })
+    .await;
+    let late = on_hold("post-soon", "post", (home, soon), "1.00");
+    world.send_all(&[late]).await;
+    world.all_decided(&["post-soon".to_owned()]).await;
+}
+
 fn replay(world: &World) -> (Option<i32>, Value) {
     let output = world.output(&["audit", "--replay", "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -158,6 +229,7 @@ async fn a_replay_is_clean_after_a_mixed_load_and_names_what_was_tampered_with()
     let world = World::new(PARTITIONS);
     let mut node = world.start("all").await;
     mixed_load(&world).await;
+    holds_load(&world).await;
     world.audit();
     let (code, check) = replay(&world);
     assert_eq!(
@@ -165,7 +237,7 @@ async fn a_replay_is_clean_after_a_mixed_load_and_names_what_was_tampered_with()
         (Some(0), &json!("proved")),
         "{check}"
     );
-    assert!(check["examined"].as_u64().unwrap() > 250, "{check}");
+    assert!(check["examined"].as_u64().unwrap() > 290, "{check}");
     node.stop().await;
     let account = &accounts()[0];
     let (key, command) = transfer("tampered", &[(account, "nobody", "1.00")]);

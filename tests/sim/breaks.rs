@@ -20,10 +20,18 @@ pub(crate) enum Break {
     RewriteWithoutClaim,
     /// Rows go to cold as snapshots come, ahead of their marker.
     RowsAheadOfMarker,
+    /// Whether a hold is due is asked of the owner's clock: a tick has the time at which it is read.
+    ExpiryByClock,
+    /// A takeover starts without holds that have ended.
+    EndedHoldsForgotten,
+    /// A takeover starts from leg counters that miss the leg which last posted a hold's part.
+    PostNotCounted,
+    /// A marker is accepted whatever it says of holds.
+    HoldSumsLeftOut,
 }
 
 impl Break {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::EarlyAck,
         Self::NoResend,
         Self::CountersForgotten,
@@ -31,6 +39,10 @@ impl Break {
         Self::SumAlone,
         Self::RewriteWithoutClaim,
         Self::RowsAheadOfMarker,
+        Self::ExpiryByClock,
+        Self::EndedHoldsForgotten,
+        Self::PostNotCounted,
+        Self::HoldSumsLeftOut,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -42,6 +54,10 @@ impl Break {
             Self::SumAlone => "sum-alone",
             Self::RewriteWithoutClaim => "rewrite-without-claim",
             Self::RowsAheadOfMarker => "rows-ahead-of-marker",
+            Self::ExpiryByClock => "expiry-by-clock",
+            Self::EndedHoldsForgotten => "ended-holds-forgotten",
+            Self::PostNotCounted => "post-not-counted",
+            Self::HoldSumsLeftOut => "hold-sums-left-out",
         }
     }
 

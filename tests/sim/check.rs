@@ -2,10 +2,10 @@
 
 use rdkafka::message::Headers as _;
 use steelyard::ledger::outcome::Ignored;
-use steelyard::ledger::{Decision, Outcome, PartitionId};
+use steelyard::ledger::{Decision, Direction, Outcome, PartitionId, partition_of};
 use steelyard::wire::outcome::hash;
 use steelyard::wire::record::{CLAIM_KEY, GENESIS_KEY, marker_key};
-use steelyard::wire::{BalanceBody, MarkerBody, OutcomeBody, leg};
+use steelyard::wire::{BalanceBody, Decoder, HoldBody, MarkerBody, OutcomeBody, leg};
 
 use crate::log::{Rec, Topic};
 use crate::truth::Past;
@@ -23,6 +23,11 @@ pub(crate) fn leg_of(rec: &Rec) -> Option<(PartitionId, u64)> {
         .find(|header| header.key == leg::ORIGIN_HEADER)?;
     let from = std::str::from_utf8(origin.value?).ok()?.parse().ok()?;
     Some((from, number(&rec.value, "\"number\":")?))
+}
+
+pub(crate) fn is_tick(rec: &Rec) -> bool {
+    let mut headers = rec.headers.iter().flat_map(|headers| headers.iter());
+    headers.any(|header| header.key == leg::TICK_HEADER)
 }
 
 /// The first number after `name`.
@@ -161,6 +166,9 @@ fn snapshot_lands(world: &mut World, partition: PartitionId, rec: &Rec) {
     if rec.key == marker_key(partition) {
         return marker_lands(world, partition, &rec.value);
     }
+    if rec.key.starts_with(b"hold:") {
+        return hold_is_true(world, partition, &rec.value);
+    }
     if rec.key != GENESIS_KEY {
         let (version, offset) = balance_is_true(world, partition, &rec.value, "a snapshot");
         assert!(version > 0 && offset > 0, "a snapshot of nothing");
@@ -198,6 +206,22 @@ pub(crate) fn balance_is_true(
     (body.version, balance.offset)
 }
 
+/// As [`balance_is_true`], of a hold on `snapshots`.
+fn hold_is_true(world: &World, partition: PartitionId, json: &[u8]) {
+    let body = HoldBody::parse(json).expect("a hold is plain JSON");
+    let (id, hold) = body
+        .to_ledger(&mut Decoder::new())
+        .expect("a hold of the ledger");
+    let truth = &world.truth[usize::from(partition)];
+    let past = truth.past_holds.get(&id).map(Vec::as_slice);
+    let version = usize::try_from(hold.version).unwrap();
+    let expected = version
+        .checked_sub(1)
+        .and_then(|at| past.unwrap_or_default().get(at));
+    assert_eq!(Some(&hold), expected, "hold {id} is not what it was");
+    must_be_landed(world, partition, hold.offset, "a snapshot of a hold");
+}
+
 /// A marker is written when everything up to it is on the log, and says what is true there.
 fn marker_lands(world: &mut World, partition: PartitionId, value: &[u8]) {
     let body = MarkerBody::parse(value).expect("a marker is plain JSON");
@@ -214,12 +238,14 @@ fn marker_lands(world: &mut World, partition: PartitionId, value: &[u8]) {
         (
             cut.version_sum,
             cut.highest_offset,
+            cut.holds,
             &cut.sent,
             &cut.received
         ),
         (
             decided.version_sum,
             decided.highest,
+            decided.holds,
             &decided.sent,
             &decided.received
         ),
@@ -259,7 +285,36 @@ pub(crate) fn landed(world: &mut World, topic: Topic, partition: PartitionId, of
         // Every log's first outcome is on its genesis record.
         assert_eq!(outcome.decision, Decision::Ignored(Ignored::Genesis));
     }
+    if let Some((id, hold)) = outcome.effects.hold.as_deref()
+        && hold.version == 1
+        && id.home() == partition
+    {
+        world.holds.push((*id, hold.parts[0].source));
+    }
+    no_room(world, partition, &outcome);
     note(world, &outcome);
+}
+
+/// What comes back to a balance that has no room left stays on the wire.
+fn no_room(world: &mut World, partition: PartitionId, outcome: &Outcome) {
+    let (Decision::Returned(_), Some(command)) = (outcome.decision, &outcome.command) else {
+        return;
+    };
+    if command.hold().is_some() {
+        return;
+    }
+    let debits = command.postings().iter();
+    let debits = debits.filter(|p| partition_of(p.source.id, world.count) == partition);
+    let debits: Vec<_> = debits.collect();
+    for posting in &debits {
+        *world.stays.entry(posting.asset).or_default() += posting.amount.minor();
+    }
+    for entry in &outcome.effects.entries {
+        let comes_back = entry.direction == Direction::Credit;
+        if comes_back && debits.iter().any(|p| p.source.id == entry.balance) {
+            *world.stays.entry(entry.asset).or_default() -= entry.amount;
+        }
+    }
 }
 
 /// Which decisions were reached.
@@ -273,13 +328,8 @@ fn note(world: &mut World, outcome: &Outcome) {
         world.reach("replayed");
     }
     match outcome.decision {
-        Decision::Applied => world.reach("applied"),
-        Decision::Held | Decision::Posted | Decision::Voided | Decision::Expired => {
-            world.reach("a hold")
-        }
-        Decision::Forwarded => world.reach("forwarded"),
-        Decision::Returned(_) => world.reach("returned"),
         Decision::Rejected(rejection) => world.reach(rejection.slug()),
         Decision::Ignored(ignored) => world.reach(ignored.slug()),
+        decision => world.reach(decision.status()),
     }
 }

@@ -32,6 +32,14 @@ struct Owner {
 struct Member {
     desk: Arc<Desk>,
     task: usize,
+    stop: CancellationToken,
+}
+
+/// A partition that is given to a process as soon as those who had it have let go.
+struct Handover {
+    partition: PartitionId,
+    leaving: Vec<usize>,
+    place: usize,
 }
 
 pub(crate) struct Cluster {
@@ -44,6 +52,7 @@ pub(crate) struct Cluster {
     processes: Vec<Option<Process>>,
     journals: Vec<Option<Member>>,
     balances: Vec<Option<Member>>,
+    handovers: Vec<Handover>,
 }
 
 /// Which sink.
@@ -67,6 +76,7 @@ impl Cluster {
             processes: vec![],
             journals: vec![],
             balances: vec![],
+            handovers: vec![],
         }
     }
 
@@ -127,6 +137,46 @@ impl Cluster {
         {
             owner.stop.cancel();
         }
+    }
+
+    /// The group shares the partitions out anew: who has to give one up is told first, and whoever
+    /// gets it starts once that one has ended.
+    pub(crate) fn rebalance(&mut self, tasks: &mut Tasks) {
+        for partition in 0..self.count {
+            let place = self.sim.lock().chance.index(self.processes.len());
+            let mut leaving = Vec::new();
+            for owner in self.owners(tasks, partition) {
+                if owner != place
+                    && let Some(process) = &self.processes[owner]
+                {
+                    leaving.push(process.owners[&partition].task);
+                    self.revoke(owner, partition);
+                }
+            }
+            self.handovers.push(Handover {
+                partition,
+                leaving,
+                place,
+            });
+        }
+        self.hand_over(tasks);
+    }
+
+    /// Gives partitions to those who wait for them, where they are free.
+    pub(crate) fn hand_over(&mut self, tasks: &mut Tasks) {
+        let free = |waits: &mut Handover| !waits.leaving.iter().any(|task| tasks.lives(*task));
+        let free: Vec<_> = self.handovers.extract_if(.., free).collect();
+        for Handover {
+            partition, place, ..
+        } in free
+        {
+            self.own(tasks, place, partition);
+        }
+    }
+
+    /// What was still to be handed over stays where it is.
+    pub(crate) fn forget_handovers(&mut self) {
+        self.handovers.clear();
     }
 
     /// Kills a process: its tasks stand where they stood, some of what it sent is still on the way.
@@ -192,11 +242,12 @@ impl Cluster {
     ) {
         if self.members(kind)[place].is_none() {
             let desk = Arc::new(Desk::new(&self.sim));
+            let stop = CancellationToken::new();
             let wiring = Wiring {
                 generation: GENERATION,
                 metrics: self.sink_metrics.clone(),
                 report: Arc::new(|_, _| {}),
-                stop: CancellationToken::new(),
+                stop: stop.clone(),
             };
             let (options, world) = (self.sink_options.clone(), desk.clone());
             let running = match kind {
@@ -204,7 +255,7 @@ impl Cluster {
                 Kind::Balances => sink::run_balances(options, world, wiring),
             };
             let task = tasks.spawn(async move { running.await.expect("a sink goes on") });
-            self.members(kind)[place] = Some(Member { desk, task });
+            self.members(kind)[place] = Some(Member { desk, task, stop });
         }
         if let Some(member) = &self.members(kind)[place] {
             member.desk.give(partition);
@@ -215,6 +266,16 @@ impl Cluster {
         if let Some(member) = &self.members(kind)[place] {
             member.desk.take(partition);
         }
+    }
+
+    /// Tells a sink to finish what it writes and to leave; its partitions may be another's before
+    /// it has.
+    pub(crate) fn stop_sink(&mut self, kind: Kind, place: usize) -> bool {
+        let Some(member) = self.members(kind)[place].take() else {
+            return false;
+        };
+        member.stop.cancel();
+        true
     }
 
     pub(crate) fn crash_sink(&mut self, tasks: &mut Tasks, kind: Kind, place: usize) -> bool {

@@ -1,6 +1,6 @@
 //! Reads rows back that were encoded for Postgres's binary COPY.
 
-use steelyard::ledger::PartitionId;
+use steelyard::ledger::{BalanceId, PartitionId};
 use uuid::Uuid;
 
 /// A row of `transactions`, as far as a takeover reads it.
@@ -42,6 +42,25 @@ impl<'a> Reader<'a> {
     fn long(&mut self) -> i64 {
         i64::from_be_bytes(self.field().unwrap().try_into().unwrap())
     }
+}
+
+/// The rows of `entries`, in order: each the version of a balance.
+pub(crate) fn entries(bytes: &[u8]) -> Vec<(BalanceId, u64)> {
+    let (mut reader, mut rows) = (Reader(bytes), Vec::new());
+    while !reader.0.is_empty() {
+        assert_eq!(
+            reader.take(2),
+            13_i16.to_be_bytes(),
+            "an entry has 13 columns"
+        );
+        let id = Uuid::from_slice(reader.field().unwrap()).unwrap();
+        let version = u64::try_from(reader.long()).unwrap();
+        for _ in 0..11 {
+            reader.field();
+        }
+        rows.push((BalanceId::new(id), version));
+    }
+    rows
 }
 
 /// The rows of `transactions`, in order.

@@ -17,7 +17,9 @@ enum Fault {
     Start,
     Move,
     Zombie,
+    Rebalance,
     BreakProducer,
+    LogAway,
     HotAway,
     HotEmptied,
     HotSaved,
@@ -25,6 +27,7 @@ enum Fault {
     HotExpires,
     ColdAway,
     SinkCrash,
+    SinkStop,
     SinkStart,
     SinkMove,
     SinkZombie,
@@ -34,12 +37,14 @@ enum Fault {
     Wait,
 }
 
-const ALL: [Fault; 19] = [
+const ALL: [Fault; 22] = [
     Fault::Crash,
     Fault::Start,
     Fault::Move,
     Fault::Zombie,
+    Fault::Rebalance,
     Fault::BreakProducer,
+    Fault::LogAway,
     Fault::HotAway,
     Fault::HotEmptied,
     Fault::HotSaved,
@@ -47,6 +52,7 @@ const ALL: [Fault; 19] = [
     Fault::HotExpires,
     Fault::ColdAway,
     Fault::SinkCrash,
+    Fault::SinkStop,
     Fault::SinkStart,
     Fault::SinkMove,
     Fault::SinkZombie,
@@ -133,15 +139,24 @@ impl Faults {
                     sim.lock().reach("two owners at once");
                 }
             }
+            Fault::Rebalance => {
+                cluster.rebalance(tasks);
+                sim.lock().reach("the group is shared out anew");
+            }
             Fault::BreakProducer => {
                 if cluster.break_producer(place) {
                     sim.lock().reach("a producer breaks");
                 }
             }
-            Fault::SinkCrash | Fault::SinkStart | Fault::SinkMove | Fault::SinkZombie => {
+            Fault::SinkCrash
+            | Fault::SinkStop
+            | Fault::SinkStart
+            | Fault::SinkMove
+            | Fault::SinkZombie => {
                 sink_fault(fault, sim, cluster, tasks, partition);
             }
-            Fault::HotAway
+            Fault::LogAway
+            | Fault::HotAway
             | Fault::HotEmptied
             | Fault::HotSaved
             | Fault::HotRolledBack
@@ -173,6 +188,11 @@ fn sink_fault(
                 sim.lock().reach("a sink is killed");
             }
         }
+        Fault::SinkStop => {
+            if cluster.stop_sink(kind, place) {
+                sim.lock().reach("a sink is told to stop");
+            }
+        }
         Fault::SinkMove => {
             for other in 0..cluster.member_count() {
                 cluster.take(kind, other, partition);
@@ -188,6 +208,7 @@ fn world_fault(fault: Fault, world: &mut World, partition: PartitionId) {
     let most = *world.chance.pick(&[5, 200, 3_000, 20_000]);
     let while_away = Duration::from_millis(world.chance.between(1, most));
     match fault {
+        Fault::LogAway => world.log.away_until = world.now + while_away,
         Fault::HotAway => world.redis.away_until = world.now + while_away,
         Fault::HotEmptied => world.hot_is_emptied(),
         Fault::HotSaved => world.hot_is_saved(),

@@ -42,6 +42,15 @@ pub(crate) struct Share {
     paused: bool,
 }
 
+impl Share {
+    fn stop_reading(&self, sim: &Sim) {
+        let mut world = sim.lock();
+        for reader in self.started.values() {
+            world.log.readers[*reader].on = false;
+        }
+    }
+}
+
 impl Desk {
     pub(crate) fn new(sim: &Sim) -> Self {
         Self {
@@ -79,10 +88,7 @@ impl Desk {
     /// The member is gone.
     pub(crate) fn die(&self) {
         let share = std::mem::take(&mut *self.share());
-        let mut world = self.sim.lock();
-        for reader in share.started.values() {
-            world.log.readers[*reader].on = false;
-        }
+        share.stop_reading(&self.sim);
     }
 
     /// A statement there and back; it may be lost on either way.
@@ -157,10 +163,10 @@ impl ports::World for Desk {
     async fn write_balances<'a>(
         &self,
         moves: &[Move],
-        (ids, _): (&[Uuid], &[holds::Key]),
+        touched: (&[Uuid], &[holds::Key]),
         judge: impl FnOnce(&Stands) -> Verdict<'a> + Send,
     ) -> Result<Written<()>, sqlx::Error> {
-        self.statement(|world| world.cold_balances(moves, ids, judge))
+        self.statement(|world| world.cold_balances(moves, touched, judge))
             .await
     }
 
@@ -177,8 +183,8 @@ impl ports::World for Desk {
             .statement(|world| world.cold_journal(moves, parts))
             .await?;
         Ok(match written {
-            true => Written::Done(Vec::new()),
-            false => Written::Moved,
+            Some(conflicts) => Written::Done(conflicts),
+            None => Written::Moved,
         })
     }
 
@@ -306,6 +312,8 @@ impl ports::Feed for Feed {
     }
 
     async fn leave(self, _: BTreeMap<PartitionId, u64>) {
+        let share = std::mem::take(&mut *self.share());
+        share.stop_reading(&self.sim);
         self.sim.travel().await;
     }
 }

@@ -1,23 +1,19 @@
-//! The log: topics in memory, and producers whose records land one by one, in order by partition.
-//!
-//! A record handed to a producer is on its way. It lands at a time of the run's choice, and its
-//! acknowledgement arrives later still, or never: a crash leaves records behind that land after the
-//! death of who sent them.
+//! The log: topics in memory, and where who reads them is.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::message::OwnedHeaders;
 use steelyard::ledger::PartitionId;
 use steelyard::log::Topics;
-use steelyard::log::producer::{Acks, Append, AppendFailed};
 use steelyard::wire::outcome::GenesisBody;
 use steelyard::wire::record::GENESIS_KEY;
 use tokio::sync::Notify;
 
-use crate::breaks::Break;
 use crate::check;
+use crate::ways::Ways;
 use crate::world::World;
 
 /// The first part of every topic's name.
@@ -108,27 +104,6 @@ impl Line {
     }
 }
 
-/// A record on its way.
-#[derive(Debug)]
-pub(crate) struct Item {
-    rec: Rec,
-    acks: Arc<Acks>,
-}
-
-/// What one producer sends to one partition.
-#[derive(Debug)]
-struct Queue {
-    producer: usize,
-    topic: Topic,
-    partition: PartitionId,
-    items: VecDeque<Item>,
-    /// Landed, and not acknowledged.
-    landed: VecDeque<(Arc<Acks>, u64)>,
-    /// Nobody listens any more.
-    orphan: bool,
-    busy: bool,
-}
-
 /// Where one reader of one partition is.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -145,13 +120,10 @@ pub(crate) struct Reader {
 pub(crate) struct Log {
     count: PartitionId,
     lines: BTreeMap<(Topic, PartitionId), Line>,
-    queues: Vec<Queue>,
-    by_way: BTreeMap<(usize, Topic, PartitionId), usize>,
-    /// Queues in which something can happen.
-    busy: Vec<usize>,
-    /// By producer: whether it can go on.
-    broken: Vec<bool>,
+    pub(crate) ways: Ways,
     pub(crate) readers: Vec<Reader>,
+    /// Nothing can be asked of it until then; what was sent still lands.
+    pub(crate) away_until: Duration,
 }
 
 impl Log {
@@ -163,11 +135,9 @@ impl Log {
         Self {
             count,
             lines,
-            queues: Vec::new(),
-            by_way: BTreeMap::new(),
-            busy: Vec::new(),
-            broken: Vec::new(),
+            ways: Ways::default(),
             readers: Vec::new(),
+            away_until: Duration::ZERO,
         }
     }
 
@@ -178,15 +148,6 @@ impl Log {
     pub(crate) fn line_mut(&mut self, topic: Topic, partition: PartitionId) -> &mut Line {
         let line = self.lines.get_mut(&(topic, partition));
         line.expect("a partition of the log")
-    }
-
-    pub(crate) fn producer(&mut self) -> usize {
-        self.broken.push(false);
-        self.broken.len() - 1
-    }
-
-    pub(crate) fn is_broken(&self, producer: usize) -> bool {
-        self.broken[producer]
     }
 
     /// Begins to read; nothing has arrived.
@@ -251,36 +212,6 @@ impl Log {
             false => 0,
         }
     }
-
-    pub(crate) fn is_busy(&self) -> bool {
-        !self.busy.is_empty()
-    }
-
-    /// The offset that a producer's next record gets if nobody comes before it.
-    fn expected(&mut self, producer: usize, topic: Topic, partition: PartitionId) -> u64 {
-        let at = self.queue(producer, topic, partition);
-        self.line(topic, partition).end() + self.queues[at].items.len() as u64
-    }
-
-    fn queue(&mut self, producer: usize, topic: Topic, partition: PartitionId) -> usize {
-        let next = self.queues.len();
-        let at = *self
-            .by_way
-            .entry((producer, topic, partition))
-            .or_insert(next);
-        if at == next {
-            self.queues.push(Queue {
-                producer,
-                topic,
-                partition,
-                items: VecDeque::new(),
-                landed: VecDeque::new(),
-                orphan: false,
-                busy: false,
-            });
-        }
-        at
-    }
 }
 
 impl World {
@@ -300,135 +231,6 @@ impl World {
                     value.clone(),
                     None,
                 );
-            }
-        }
-    }
-
-    /// Takes a record from a producer's user.
-    pub(crate) fn send(
-        &mut self,
-        producer: usize,
-        append: Append<'_>,
-        acks: &Arc<Acks>,
-    ) -> Result<(), AppendFailed> {
-        if self.log.is_broken(producer) {
-            acks.expect();
-            acks.settle(Err(AppendFailed));
-            return Err(AppendFailed);
-        }
-        let topic = Topic::named(append.topic);
-        let partition = append
-            .partition
-            .map_or(0, |number| number.try_into().unwrap());
-        acks.expect();
-        let rec = Rec {
-            key: Bytes::copy_from_slice(append.key),
-            value: Bytes::copy_from_slice(append.value),
-            headers: append.headers,
-            at_ms: 0,
-        };
-        let acks = match self.withheld(topic, partition, &rec) {
-            None => acks.clone(),
-            Some(lands) => {
-                acks.settle(Ok(self.log.expected(producer, topic, partition)));
-                if !lands {
-                    return Ok(());
-                }
-                // Nobody waits for it any more.
-                let other = Acks::open();
-                other.expect();
-                other
-            }
-        };
-        let at = self.log.queue(producer, topic, partition);
-        let item = Item { rec, acks };
-        let queue = &mut self.log.queues[at];
-        queue.items.push_back(item);
-        if !std::mem::replace(&mut queue.busy, true) {
-            self.log.busy.push(at);
-        }
-        Ok(())
-    }
-
-    /// Breaks a rule, if it is one of this road: whether a record that is acknowledged at once will
-    /// land later.
-    fn withheld(&mut self, topic: Topic, partition: PartitionId, rec: &Rec) -> Option<bool> {
-        if self.is_broken(Break::EarlyAck) && topic == Topic::Outcomes {
-            return (!check::is_claim(&rec.key)).then_some(true);
-        }
-        if self.is_broken(Break::NoResend) && topic == Topic::Commands {
-            let (from, number) = check::leg_of(rec).expect("processors send legs only");
-            let sent = &mut self.truth[usize::from(from)].offered[usize::from(partition)];
-            let again = number <= *sent;
-            *sent = number.max(*sent);
-            return again.then_some(false);
-        }
-        None
-    }
-
-    /// Something happens to a record on its way: it lands, or its acknowledgement arrives.
-    pub(crate) fn move_log(&mut self) {
-        let choice = self.chance.index(self.log.busy.len());
-        let at = self.log.busy[choice];
-        let lands = self.chance.one_in(2);
-        let queue = &mut self.log.queues[at];
-        if let (Some((acks, offset)), true) = (
-            queue.landed.front().cloned(),
-            !lands || queue.items.is_empty(),
-        ) {
-            queue.landed.pop_front();
-            acks.settle(Ok(offset));
-        } else if let Some(item) = queue.items.pop_front() {
-            let (topic, partition, orphan) = (queue.topic, queue.partition, queue.orphan);
-            if orphan {
-                self.reach("a record lands after its sender's death");
-            }
-            let offset = self.write(
-                topic,
-                partition,
-                item.rec.key,
-                item.rec.value,
-                item.rec.headers,
-            );
-            self.log.queues[at].landed.push_back((item.acks, offset));
-        }
-        let queue = &mut self.log.queues[at];
-        if queue.orphan {
-            queue.landed.clear();
-        }
-        if queue.items.is_empty() && queue.landed.is_empty() {
-            queue.busy = false;
-            self.log.busy.swap_remove(choice);
-        }
-    }
-
-    /// The producer dies, or breaks with its user alive: some of what is on its way still lands,
-    /// nothing more is acknowledged.
-    pub(crate) fn break_producer(&mut self, producer: usize, dies: bool) {
-        self.log.broken[producer] = true;
-        for at in 0..self.log.queues.len() {
-            if self.log.queues[at].producer != producer || self.log.queues[at].orphan {
-                continue;
-            }
-            let on_the_way = self.log.queues[at].items.len();
-            let lands = self.chance.between(0, on_the_way as u64) as usize;
-            let queue = &mut self.log.queues[at];
-            queue.orphan = true;
-            let failed: Vec<Arc<Acks>> = queue.items.iter().map(|item| item.acks.clone()).collect();
-            let failed: Vec<_> = queue
-                .landed
-                .drain(..)
-                .map(|(acks, _)| acks)
-                .chain(failed)
-                .collect();
-            queue.items.truncate(lands);
-            if on_the_way > 0 || !failed.is_empty() {
-                self.reach("an acknowledgement never arrives");
-            }
-            if !dies {
-                failed
-                    .into_iter()
-                    .for_each(|acks| acks.settle(Err(AppendFailed)));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedMessage, Timestamp};
 use redis::{ErrorKind, RedisError, RedisResult};
 use steelyard::cold::base::Base;
@@ -15,6 +15,7 @@ use steelyard::processor::ports;
 use steelyard::wire::MarkerBody;
 use tokio::sync::Notify;
 
+use crate::breaks::Break;
 use crate::check;
 use crate::log::{Rec, Topic};
 use crate::world::{Sim, World};
@@ -34,8 +35,8 @@ impl Node {
         let mut world = sim.lock();
         Self {
             sim: sim.clone(),
-            producer: Arc::new(Mutex::new(world.log.producer())),
-            replies: world.log.producer(),
+            producer: Arc::new(Mutex::new(world.log.ways.producer())),
+            replies: world.log.ways.producer(),
         }
     }
 
@@ -56,8 +57,8 @@ impl ports::World for Node {
     fn outbox(&self) -> Result<Outbox, KafkaError> {
         let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut world = self.sim.lock();
-        if world.log.is_broken(*producer) {
-            *producer = world.log.producer();
+        if world.log.ways.is_broken(*producer) {
+            *producer = world.log.ways.producer();
         }
         Ok(Outbox {
             sim: self.sim.clone(),
@@ -92,7 +93,8 @@ impl ports::World for Node {
 
     async fn bounds(&self, topic: &str, partition: PartitionId) -> Result<(u64, u64), ReadError> {
         self.sim.travel().await;
-        let world = self.sim.lock();
+        let mut world = self.sim.lock();
+        world.log_answers()?;
         let line = world.log.line(Topic::named(topic), partition);
         Ok((line.low, line.end()))
     }
@@ -114,7 +116,8 @@ impl ports::World for Node {
         }
         self.sim.travel().await;
         let found: Vec<(u64, Rec)> = {
-            let world = self.sim.lock();
+            let mut world = self.sim.lock();
+            world.log_answers()?;
             let line = world.log.line(Topic::named(&topic), partition);
             if from < line.low {
                 let low = line.low;
@@ -158,6 +161,18 @@ impl ports::World for Node {
 
     async fn sleep(&self, time: Duration) {
         self.sim.sleep(time).await;
+    }
+}
+
+impl World {
+    /// Whether a question to the log is answered.
+    fn log_answers(&mut self) -> KafkaResult<()> {
+        if self.now >= self.log.away_until {
+            return Ok(());
+        }
+        self.reach("the log does not answer");
+        let why = RDKafkaErrorCode::AllBrokersDown;
+        Err(KafkaError::MessageConsumption(why))
     }
 }
 
@@ -223,7 +238,11 @@ impl ports::Inbox for Inbox {
     }
 
     fn next(&self) -> Option<KafkaResult<impl Message>> {
-        let (offset, rec) = self.sim.lock().log.take(self.reader)?;
+        let mut world = self.sim.lock();
+        let (offset, mut rec) = world.log.take(self.reader)?;
+        if world.is_broken(Break::ExpiryByClock) && check::is_tick(&rec) {
+            rec.at_ms = world.clock_ms();
+        }
         Some(Ok(message(Topic::Commands, self.partition, offset, rec)))
     }
 

@@ -90,9 +90,13 @@ impl World {
             let (inside, _) = check::balance_is_true(self, partition, json, "hot");
             assert_eq!(version, inside, "hot's version is its value's");
         }
-        let slot = &mut self.redis.slots[usize::from(partition)];
+        let Redis { slots, shown, .. } = &mut self.redis;
+        let slot = &mut slots[usize::from(partition)];
         for value in values {
             let version = split(&value.text).0;
+            if slot.installed && step.installed {
+                shows(shown, value.id, version);
+            }
             let hot = Hot {
                 version,
                 text: value.text.clone(),
@@ -100,31 +104,18 @@ impl World {
             };
             slot.balances.insert(value.id, hot);
         }
-        slot.installed = step.installed;
         if step.installed {
             slot.position.offset = Some(step.offset);
+            if !slot.installed {
+                for (id, hot) in &slot.balances {
+                    shows(shown, *id, hot.version);
+                }
+            }
         }
+        slot.installed = step.installed;
         let (accepted, stale) = (stands.accepted, slot.stale.len() as u64);
         self.tell("hot write", step.offset, &[]);
-        self.show(partition);
         Written::Done { accepted, stale }
-    }
-
-    /// H2: who has seen a version never sees an older one.
-    fn show(&mut self, partition: PartitionId) {
-        let Redis { slots, shown, .. } = &mut self.redis;
-        let slot = &slots[usize::from(partition)];
-        if !slot.installed {
-            return;
-        }
-        for (id, hot) in &slot.balances {
-            let before = shown.insert(*id, hot.version).unwrap_or(0);
-            assert!(
-                before <= hot.version,
-                "H2: balance {id} of partition {partition} was shown at {before}, and now at {}",
-                hot.version
-            );
-        }
     }
 
     pub(crate) fn hot_wipe(&mut self, partition: PartitionId, epoch: u64) {
@@ -168,9 +159,17 @@ impl World {
     /// H3: what has a time-to-live may go at any time.
     pub(crate) fn hot_expires(&mut self) {
         let partition = self.chance.index(self.redis.slots.len());
-        let slot = &mut self.redis.slots[partition];
+        let (slot, rows) = (
+            &mut self.redis.slots[partition],
+            &self.cold.balances[partition],
+        );
         let before = slot.balances.len();
-        slot.balances.retain(|_, hot| !hot.mortal);
+        slot.balances.retain(|id, hot| {
+            let row = rows.get(id).map_or(0, |row| row.state.version);
+            let synced = hot.version <= row;
+            assert!(!hot.mortal || synced, "H3: {id} expires before cold has it");
+            !hot.mortal
+        });
         if slot.balances.len() < before {
             self.reach("hot lets synced balances go");
         }
@@ -191,6 +190,15 @@ impl World {
         self.redis.shown.clear();
         self.reach("hot is rolled back");
     }
+}
+
+/// H2: who has seen a version never sees an older one.
+fn shows(shown: &mut BTreeMap<BalanceId, u64>, id: BalanceId, version: u64) {
+    let before = shown.insert(id, version).unwrap_or(0);
+    assert!(
+        before <= version,
+        "H2: balance {id} was shown at {before}, and now at {version}"
+    );
 }
 
 /// The version and the JSON of a value.

@@ -13,6 +13,7 @@ use crate::breaks::Break;
 use crate::check;
 use crate::cluster::{Cluster, Kind};
 use crate::faults::Faults;
+use crate::held::Reserved;
 use crate::redis::split;
 use crate::tasks::Tasks;
 use crate::traffic::Traffic;
@@ -44,6 +45,8 @@ pub(crate) struct Run {
     steps: u64,
     /// The time that one step takes.
     pace: Duration,
+    /// Whether clients leave time between what they send.
+    leaves_time: bool,
     healed: bool,
 }
 
@@ -63,12 +66,13 @@ impl Run {
         cluster.places(processes as usize, chance.between(1, 2) as usize);
         let commands = chance.between(20, size.commands);
         let pace = Duration::from_micros(*chance.pick(&[10, 100, 1_000, 10_000]));
-        let traffic = Traffic::new(&mut chance, commands);
+        let traffic = Traffic::new(&mut chance, count, commands);
         let faults = match late_owners {
             true => Faults::of_late_owners(),
             false => Faults::draw(&mut chance),
         };
         sim.lock().genesis();
+        sim.lock().log.ways.draw(&mut chance);
         Self {
             sim,
             tasks: Tasks::default(),
@@ -77,6 +81,7 @@ impl Run {
             faults,
             steps: 0,
             pace,
+            leaves_time: chance.one_in(2),
             healed: false,
         }
     }
@@ -128,12 +133,14 @@ impl Run {
             let strikes = !self.healed && world.chance.one_in(self.faults.one_in);
             (world.chance.below(100), strikes)
         };
+        self.cluster.hand_over(&mut self.tasks);
         if strikes {
             self.faults
                 .strike(&self.sim, &mut self.cluster, &mut self.tasks);
             return true;
         }
-        // Whatever the roll names first; if that has nothing to do, the others in turn.
+        // Whatever the roll names first; if that has nothing to do, the others in turn. Clients
+        // that leave time come by their own roll only.
         let first = match roll {
             0..40 => 0,
             40..60 => 1,
@@ -141,7 +148,15 @@ impl Run {
             80..92 => 3,
             _ => 4,
         };
-        (0..5).any(|turn| self.happens((first + turn) % 5))
+        let turns = (0..5).map(|turn| (first + turn) % 5);
+        let leaves_time = self.leaves_time;
+        let mut turns = turns.filter(|what| !(leaves_time && *what == 4 && first != 4));
+        turns.any(|what| self.happens(what)) || (leaves_time && self.time_passes())
+    }
+
+    /// Nothing happens until somebody wakes.
+    fn time_passes(&mut self) -> bool {
+        !self.healed && self.sim.lock().pass_to_next()
     }
 
     fn happens(&mut self, what: usize) -> bool {
@@ -185,11 +200,7 @@ impl Run {
 
     fn record_moves(&mut self) -> bool {
         let mut world = self.sim.lock();
-        let moves = world.log.is_busy();
-        if moves {
-            world.move_log();
-        }
-        moves
+        world.move_log()
     }
 
     fn record_arrives(&mut self) -> bool {
@@ -216,9 +227,13 @@ impl Run {
         self.pace = Duration::from_micros(10);
         {
             let mut world = self.sim.lock();
+            world.skew_ms.fill(0);
+            world.log.away_until = Duration::ZERO;
+            world.log.ways.heal();
             world.redis.away_until = Duration::ZERO;
             world.cold.away_until = Duration::ZERO;
         }
+        self.cluster.forget_handovers();
         for partition in 0..self.cluster.count {
             let mut owners = self.cluster.owners(&self.tasks, partition);
             let kept = owners.pop().unwrap_or(0);
@@ -262,8 +277,11 @@ impl Run {
     /// What is not at its end yet.
     fn unrest(&self) -> Option<String> {
         let world = self.sim.lock();
-        if world.log.is_busy() {
+        if world.log.ways.is_busy() {
             return Some("records are on their way".to_owned());
+        }
+        if let Some(waits) = world.hold_waits() {
+            return Some(waits);
         }
         for partition in world.partitions() {
             let truth = &world.truth[usize::from(partition)];
@@ -292,36 +310,29 @@ impl Run {
     fn compare(&self) {
         let world = self.sim.lock();
         let mut transit: BTreeMap<Asset, i128> = BTreeMap::new();
+        let reserved = Reserved::by_homes(&world);
         for partition in world.partitions() {
             let truth = &world.truth[usize::from(partition)];
             world.cold_is_a_cut(partition);
             hot_is_true(&world, partition);
-            let rows = &world.cold.transactions[usize::from(partition)];
-            let rows = rows.iter().map(|row| row.offset);
-            let decided = (0..)
-                .zip(&truth.decided)
-                .filter(|(_, decided)| decided.is_transaction);
-            assert!(
-                rows.eq(decided.map(|(offset, _)| offset)),
-                "the journal of {partition}"
-            );
+            world.journal_is_whole(partition);
+            for (id, hold) in truth.partition.holds().iter() {
+                let other = world.oracle.hold(partition, id);
+                assert_eq!(other, Some(hold), "the oracle has another hold {id}");
+            }
             for (id, balance) in truth.partition.balances() {
-                assert_eq!(balance.state.incoming, 0, "balance {id} waits for a credit");
-                assert_eq!(
-                    world.oracle.balance(id),
-                    Some(balance),
-                    "the oracle has another {id}"
-                );
+                reserved.is_on(id, balance.state);
+                let other = world.oracle.balance(id);
+                assert_eq!(other, Some(balance), "the oracle has another {id}");
                 if *balance.ledger == *TRANSIT_LEDGER {
                     *transit.entry(balance.asset).or_default() += balance.state.posted;
                 }
             }
         }
-        // What no balance had room for stays on the wire; nothing in these runs comes near that.
-        assert!(
-            transit.values().all(|sum| *sum == 0),
-            "money is on the wire: {transit:?}"
-        );
+        for (asset, sum) in transit {
+            let stays = world.stays.get(&asset).copied().unwrap_or_default();
+            assert_eq!(sum, stays, "money in {asset} is on the wire");
+        }
     }
 }
 

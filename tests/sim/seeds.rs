@@ -1,14 +1,20 @@
 //! Which seeds are looked at, and what must have been reached by all of them together.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
+
+use steelyard::ledger::rejection::{self, Rejection};
 
 use crate::breaks::Break;
 use crate::run::{Ran, Run, Size};
 
 /// Seeds of every test run.
-const SEEDS: std::ops::Range<u64> = 0..60;
+const SEEDS: std::ops::Range<u64> = 0..200;
 
 /// A broken rule is found within so many seeds.
 const BROKEN_SEEDS_MAX: u64 = 50;
@@ -18,9 +24,15 @@ const SIZE: Size = Size {
     steps: 30_000,
 };
 
-/// What every look at many seeds must have reached: a fault that never strikes proves nothing.
-const SOMETIMES: [&str; 42] = [
-    "a split",
+/// What every look at many seeds must have reached, beside every reason to refuse and every end of
+/// a decision: a fault that never strikes proves nothing.
+const SOMETIMES: [&str; 61] = [
+    "a record is slow",
+    "a reference is used in two partitions",
+    "a sink is told to stop",
+    "rules",
+    "the group is shared out anew",
+    "the log does not answer",
     "a broker's clock is off",
     "a client sends again",
     "a dead letter",
@@ -32,17 +44,24 @@ const SOMETIMES: [&str; 42] = [
     "a partition is handed over",
     "a process is killed",
     "a producer breaks",
+    "a record has the key of the other side",
     "a record lands after its sender's death",
     "a reply",
     "a reply of cold is lost",
     "a reply of hot is lost",
+    "a reply to a dead letter",
     "a sink is killed",
     "a sink's partition moves",
+    "a split",
+    "a stale snapshot is named",
     "a takeover has a standby",
     "a takeover finds the journal behind the balances",
     "a takeover starts from cold",
     "a takeover starts from nothing",
     "a takeover waits for cold",
+    "a tick is copied",
+    "a tick is forged",
+    "a version is expected at a later stop",
     "an acknowledgement never arrives",
     "an outcome lands behind a hole",
     "an outcome lands twice",
@@ -51,7 +70,10 @@ const SOMETIMES: [&str; 42] = [
     "cold is away",
     "cold stands elsewhere",
     "dead-letter",
+    "expired",
     "forwarded",
+    "genesis",
+    "held",
     "hot is away",
     "hot is emptied",
     "hot is rolled back",
@@ -59,9 +81,13 @@ const SOMETIMES: [&str; 42] = [
     "hot refuses a write",
     "known-leg",
     "misrouted",
+    "not-due",
     "outcomes are trimmed",
+    "posted",
+    "replayed",
     "returned",
     "two owners at once",
+    "voided",
 ];
 
 /// Runs one seed; on a failure says which, and what was wrong.
@@ -89,10 +115,63 @@ fn setting(name: &str) -> Option<u64> {
     )
 }
 
-fn add(all: &mut BTreeMap<&'static str, u64>, ran: Ran) {
-    for (what, times) in ran.reached {
-        *all.entry(what).or_default() += times;
+/// What all the seeds came to that were looked at.
+#[derive(Default)]
+struct Looked {
+    seeds: u64,
+    steps: u64,
+    reached: BTreeMap<&'static str, u64>,
+    /// The first of the seeds that failed.
+    failed: Option<(u64, String)>,
+}
+
+impl Looked {
+    fn add(&mut self, seed: u64, result: Result<Ran, String>) {
+        match result {
+            Ok(ran) => {
+                self.seeds += 1;
+                self.steps += ran.steps;
+                for (what, times) in ran.reached {
+                    *self.reached.entry(what).or_default() += times;
+                }
+            }
+            Err(failure) => {
+                let earlier = |(failed, _): &(u64, String)| *failed < seed;
+                if !self.failed.as_ref().is_some_and(earlier) {
+                    self.failed = Some((seed, failure));
+                }
+            }
+        }
     }
+}
+
+/// Looks at seeds from `start` on, on every core one at a time, while `goes_on` and none fails.
+/// How long all cores together were at it.
+fn look(
+    start: u64,
+    broken: Option<Break>,
+    goes_on: impl Fn(u64) -> bool + Sync,
+) -> (Looked, Duration) {
+    let (next, looked) = (AtomicU64::new(0), Mutex::new(Looked::default()));
+    let spent = Mutex::new(Duration::ZERO);
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                let began = Instant::now();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if !goes_on(number) || looked.lock().unwrap().failed.is_some() {
+                        break;
+                    }
+                    let result = attempt(start + number, SIZE, broken);
+                    looked.lock().unwrap().add(start + number, result);
+                }
+                *spent.lock().unwrap() += began.elapsed();
+            });
+        }
+    });
+    (looked.into_inner().unwrap(), spent.into_inner().unwrap())
 }
 
 /// Looks at seeds from `STEELYARD_SIM_SEED` on for `STEELYARD_SIM_MINUTES`, or at those of every
@@ -109,28 +188,30 @@ fn every_seed_comes_to_rest() {
         Some(_) => u64::from(std::process::id()) << 32,
         None => SEEDS.start,
     });
-    let (mut reached, mut steps, mut seeds) = (BTreeMap::new(), 0, 0);
     let began = Instant::now();
-    let goes_on = |seeds: u64| match (minutes, first) {
+    let (looked, spent) = look(start, broken, |number| match (minutes, first) {
         (Some(minutes), _) => began.elapsed() < Duration::from_secs(minutes * 60),
-        (None, Some(_)) => seeds < 1,
-        (None, None) => seeds < SEEDS.end - SEEDS.start,
-    };
-    while goes_on(seeds) {
-        let ran = attempt(start + seeds, SIZE, broken).unwrap_or_else(|failure| {
-            panic!("{failure}\nagain with: ./dev sim --seed {}", start + seeds)
-        });
-        steps += ran.steps;
-        seeds += 1;
-        add(&mut reached, ran);
+        (None, Some(_)) => number < 1,
+        (None, None) => number < SEEDS.end - SEEDS.start,
+    });
+    if let Some((seed, failure)) = looked.failed {
+        panic!("{failure}\nagain with: ./dev sim --seed {seed}");
     }
-    let rate = steps as f64 / began.elapsed().as_secs_f64();
-    println!("{seeds} seeds from {start}, {steps} steps, {rate:.0} a second");
+    let Looked {
+        seeds,
+        steps,
+        reached,
+        ..
+    } = looked;
+    let rate = steps as f64 / spent.as_secs_f64();
+    println!("{seeds} seeds from {start}, {steps} steps, {rate:.0} a second and core");
     for (what, times) in &reached {
         println!("{times:>9} {what}");
     }
+    let slugs = rejection::ALL.map(Rejection::slug);
     let missed: Vec<_> = SOMETIMES
         .iter()
+        .chain(&slugs)
         .filter(|what| !reached.contains_key(*what))
         .collect();
     let whole = seeds >= SEEDS.end - SEEDS.start;
@@ -153,12 +234,17 @@ fn a_seed_replays_byte_for_byte() {
     }
 }
 
-/// The simulator sees it when a rule is switched off. Errors in a sum cancel too seldom to wait for
-/// that in every test run; `./dev sim --break sum-alone` does.
+/// The simulator sees it when a rule is switched off. Some are found too seldom to wait for that in
+/// every test run; `./dev sim --break RULE` does.
 #[test]
 fn a_broken_rule_is_found() {
     for rule in Break::ALL {
-        if rule == Break::SumAlone {
+        let seldom = [
+            Break::SumAlone,
+            Break::HoldSumsLeftOut,
+            Break::PostNotCounted,
+        ];
+        if seldom.contains(&rule) {
             continue;
         }
         let found = (0..BROKEN_SEEDS_MAX).find_map(|seed| attempt(seed, SIZE, Some(rule)).err());

@@ -1,44 +1,37 @@
-//! What clients put on the log: opens, transfers, changes of limits; and what they should not.
+//! What clients put on the log, in the form and in the place that they should, and otherwise.
 
 use bytes::Bytes;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
-use steelyard::ledger::{Asset, BalanceId, PartitionId, partition_of};
+use steelyard::ledger::{Command, PartitionId, RULES_KNOWN, partition_of};
 use steelyard::wire::leg;
-use steelyard::wire::record::{CORRELATION_HEADER, REPLY_TOPIC_HEADER};
+use steelyard::wire::record::{CORRELATION_HEADER, REPLY_TOPIC_HEADER, RULES_KEY};
+use steelyard::wire::{Decoder, Time};
 
 use crate::chance::Chance;
 use crate::check;
+use crate::commands::Commands;
 use crate::log::{PREFIX, Rec, Topic};
 use crate::world::World;
 
-const LEDGER: &str = "default/main";
-const ASSETS: [&str; 2] = ["USD/2", "JPY/0"];
-/// More than any balance holds, all together.
-const HUGE: &str = "9999999999999999999999999999";
-
 pub(crate) struct Traffic {
-    accounts: u64,
-    assets: u64,
+    commands: Commands,
     /// Commands that clients still want to send.
     pub(crate) left: u64,
     sent: Vec<(PartitionId, Rec)>,
-    references: u64,
-    /// Accounts that were never asked to be opened.
-    unopened: Vec<(u64, u64)>,
+    decoder: Decoder,
+    /// How many of forty commands are about holds.
+    holds: u64,
 }
 
 impl Traffic {
-    pub(crate) fn new(chance: &mut Chance, commands: u64) -> Self {
-        let (accounts, assets) = (chance.between(2, 12), chance.between(1, 2));
-        let all = (0..accounts).flat_map(|who| (0..assets).map(move |asset| (who, asset)));
+    pub(crate) fn new(chance: &mut Chance, count: PartitionId, commands: u64) -> Self {
         Self {
-            accounts,
-            assets,
+            commands: Commands::new(chance),
             left: commands,
             sent: Vec::new(),
-            references: 0,
-            unopened: all.collect(),
+            decoder: Decoder::of(count),
+            holds: *chance.pick(&[0, 8, 16]),
         }
     }
 
@@ -49,37 +42,58 @@ impl Traffic {
         match roll {
             0..4 if !self.sent.is_empty() => self.again(world),
             4..6 => self.poison(world),
-            6..8 => self.leg(world),
-            _ => {
-                let body = self.command(world);
-                self.submit(world, &body);
-            }
+            6..8 => self.sealed(world),
+            8 if world.chance.one_in(4) => rules(world),
+            _ => self.command(world),
         }
     }
 
-    fn command(&mut self, world: &mut World) -> Value {
-        if let Some((who, asset)) = self.unopened.pop() {
-            return self.open(world, who, asset);
+    fn command(&mut self, world: &mut World) {
+        let roll = world.chance.below(40);
+        let mut body = match self.commands.unopened(world) {
+            Some(open) => open,
+            None => match roll {
+                0 | 1 => self.commands.reopen(world),
+                2..6 => self.commands.configure(world),
+                6 => self.commands.close_period(world),
+                _ if roll - 7 < self.holds => self.commands.of_hold(world),
+                _ => self.commands.transfer(world),
+            },
+        };
+        if body["type"] != "open" && world.chance.one_in(100) {
+            body["ledger"] = "default/other".into();
         }
-        match world.chance.below(20) {
-            0 => {
-                let who = world.chance.below(self.accounts);
-                let asset = world.chance.below(self.assets);
-                self.open(world, who, asset)
-            }
-            1 | 2 => self.configure(world),
-            _ => self.transfer(world),
+        if world.chance.one_in(10) {
+            self.date(world, &mut body);
         }
+        let command = self.decoder.parse(body.to_string().as_bytes(), None, None);
+        if let Ok(command) = &command
+            && world.chance.one_in(15)
+        {
+            expect(world, command, &mut body);
+        }
+        self.submit(world, &body, command.ok().as_ref());
     }
 
-    fn submit(&mut self, world: &mut World, body: &Value) {
-        let key = decider(body);
-        let home = partition_of(key, world.count);
+    /// Says when it takes effect; seldom too far ahead.
+    fn date(&self, world: &mut World, body: &mut Value) {
+        let now = world.clock_ms();
+        let ahead = i64::try_from(world.chance.below(30_000)).unwrap();
+        let at = match world.chance.one_in(8) {
+            true => now + 70_000 + ahead,
+            false => now - ahead,
+        };
+        body["effective_at"] = serde_json::to_value(Time(at)).unwrap();
+    }
+
+    fn submit(&mut self, world: &mut World, body: &Value, command: Option<&Command>) {
+        let key = command.map_or("none".to_owned(), |command| key_of(world, command));
+        let home = command.map_or(0, |command| partition_of(command.decider(), world.count));
         let partition = match world.chance.one_in(20) {
-            true => PartitionId::try_from(world.chance.below(world.count.into())).unwrap(),
+            true => any_partition(world),
             false => home,
         };
-        let correlation = self.references.to_be_bytes();
+        let correlation = (self.sent.len() as u64).to_be_bytes();
         let headers = world.chance.one_in(4).then(|| {
             let reply_to = format!("{PREFIX}.replies");
             OwnedHeaders::new()
@@ -93,7 +107,7 @@ impl Traffic {
                 })
         });
         let rec = Rec {
-            key: key.to_string().into(),
+            key: key.into(),
             value: body.to_string().into(),
             headers,
             at_ms: 0,
@@ -110,181 +124,121 @@ impl Traffic {
     }
 
     fn poison(&mut self, world: &mut World) {
-        let partition = PartitionId::try_from(world.chance.below(world.count.into())).unwrap();
+        let partition = any_partition(world);
         let value = *world.chance.pick(&[
             "{",
             "",
             "[1]",
             "{\"reference\":\"x\",\"type\":\"transfer\"}",
         ]);
-        world.write(
-            Topic::Commands,
-            partition,
-            Bytes::from_static(b"junk"),
-            value.into(),
-            None,
-        );
+        let key = Bytes::from_static(b"junk");
+        world.write(Topic::Commands, partition, key, value.into(), None);
     }
 
-    /// A leg that was sealed by somebody else, or that was there before.
-    fn leg(&mut self, world: &mut World) {
-        let partition = PartitionId::try_from(world.chance.below(world.count.into())).unwrap();
+    /// What only processors may write: a leg or a tick that was there before, or that somebody
+    /// else has sealed.
+    fn sealed(&mut self, world: &mut World) {
+        let partition = any_partition(world);
         let line = world.log.line(Topic::Commands, partition);
         let (low, end) = (line.low, line.end());
-        let at = world.chance.between(low, end - 1);
-        let Some(rec) = world.log.line(Topic::Commands, partition).get(at).cloned() else {
+        let places = [(); 8].map(|()| world.chance.between(low, end - 1));
+        let line = world.log.line(Topic::Commands, partition);
+        let mut found = places.iter().filter_map(|at| line.get(*at));
+        let sealed = |rec: &&Rec| check::leg_of(rec).is_some() || check::is_tick(rec);
+        let found = found.clone().find(sealed).or_else(|| found.next());
+        let Some(rec) = found.cloned() else {
             return;
         };
-        let copies = check::leg_of(&rec).is_some() && !world.chance.one_in(4);
-        let headers = match copies {
+        let (is_leg, is_tick) = (check::leg_of(&rec).is_some(), check::is_tick(&rec));
+        let headers = match (is_leg || is_tick) && !world.chance.one_in(4) {
             true => {
-                world.reach("a leg is copied");
+                world.reach(match is_leg {
+                    true => "a leg is copied",
+                    false => "a tick is copied",
+                });
                 rec.headers
             }
             false => {
-                world.reach("a leg is forged");
-                let seal = "00".repeat(32);
-                let headers = OwnedHeaders::new()
-                    .insert(Header {
-                        key: leg::HEADER,
-                        value: Some(leg::VERSION),
-                    })
-                    .insert(Header {
-                        key: leg::SEAL_HEADER,
-                        value: Some(&seal),
-                    });
-                Some(headers)
+                let tick = world.chance.one_in(4);
+                world.reach(match tick {
+                    true => "a tick is forged",
+                    false => "a leg is forged",
+                });
+                Some(forged(if tick { leg::TICK_HEADER } else { leg::HEADER }))
             }
         };
         world.write(Topic::Commands, partition, rec.key, rec.value, headers);
     }
-
-    fn reference(&mut self, world: &mut World) -> String {
-        if self.references > 0 && world.chance.one_in(40) {
-            return format!("r{}", world.chance.below(self.references));
-        }
-        self.references += 1;
-        format!("r{}", self.references - 1)
-    }
-
-    fn open(&mut self, world: &mut World, who: u64, asset: u64) -> Value {
-        let mut open = json!({"account": account(who), "asset": ASSETS[asset as usize]});
-        match world.chance.below(6) {
-            0 => open["floor"] = Value::Null,
-            1 => open["floor"] = "-50".into(),
-            2 => open["ceiling"] = "40".into(),
-            _ => {}
-        }
-        json!({"reference": self.reference(world), "type": "open", "ledger": LEDGER, "open": open})
-    }
-
-    fn configure(&mut self, world: &mut World) -> Value {
-        let asset = world.chance.below(self.assets);
-        let world_itself = world.chance.one_in(20);
-        let who = match world_itself {
-            true => self.accounts,
-            false => world.chance.below(self.accounts),
-        };
-        let id = self.id(who, asset);
-        let mut set = json!({"balance": id.to_string()});
-        match world.chance.below(7) {
-            0 => set["status"] = "frozen".into(),
-            1 => set["status"] = "debits-frozen".into(),
-            2 => set["status"] = "credits-frozen".into(),
-            3 => set["status"] = "closed".into(),
-            4 => {
-                set["floor"] = "0".into();
-                set["asset"] = ASSETS[asset as usize].into();
-            }
-            5 => {
-                set["ceiling"] = "30".into();
-                set["asset"] = ASSETS[asset as usize].into();
-            }
-            _ => set["status"] = "open".into(),
-        }
-        json!({"reference": self.reference(world), "type": "configure", "ledger": LEDGER,
-            "configure": set})
-    }
-
-    fn transfer(&mut self, world: &mut World) -> Value {
-        let most = world.chance.between(1, 4);
-        let mut postings = Vec::new();
-        for _ in 0..world.chance.between(1, most) {
-            let asset = world.chance.below(self.assets);
-            let from = world.chance.below(self.accounts + 2).min(self.accounts);
-            let to = (from + world.chance.between(1, self.accounts)) % (self.accounts + 1);
-            let crossed = self.assets > 1 && from < self.accounts && world.chance.one_in(40);
-            let amount = match world.chance.below(200) {
-                0 => HUGE.to_owned(),
-                _ => world.chance.between(1, 20).to_string(),
-            };
-            let named = if crossed { 1 - asset } else { asset };
-            postings.push(json!({"source": self.side(world, from, asset),
-                "destination": self.side(world, to, asset),
-                "amount": amount, "asset": ASSETS[named as usize]}));
-        }
-        let mut body = json!({"reference": self.reference(world), "type": "transfer",
-            "ledger": LEDGER, "postings": postings});
-        if world.chance.one_in(20) {
-            let id = decider(&body);
-            let past = world.truth.iter().find_map(|truth| truth.past.get(&id));
-            let seen = past.map_or(1, |past| past.len() as u64);
-            let version = if world.chance.one_in(2) {
-                seen
-            } else {
-                seen + 3
-            };
-            body["expect"] = json!({id.to_string(): version});
-        }
-        body
-    }
-
-    /// One side of a posting: a balance, or shares of several.
-    fn side(&self, world: &mut World, who: u64, asset: u64) -> Value {
-        let first = self.id(who, asset).to_string();
-        if who == self.accounts || !world.chance.one_in(8) {
-            return first.into();
-        }
-        world.reach("a split");
-        let second = self.id((who + 1) % self.accounts, asset).to_string();
-        let share = match world.chance.one_in(2) {
-            true => json!({"balance": first, "percent": "33.3"}),
-            false => json!({"balance": first, "amount": "1"}),
-        };
-        json!([share, {"balance": second, "remaining": true}])
-    }
-
-    /// The balance of an account; the last one is the world's.
-    fn id(&self, who: u64, asset: u64) -> BalanceId {
-        let asset = Asset::parse(ASSETS[asset as usize]).unwrap();
-        match who == self.accounts {
-            true => BalanceId::world(LEDGER, &asset),
-            false => BalanceId::of(LEDGER, &account(who), &asset, "default"),
-        }
-    }
 }
 
-fn account(who: u64) -> String {
-    format!("a{who}")
-}
-
-/// The balance whose partition decides.
-fn decider(body: &Value) -> BalanceId {
-    let id = match body["type"].as_str().unwrap() {
-        "open" => {
-            let asset = Asset::parse(body["open"]["asset"].as_str().unwrap()).unwrap();
-            return BalanceId::of(
-                LEDGER,
-                body["open"]["account"].as_str().unwrap(),
-                &asset,
-                "default",
-            );
-        }
-        "configure" => &body["configure"]["balance"],
-        _ => match &body["postings"][0]["source"] {
-            Value::Array(shares) => &shares[0]["balance"],
-            one => one,
-        },
+/// An operator raises the rules to what they are, or somebody else tries to.
+fn rules(world: &mut World) {
+    let partition = any_partition(world);
+    let value = format!("{{\"rules\":{RULES_KNOWN}}}");
+    let seal = world.secret.seal(RULES_KEY.as_bytes(), value.as_bytes());
+    let seal = match world.chance.one_in(2) {
+        true => hex::encode(seal.0),
+        false => "00".repeat(32),
     };
-    BalanceId::new(id.as_str().unwrap().parse().unwrap())
+    let headers = sealed("steelyard-rules", &seal);
+    let key = Bytes::from_static(RULES_KEY.as_bytes());
+    world.write(Topic::Commands, partition, key, value.into(), Some(headers));
+}
+
+/// The headers of a sealed record, without the secret.
+fn forged(kind: &str) -> OwnedHeaders {
+    sealed(kind, &"00".repeat(32))
+}
+
+fn sealed(kind: &str, seal: &str) -> OwnedHeaders {
+    OwnedHeaders::new()
+        .insert(Header {
+            key: kind,
+            value: Some(leg::VERSION),
+        })
+        .insert(Header {
+            key: leg::SEAL_HEADER,
+            value: Some(seal),
+        })
+}
+
+fn any_partition(world: &mut World) -> PartitionId {
+    PartitionId::try_from(world.chance.below(world.count.into())).unwrap()
+}
+
+/// The record's key: who pays from a striped account may name the other side instead.
+fn key_of(world: &mut World, command: &Command) -> String {
+    let posting = command.postings().first();
+    match posting.filter(|posting| posting.source.striped) {
+        Some(posting) if world.chance.one_in(2) => {
+            world.reach("a record has the key of the other side");
+            posting.destination.id.to_string()
+        }
+        _ => command.decider().to_string(),
+    }
+}
+
+/// Names the version of any balance of the command, wherever that is: the one that it has, or
+/// another one.
+fn expect(world: &mut World, command: &Command, body: &mut Value) {
+    let postings = command.postings();
+    if postings.is_empty() || command.target().is_some() {
+        return;
+    }
+    let posting = world.chance.pick(postings);
+    let id = match world.chance.one_in(2) {
+        true => posting.source.id,
+        false => posting.destination.id,
+    };
+    let home = partition_of(id, world.count);
+    if home != partition_of(command.decider(), world.count) {
+        world.reach("a version is expected at a later stop");
+    }
+    let past = world.truth[usize::from(home)].past.get(&id);
+    let seen = past.map_or(1, |past| past.len() as u64);
+    let version = match world.chance.one_in(2) {
+        true => seen,
+        false => seen + 3,
+    };
+    body["expect"] = json!({id.to_string(): version});
 }

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
+use steelyard::cold::journal::Reference;
 use steelyard::ledger::{
-    BalanceId, Decision, Limit, Outcome, Partition, PartitionId, Record, Rejection, State, Status,
+    BalanceId, Decision, Hold, HoldSums, Limit, Outcome, Partition, PartitionId, Record, Rejection,
+    State, Status, TransactionId,
 };
 use steelyard::oracle::Oracle;
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
-use steelyard::wire::{Hex, Secret};
+use steelyard::wire::{Hex, Secret, Time};
 
 use rdkafka::message::Headers as _;
 
@@ -25,6 +27,7 @@ pub(crate) struct Decided {
     pub(crate) landed: bool,
     pub(crate) version_sum: u64,
     pub(crate) highest: Option<u64>,
+    pub(crate) holds: HoldSums,
     pub(crate) sent: Vec<u64>,
     pub(crate) received: Vec<u64>,
     /// Whether cold has a row of it.
@@ -55,12 +58,16 @@ pub(crate) struct Truth {
     pub(crate) landed: usize,
     /// Of every balance all that it ever was; version 1 first.
     pub(crate) past: HashMap<BalanceId, Vec<Past>, FixedState>,
+    /// As of balances: of every hold all that it ever was here.
+    pub(crate) past_holds: HashMap<TransactionId, Vec<Hold>, FixedState>,
     /// Legs by destination and number: the command that sends it, and its value.
     pub(crate) legs: HashMap<(PartitionId, u64), (u64, Bytes), FixedState>,
     /// By destination, legs that are on `commands` without a gap.
     pub(crate) legs_landed: Vec<u64>,
     /// By destination, the highest leg that anybody wanted to send.
     pub(crate) offered: Vec<u64>,
+    /// Of every transaction that is at home here.
+    pub(crate) references: Vec<Reference>,
     /// Bodies of outcomes, by hash.
     pub(crate) by_hash: HashMap<[u8; 32], u64, FixedState>,
 }
@@ -75,9 +82,11 @@ impl Truth {
             decided: Vec::new(),
             landed: 0,
             past: HashMap::default(),
+            past_holds: HashMap::default(),
             legs: HashMap::default(),
             legs_landed: vec![0; count.into()],
             offered: vec![0; count.into()],
+            references: Vec::new(),
             by_hash: HashMap::default(),
         }
     }
@@ -133,6 +142,16 @@ impl Truth {
                 status: balance.status,
             });
         }
+        if let Some((id, hold)) = outcome.effects.hold.as_deref() {
+            let past = self.past_holds.entry(*id).or_default();
+            assert_eq!(
+                past.len() as u64 + 1,
+                hold.version,
+                "L3: versions count changes of a hold"
+            );
+            past.push(hold.clone());
+        }
+        self.refer(outcome);
         let cut = self.partition.cut();
         self.by_hash.insert(self.prev.0, outcome.offset);
         self.decided.push(Decided {
@@ -141,6 +160,7 @@ impl Truth {
             landed: false,
             version_sum: cut.as_ref().map_or(0, |cut| cut.version_sum),
             highest: cut.as_ref().and_then(|cut| cut.highest_offset),
+            holds: cut.as_ref().map(|cut| cut.holds).unwrap_or_default(),
             sent: cut.as_ref().map(|cut| cut.sent.clone()).unwrap_or_default(),
             received: cut.map(|cut| cut.received).unwrap_or_default(),
             is_transaction: is_transaction(outcome),
@@ -149,11 +169,33 @@ impl Truth {
         });
     }
 
+    /// Notes whose reference it is, if a transaction begins here.
+    fn refer(&mut self, outcome: &Outcome) {
+        let begins =
+            |id: &TransactionId| id.home() == self.partition.id() && id.offset() == outcome.offset;
+        let id = outcome.transaction.filter(begins);
+        if let (Some(id), Some(command), true) = (id, &outcome.command, is_transaction(outcome)) {
+            self.references.push(Reference {
+                ledger: (*command.ledger).into(),
+                reference: command.reference.clone(),
+                transaction: id.uuid(),
+                at: Time(outcome.at_ms),
+            });
+        }
+    }
+
     /// The balance as of command `offset`.
     pub(crate) fn as_of(&self, id: BalanceId, offset: u64) -> Option<Past> {
         let past = &self.past[&id];
         let after = past.partition_point(|past| past.offset <= offset);
         after.checked_sub(1).map(|at| past[at])
+    }
+
+    /// The hold as of command `offset`.
+    pub(crate) fn hold_as_of(&self, id: TransactionId, offset: u64) -> Option<&Hold> {
+        let past = &self.past_holds[&id];
+        let after = past.partition_point(|past| past.offset <= offset);
+        after.checked_sub(1).map(|at| &past[at])
     }
 
     /// The last command decided.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::quality::{FixedState, FoldHasher};
-use steelyard::ledger::{PartitionId, Setting};
+use steelyard::ledger::{Asset, BalanceId, PartitionId, Setting, TransactionId};
 use steelyard::oracle::Oracle;
 use steelyard::wire::Secret;
 use uuid::Uuid;
@@ -49,6 +49,10 @@ pub(crate) struct World {
     pub(crate) cold: Cold,
     pub(crate) truth: Vec<Truth>,
     pub(crate) oracle: Oracle,
+    /// Every hold that was asked for, with its first source: what clients have heard of.
+    pub(crate) holds: Vec<(TransactionId, BalanceId)>,
+    /// By asset: what has no room any more where it came from.
+    pub(crate) stays: BTreeMap<Asset, i128>,
     /// What was reached at least once, and how often.
     pub(crate) reached: BTreeMap<&'static str, u64>,
     digest: FoldHasher<'static>,
@@ -86,7 +90,9 @@ impl Sim {
                 .map(|id| Truth::new(id, count, &secret))
                 .collect(),
             oracle: Oracle::new(count),
+            holds: Vec::new(),
             secret,
+            stays: BTreeMap::new(),
             reached: BTreeMap::new(),
             digest: FixedState::with_seed(seed).build_hasher(),
             story: std::env::var_os("STEELYARD_SIM_STORY").map(|_| String::new()),

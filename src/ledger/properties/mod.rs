@@ -5,12 +5,13 @@
 //! [`interleaved`] delivers legs in any order of partitions, twice, and with owners that start
 //! again: what must hold then is conservation, one answer for every question, and the same bytes.
 //! Every command of it is rehearsed first ([`rehearsed`]), and must then do just that.
-//! [`held`] does both with holds. [`values`] holds the small types against numbers computed by
-//! hand.
+//! [`held`] does both with holds, and [`mixed`] gives the oracle whatever an edge lets through.
+//! [`values`] holds the small types against numbers computed by hand.
 
 mod desk;
 mod held;
 mod interleaved;
+mod mixed;
 mod oracle;
 mod plan;
 mod rehearsed;

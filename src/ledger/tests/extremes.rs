@@ -87,3 +87,20 @@ fn a_walk_carries_no_more_than_a_balance_may_hold() {
         ",
     );
 }
+
+/// What is posted makes no room for what is held.
+#[test]
+fn no_more_is_held_than_a_balance_may_hold() {
+    check_with_max(
+        1,
+        "
+        open alice floor none                 | applied
+        open bob floor none                   | applied
+        open carl floor none                  | applied
+        world > alice 5                       | applied
+        hold alice > bob 3                    | held
+        hold alice > carl MAX                 | rejected amount-overflow on alice v3
+        = alice 5 held 3
+        ",
+    );
+}

@@ -25,8 +25,7 @@ pub(crate) struct Node {
     pub(crate) partition: Partition,
     /// Folds what the outcomes' bytes say.
     shadow: Partition,
-    /// Until a record comes that it has no rules for.
-    oracle: Option<Oracle>,
+    oracle: Oracle,
     recognizer: Recognizer,
     pub(crate) log: Vec<(i64, Message)>,
     pub(crate) outcomes: Vec<Vec<u8>>,
@@ -54,7 +53,7 @@ impl Node {
         Self {
             partition: Partition::new(id, count),
             shadow: Partition::new(id, count),
-            oracle: Some(Oracle::new(count)),
+            oracle: Oracle::new(count),
             recognizer: recognizer(id, count),
             log: Vec::new(),
             outcomes: Vec::new(),
@@ -72,11 +71,9 @@ impl Node {
         let record = message.recognize(&mut self.recognizer, offset);
         let before = balances(&self.partition);
         let outcome = self.partition.apply(offset as u64, at_ms, &record);
-        self.oracle.take_if(|_| !Oracle::knows(&record));
-        if let Some(oracle) = &mut self.oracle {
-            let expected = oracle.apply(self.partition.id(), offset as u64, at_ms, &record);
-            assert_eq!(outcome, expected, "the oracle decides the same");
-        }
+        let id = self.partition.id();
+        let expected = self.oracle.apply(id, offset as u64, at_ms, &record);
+        assert_eq!(outcome, expected, "the oracle decides the same");
         let bytes = encode(&outcome, self.partition.id(), self.outcomes.last());
         if outcome.effects.entries.is_empty() {
             assert_eq!(before, balances(&self.partition));
@@ -100,13 +97,11 @@ impl Node {
         );
         check_holds(&self.partition);
         self.check_transaction(&outcome);
-        if let Some(oracle) = &self.oracle {
-            assert_eq!(
-                balances(&self.partition),
-                sorted(oracle.balances()),
-                "the oracle has the same balances"
-            );
-        }
+        assert_eq!(
+            balances(&self.partition),
+            sorted(self.oracle.balances()),
+            "the oracle has the same balances"
+        );
         fold(&mut self.shadow, &bytes);
         assert_eq!(
             state(&self.shadow),

@@ -121,8 +121,9 @@ impl World {
         let topic = self.topic("outcomes");
         until("all outcomes", async || {
             let records = self.records(&topic, None);
+            let last = ["applied", "held", "posted", "voided", "rejected"];
             let bodies = records.iter().filter_map(json_of).filter(|body| {
-                ["applied", "rejected"].contains(&body["status"].as_str().unwrap_or_default())
+                last.contains(&body["status"].as_str().unwrap_or_default())
                     && body["replay_of"].is_null()
             });
             let mut found = std::collections::HashMap::new();

@@ -1,0 +1,141 @@
+//! Cold's part of the rules that can be switched off: what a takeover reads, which markers count.
+
+use std::collections::BTreeMap;
+
+use steelyard::cold::write::{Move, Sink};
+use steelyard::ledger::{Asset, Balance, BalanceId, Hold, PartitionId, TransactionId};
+use steelyard::wire::{BalanceBody, Decoder, HoldBody, MarkerBody};
+
+use crate::breaks::Break;
+use crate::log::Topic;
+use crate::world::World;
+
+type Held = BTreeMap<TransactionId, Hold>;
+
+/// What the leg that posts a part of a hold has in its value.
+const TAKE: &[u8] = b"\"step\":\"take\"";
+
+impl World {
+    /// Breaks a rule, if it is one of this read.
+    pub(crate) fn misread(&mut self, partition: PartitionId, marker: &mut MarkerBody) {
+        if self.is_broken(Break::CountersForgotten) {
+            marker.sent.fill(0);
+            marker.received.fill(0);
+        }
+        if self.is_broken(Break::PostNotCounted) {
+            for (from, received) in marker.received.iter_mut().enumerate() {
+                let legs = &self.truth[from].legs;
+                let last = legs.get(&(partition, *received));
+                let posts = |value: &[u8]| value.windows(TAKE.len()).any(|window| window == TAKE);
+                *received -= u64::from(last.is_some_and(|(_, value)| posts(value)));
+            }
+        }
+        if self.is_broken(Break::EndBeforeCold) {
+            self.reads_the_end_first(partition, marker);
+        }
+    }
+
+    /// Rows of now, under a position of before, with sums that fit the rows.
+    fn reads_the_end_first(&mut self, partition: PartitionId, marker: &mut MarkerBody) {
+        let Some(older) = marker.command_offset.checked_sub(1) else {
+            return;
+        };
+        let body =
+            &self.truth[usize::from(partition)].decided[usize::try_from(older).unwrap()].body;
+        let line = self.log.line(Topic::Outcomes, partition);
+        let is_it = |at: &u64| line.get(*at).is_some_and(|rec| rec.value == *body);
+        if let Some(at) = (line.low..line.end()).find(is_it) {
+            marker.command_offset = older;
+            marker.position = at;
+            self.cold.end_read[usize::from(partition)] = Some(at + 1);
+        }
+    }
+
+    /// Breaks a rule, if it is one of accepting markers: `step` leads to one that was passed over.
+    pub(crate) fn misjudge(&mut self, step: &Move) {
+        let [ahead, alone, holds] = [
+            Break::RowsAheadOfMarker,
+            Break::SumAlone,
+            Break::HoldSumsLeftOut,
+        ]
+        .map(|rule| self.is_broken(rule));
+        if !(ahead || alone || holds) {
+            return;
+        }
+        let partition = step.to.partition;
+        let (balances, held) = self.gathered(step);
+        let accepted = !ahead && self.nearly_matches(step, &balances, alone);
+        if !(ahead || accepted) {
+            return;
+        }
+        for (id, balance) in &balances {
+            self.cold_row(partition, *id, balance);
+        }
+        for (id, hold) in &held {
+            self.cold_hold(partition, *id, hold);
+        }
+        if accepted {
+            self.cold
+                .advance(Sink::Balances, std::slice::from_ref(step));
+        }
+    }
+
+    /// Whether rows and snapshots have the marker's sum of versions, and unless that is `alone`
+    /// the highest command and the zero-sum too.
+    fn nearly_matches(
+        &self,
+        step: &Move,
+        gathered: &BTreeMap<BalanceId, Balance>,
+        alone: bool,
+    ) -> bool {
+        let text = step.to.marker.as_deref().unwrap_or_default();
+        let cut = MarkerBody::parse(text.as_bytes()).and_then(|body| body.to_cut());
+        let cut = cut.expect("a step comes with its marker");
+        let mut rows = self.cold.balances[usize::from(step.to.partition)].clone();
+        for (id, balance) in gathered {
+            let row = rows.entry(*id).or_insert_with(|| balance.clone());
+            if row.state.version < balance.state.version {
+                *row = balance.clone();
+            }
+        }
+        let stands = self
+            .cold
+            .checkpoint(Sink::Balances, step.to.partition)
+            .command_offset;
+        let versions: u64 = rows.values().map(|row| row.state.version).sum();
+        let highest = rows.values().map(|row| row.offset).max();
+        let mut posted: BTreeMap<Asset, i128> = BTreeMap::new();
+        for row in rows.values() {
+            *posted.entry(row.asset).or_default() += row.state.posted;
+        }
+        stands <= Some(cut.command_offset)
+            && versions == cut.version_sum
+            && (alone || (highest == cut.highest_offset && posted.values().all(|sum| *sum == 0)))
+    }
+
+    /// Of every balance and hold the newest snapshot on the way to a marker.
+    fn gathered(&self, step: &Move) -> (BTreeMap<BalanceId, Balance>, Held) {
+        let line = self.log.line(Topic::Snapshots, step.to.partition);
+        let mut balances: BTreeMap<BalanceId, Balance> = BTreeMap::new();
+        let mut holds = Held::new();
+        let mut decoder = Decoder::new();
+        for rec in (step.from..step.to.position).filter_map(|offset| line.get(offset)) {
+            if rec.key.starts_with(b"balance:") {
+                let body = BalanceBody::parse(&rec.value).unwrap();
+                let (id, balance) = body.to_ledger((*body.ledger).into()).unwrap();
+                let newest = balances.entry(id).or_insert_with(|| balance.clone());
+                if newest.state.version < balance.state.version {
+                    *newest = balance;
+                }
+            } else if rec.key.starts_with(b"hold:") {
+                let body = HoldBody::parse(&rec.value).unwrap();
+                let (id, hold) = body.to_ledger(&mut decoder).unwrap();
+                let newest = holds.entry(id).or_insert_with(|| hold.clone());
+                if newest.version < hold.version {
+                    *newest = hold;
+                }
+            }
+        }
+        (balances, holds)
+    }
+}
