@@ -324,20 +324,28 @@ impl<W: World> Decider<W> {
     /// What a standby goes on from, once everything that was decided is on the log, the last of
     /// it at `position`.
     pub(super) fn leave(self, position: u64) -> Fold {
-        Fold::left(self.partition, self.prev, position)
+        Fold::left(self.partition, self.house, self.prev, position)
     }
 }
 
 /// Forgets what is beyond the horizon, now and then.
 pub(super) struct House {
     kept_at_ms: i64,
+    /// The log time before which something may be forgotten.
+    forgot_before_ms: i64,
 }
 
 impl House {
     pub(super) fn new(partition: &Partition) -> Self {
         Self {
             kept_at_ms: partition.log_time_ms(),
+            forgot_before_ms: i64::MIN,
         }
+    }
+
+    /// Whether everything is there that was changed at log time `at_ms` or later.
+    pub(super) fn has_all_since(&self, at_ms: i64) -> bool {
+        self.forgot_before_ms <= at_ms
     }
 
     pub(super) fn keep(&mut self, partition: &mut Partition) {
@@ -348,6 +356,8 @@ impl House {
         if partition.log_time_ms().saturating_sub(self.kept_at_ms) > every_ms.max(1000) {
             partition.forget();
             self.kept_at_ms = partition.log_time_ms();
+            let horizon_ms = i64::try_from(horizon.saturating_mul(1000)).unwrap_or(i64::MAX);
+            self.forgot_before_ms = self.kept_at_ms.saturating_sub(horizon_ms);
         }
     }
 }

@@ -100,9 +100,10 @@ impl Fold {
     }
 
     /// What an owner ends with: its last outcome is at `position` and has `hash`.
-    pub(super) fn left(partition: Partition, hash: Hex<32>, position: u64) -> Self {
+    pub(super) fn left(partition: Partition, house: House, hash: Hex<32>, position: u64) -> Self {
         let last = partition.applied();
         let mut fold = Self::at(partition, last, position);
+        fold.house = house;
         fold.hash = Some(hash);
         fold.standing_by()
     }
@@ -111,6 +112,12 @@ impl Fold {
     pub(super) fn standing_by(mut self) -> Self {
         self.waits = true;
         self
+    }
+
+    /// Whether what was touched since `marker` is all there: an ended hold whose snapshot cold may
+    /// lack can be forgotten here.
+    pub(super) fn has_all_since(&self, marker: &MarkerBody) -> bool {
+        self.house.has_all_since(marker.at.0)
     }
 
     /// Ends a standby's fold: what is read next is for a takeover from watermark `marker`. Of what

@@ -104,6 +104,7 @@ async fn state<W: World>(
 ) -> Result<(Fold, Option<u64>), Failure> {
     if let Some(warm) = warm
         && let Some(marker) = shared.world.marker(number).await?
+        && warm.has_all_since(&marker)
     {
         phases.ended("watermark");
         same_log(shared, &marker)?;
