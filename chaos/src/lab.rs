@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use load::rng::Rng;
+use steelyard::telemetry::clock;
 use tokio::time::Instant;
 
 use crate::check::{self, Tally};
@@ -19,6 +20,10 @@ use crate::world::World;
 const QUIET_SECONDS: u64 = 120;
 /// How long clients may go without a single answer once everything is healed.
 const ALIVE: Duration = Duration::from_secs(60);
+/// How far ahead of the end there may be no hold that expires: longer than the short ones last.
+const SOON_MS: i64 = 10_000;
+/// How long holds may stay open when their time is over and everything is healed.
+const EXPIRED: Duration = Duration::from_secs(60);
 /// How long a planned stop may take.
 pub const STOP: Duration = Duration::from_secs(40);
 
@@ -93,6 +98,19 @@ impl Lab {
         Ok(())
     }
 
+    /// Waits until cold has no open hold whose time was over at `at_ms`.
+    async fn nothing_is_due(&self, at_ms: i64) -> Result<()> {
+        let pool = self.world.cold().connect()?;
+        let count = "select count(*) from holds where state in ('pending', 'open') \
+                     and expires_at <= to_timestamp($1)";
+        let none = async || {
+            let due = sqlx::query_scalar::<_, i64>(count).bind(at_ms as f64 / 1000.0);
+            (due.fetch_one(&pool).await.ok()? == 0).then_some(())
+        };
+        wait::until("holds to expire whose time is over", EXPIRED, none).await?;
+        Ok(())
+    }
+
     async fn audit(&self) -> Result<(Option<i32>, String)> {
         let (world, wait) = (self.world.clone(), QUIET_SECONDS.to_string());
         let auditing = tokio::task::spawn_blocking(move || world.say(&["audit", "--wait", &wait]));
@@ -105,6 +123,11 @@ impl Lab {
         self.fleet.ready().await?;
         let told = self.drive.finish().await?;
         let answered = began.elapsed();
+        // Cold knows every hold once it has caught up, and once none of them expires any more
+        // nothing is written behind the checker's back.
+        self.audit().await?;
+        let soon_ms = clock::now_ms() + SOON_MS;
+        self.nothing_is_due(soon_ms).await?;
         let (code, said) = self.audit().await?;
         println!(
             "  quiet {:.1} s after the last order, its last answer after {:.1} s",
@@ -112,7 +135,7 @@ impl Lab {
             answered.as_secs_f64()
         );
         self.fleet.check()?;
-        let checked = check::check(&self.world, told).await;
+        let checked = check::check(&self.world, told, soon_ms).await;
         let tally = checked.with_context(|| format!("the world is {}", self.world.name))?;
         if code != Some(0) {
             let waits = self.fleet.waits().await;

@@ -20,7 +20,7 @@ pub(crate) enum Break {
     RewriteWithoutClaim,
     /// Rows go to cold as snapshots come, ahead of their marker.
     RowsAheadOfMarker,
-    /// Whether a hold is due is asked of the owner's clock: a tick has the time at which it is read.
+    /// Whether a hold is due is asked of the owner's clock: a tick's time is when it is read.
     ExpiryByClock,
     /// A takeover starts without holds that have ended.
     EndedHoldsForgotten,
