@@ -163,7 +163,8 @@ fn holds_that_are_missing_or_changed_are_found() {
     };
     assert_eq!(differences(&[(id, changed)]), 1);
     let stranger = TransactionId::new(0, 8, uuid::Uuid::nil());
-    assert_eq!(differences(&[(stranger, hold)]), 1);
+    let (one, too_many) = ((id, hold.clone()), (stranger, hold));
+    assert_eq!(differences(&[one, too_many]), 1);
 }
 
 fn entries(state: &Partition) -> Vec<EntriesRow> {
