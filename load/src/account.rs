@@ -44,16 +44,16 @@ impl Ledger {
         }
     }
 
-    /// The balances that together are the world, one in each partition.
-    pub fn worlds(&self) -> Vec<uuid::Uuid> {
+    /// The balances that together are a striped account, one in each partition.
+    pub fn stripes(&self, account: &str) -> Vec<Uuid> {
         let ledger = format!(
             "{}/{}",
             steelyard::wire::command::DEFAULT_ORGANIZATION,
             self.name
         );
         let asset = Asset::parse(ASSET).expect("the asset is well formed");
-        let world = steelyard::ledger::id::WORLD;
-        let stripes = steelyard::ledger::stripes::stripes(&ledger, world, &asset, self.partitions);
+        let stripes =
+            steelyard::ledger::stripes::stripes(&ledger, account, &asset, self.partitions);
         stripes.into_iter().map(|stripe| stripe.id.uuid()).collect()
     }
 

@@ -7,15 +7,16 @@ use std::io::Write;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::account::{ASSET, Key};
+use crate::account::ASSET;
 use crate::measure::Verdict;
 use crate::reference::Tag;
 
 /// One movement of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Posting<'a> {
-    pub source: &'a Key,
-    pub destination: &'a Key,
+    /// A balance id, or the name of a striped account.
+    pub source: &'a [u8],
+    pub destination: &'a [u8],
     /// In cents.
     pub minor: u64,
 }
@@ -49,6 +50,54 @@ impl Writer {
         out.extend_from_slice(b"]}");
     }
 
+    /// Appends a transfer that is split: half of it, three tenths, and what remains.
+    pub fn split(
+        &self,
+        sequence: usize,
+        (source, shares, minor): (&[u8], [&[u8]; 3], u64),
+        out: &mut Vec<u8>,
+    ) {
+        self.head(sequence, "transfer", out);
+        out.extend_from_slice(b",\"postings\":[{\"source\":\"");
+        out.extend_from_slice(source);
+        out.extend_from_slice(b"\",\"destination\":[");
+        let parts = [
+            "\"percent\":\"50\"",
+            "\"percent\":\"30\"",
+            "\"remaining\":true",
+        ];
+        for (at, (share, part)) in shares.iter().zip(parts).enumerate() {
+            out.extend_from_slice(if at > 0 {
+                b",{\"balance\":\""
+            } else {
+                b"{\"balance\":\""
+            });
+            out.extend_from_slice(share);
+            let _ = write!(out, "\",{part}}}");
+        }
+        let (units, cents) = (minor / 100, minor % 100);
+        let _ = write!(
+            out,
+            "],\"amount\":\"{units}.{cents:02}\",\"asset\":\"{ASSET}\"}}]}}"
+        );
+    }
+
+    /// Appends a hold.
+    pub fn hold(&self, sequence: usize, posting: Posting<'_>, out: &mut Vec<u8>) {
+        self.transfer(sequence, &[posting], out);
+        out.pop();
+        out.extend_from_slice(b",\"hold\":{}}");
+    }
+
+    /// Appends the body that posts a hold: so much of it, or all that is left.
+    pub fn post(&self, sequence: usize, minor: Option<u64>, out: &mut Vec<u8>) {
+        self.head(sequence, "post", out);
+        if let Some(minor) = minor {
+            let _ = write!(out, ",\"amount\":\"{}.{:02}\"", minor / 100, minor % 100);
+        }
+        out.push(b'}');
+    }
+
     /// Appends the opening of an account.
     pub fn open(&self, sequence: usize, account: &str, out: &mut Vec<u8>) {
         self.head(sequence, "open", out);
@@ -59,7 +108,7 @@ impl Writer {
     }
 
     /// Appends the freezing of an account.
-    pub fn freeze(&self, sequence: usize, balance: &Key, out: &mut Vec<u8>) {
+    pub fn freeze(&self, sequence: usize, balance: &[u8], out: &mut Vec<u8>) {
         self.head(sequence, "configure", out);
         out.extend_from_slice(b",\"configure\":{\"balance\":\"");
         out.extend_from_slice(balance);
@@ -96,6 +145,10 @@ pub struct Outcome<'a> {
     replay_of: Option<u64>,
     #[serde(default)]
     entries: Settles,
+    #[serde(default)]
+    legs: Option<IgnoredAny>,
+    #[serde(default)]
+    hold: Option<IgnoredAny>,
 }
 
 impl<'a> Outcome<'a> {
@@ -108,6 +161,9 @@ impl<'a> Outcome<'a> {
     pub fn decision(&self) -> Option<Final<'a>> {
         let verdict = match self.status? {
             "applied" if !self.entries.0 => Verdict::Applied,
+            // Of holds within one partition: home decides, and there is nowhere else to tell.
+            "held" if self.legs.is_none() => Verdict::Applied,
+            "posted" if self.hold.is_some() => Verdict::Applied,
             "rejected" => Verdict::Rejected(self.reason.unwrap_or("unnamed")),
             _ => return None,
         };
@@ -204,6 +260,35 @@ mod tests {
     }
 
     #[test]
+    fn a_split_comes_to_three_postings_and_a_hold_is_one() {
+        let [alice, bob, carl, dora] =
+            ["alice", "bob", "carl", "dora"].map(|name| ledger().account(name));
+        let mut out = Vec::new();
+        let shares = [&bob.key[..], &carl.key, &dora.key];
+        writer().split(3, (&alice.key, shares, 100), &mut out);
+        let command = Decoder::new().parse(&out, None, None).unwrap();
+        let amounts = command
+            .postings()
+            .iter()
+            .map(|posting| posting.amount.minor());
+        assert_eq!(amounts.collect::<Vec<_>>(), [50, 30, 20]);
+        out.clear();
+        let posting = Posting {
+            source: &alice.key,
+            destination: b"@load",
+            minor: 100,
+        };
+        writer().hold(4, posting, &mut out);
+        let command = Decoder::of(4).parse(&out, None, None).unwrap();
+        assert!(command.hold().is_some());
+        assert!(
+            ledger()
+                .stripes("@load")
+                .contains(&command.postings()[0].destination.id.uuid())
+        );
+    }
+
+    #[test]
     fn an_opening_opens_the_account_it_names() {
         let mut out = Vec::new();
         writer().open(1, "alice", &mut out);
@@ -238,7 +323,13 @@ mod tests {
             with(r#""status":"rejected","reason":"balance-not-found""#),
             Some((false, false, a()))
         );
-        for stop in ["forwarded", "returned", "ignored"] {
+        assert_eq!(with(r#""status":"held""#), Some((true, false, a())));
+        assert_eq!(with(r#""status":"held","legs":[{}]"#), None);
+        assert_eq!(
+            with(r#""status":"posted","hold":{}"#),
+            Some((true, false, a()))
+        );
+        for stop in ["forwarded", "returned", "ignored", "posted"] {
             assert_eq!(with(&format!(r#""status":"{stop}""#)), None);
         }
         let entries = r#""status":"applied","entries":[{"direction":"debit","amount":"1"},"#;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::mix::{Mix, Shape};
 use crate::account::{Account, Ledger};
 use crate::kafka::Route;
 use crate::wire::{Posting, Writer};
@@ -11,6 +12,10 @@ const FUNDS: u64 = 100_000_000 * CENTS;
 /// What the hot balance starts with: it pays for everybody.
 const HOT_FUNDS: u64 = 10_000_000_000_000 * CENTS;
 const CENTS: u64 = 100;
+/// What the first of two posts of a hold takes.
+pub const FIRST_POST: u64 = 40;
+/// The striped account of a striped load.
+pub const STRIPED: &str = "@load";
 
 #[derive(Debug)]
 pub struct Book {
@@ -68,20 +73,32 @@ impl Book {
         Route::to(&self.accounts[number])
     }
 
-    /// Writes one transfer of the load.
-    pub fn transfer(
+    /// Writes one payment of the load; of a hold, its first command.
+    pub fn payment(
         &self,
         writer: &Writer,
         number: usize,
-        (from, to): (usize, usize),
+        (mix, shape): (&mut Mix, Shape),
         out: &mut Vec<u8>,
     ) -> Route {
+        let (from, to) = mix.pick();
+        let key = |account: usize| &self.accounts[account].key[..];
         let posting = Posting {
-            source: &self.accounts[from].key,
-            destination: &self.accounts[to].key,
+            source: key(from),
+            destination: match shape {
+                Shape::Striped => STRIPED.as_bytes(),
+                Shape::Transfer | Shape::Split | Shape::Hold => key(to),
+            },
             minor: CENTS,
         };
-        writer.transfer(number, &[posting], out);
+        match shape {
+            Shape::Transfer | Shape::Striped => writer.transfer(number, &[posting], out),
+            Shape::Hold => writer.hold(number, posting, out),
+            Shape::Split => {
+                let shares = mix.beside(from, to).map(key);
+                writer.split(number, (posting.source, shares, CENTS), out);
+            }
+        }
         Route::to(&self.accounts[from])
     }
 }

@@ -9,12 +9,13 @@ use rdkafka::message::Message;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use steelyard::ledger::amount::minor_of;
+use steelyard::ledger::id::WORLD;
 use steelyard::ledger::{Asset, BalanceId};
 use steelyard::log::Options;
 use steelyard::wire::OutcomeBody;
 use uuid::Uuid;
 
-use super::book::Book;
+use super::book::{Book, STRIPED};
 use crate::account::ASSET;
 use crate::kafka;
 
@@ -73,7 +74,8 @@ impl Conservation {
         let topic = options.topics().outcomes;
         let next = kafka::ends(&consumer, &topic, book.ledger.partitions)?;
         let ids = book.accounts.iter().map(|account| account.id);
-        let ids = ids.chain(book.ledger.worlds());
+        let stripes = [WORLD, STRIPED].map(|account| book.ledger.stripes(account));
+        let ids = ids.chain(stripes.into_iter().flatten());
         Ok(Self {
             consumer,
             topic,

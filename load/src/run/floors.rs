@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::mix::Heat;
+use super::mix::{Heat, Load};
 use super::options::{Options, Scenario, Step};
 use super::report::Row;
 use crate::measure::Pacing;
@@ -40,7 +40,7 @@ pub fn steps(options: &Options) -> Vec<Step> {
         let pacings = [options.closed(scenario), Pacing::Open { rate }];
         pacings.map(|pacing| Step {
             scenario,
-            heat,
+            load: Load::plain(heat),
             pacing,
         })
     });
@@ -52,7 +52,7 @@ pub fn floors(measured: &[(Step, Row)]) -> Vec<Floor> {
     let highest = |scenario, heat| {
         let of = measured
             .iter()
-            .filter(|(step, _)| step.scenario == scenario && step.heat == heat);
+            .filter(|(step, _)| step.scenario == scenario && step.load.heat == heat);
         of.map(|(_, row)| row.settled_per_second)
             .fold(0.0, f64::max)
     };
@@ -98,7 +98,7 @@ mod tests {
         row.settled_per_second = rate;
         let step = Step {
             scenario,
-            heat,
+            load: Load::plain(heat),
             pacing,
         };
         (step, row)

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use super::book::Book;
-use super::mix::Mix;
-use super::options::{Scenario, Step};
+use super::book::{Book, FIRST_POST};
+use super::mix::{Mix, Shape};
+use super::options::{HOLD_COMMANDS, Scenario, Step};
 use super::stage::Stage;
 use crate::http::{Answer, Connection, Endpoint, Failure, Meaning};
 use crate::measure::{Pacing, Track};
@@ -30,6 +30,7 @@ struct Shared {
     stop: Stop,
     patience: Duration,
     batched: bool,
+    shape: Shape,
 }
 
 impl Stage {
@@ -52,12 +53,13 @@ impl Stage {
             stop: self.road.stop.clone(),
             patience: self.options.patience(),
             batched: step.scenario == Scenario::Batch,
+            shape: step.load.shape,
         });
         let mut connections = JoinSet::new();
         track.start();
         for number in 0..self.options.connections(step.scenario) {
             let seed = self.options.seed ^ ((number as u64 + 1) << 32);
-            let mix = Mix::new(self.book.clone(), step.heat, self.options.cross, seed);
+            let mix = Mix::new(self.book.clone(), step.load, seed);
             connections.spawn(work(shared.clone(), mix));
         }
         while let Some(ended) = connections.join_next().await {
@@ -77,6 +79,10 @@ async fn work(shared: Arc<Shared>, mut mix: Mix) {
         if first >= track.schedule.planned || !await_turn(&shared, first).await {
             return;
         }
+        if shared.shape == Shape::Hold {
+            hold(&shared, first, &mut mix, &mut connection).await;
+            continue;
+        }
         let body = body(&shared, first, burst, &mut mix);
         for sequence in first..first + burst {
             track.send(sequence);
@@ -88,6 +94,33 @@ async fn work(shared: Arc<Shared>, mut mix: Mix) {
         match connection.post(path, body).await {
             Ok(answer) => tell(&shared, first, burst, &answer),
             Err(failure) => fail(track, first, burst, &failure).await,
+        }
+    }
+}
+
+/// A hold, then a part of it, then all that is left; each waits for the one before.
+async fn hold(shared: &Shared, first: usize, mix: &mut Mix, connection: &mut Connection) {
+    let track = &*shared.track;
+    let path = format!("/v1/transactions/{}/post", shared.writer.tag.text(first));
+    for step in 0..HOLD_COMMANDS {
+        let (sequence, mut body) = (first + step, Vec::with_capacity(300));
+        let path = match step {
+            0 => "/v1/transactions",
+            _ => &path,
+        };
+        let writer = &shared.writer;
+        match step {
+            0 => {
+                let payment = (&mut *mix, shared.shape);
+                shared.book.payment(writer, sequence, payment, &mut body);
+            }
+            1 => writer.post(sequence, Some(FIRST_POST), &mut body),
+            _ => writer.post(sequence, None, &mut body),
+        }
+        track.send(sequence);
+        match connection.post(path, body.into()).await {
+            Ok(answer) => tell_one(track, sequence, &answer.meaning()),
+            Err(failure) => fail(track, sequence, 1, &failure).await,
         }
     }
 }
@@ -116,9 +149,12 @@ fn body(shared: &Shared, first: usize, burst: usize, mix: &mut Mix) -> Bytes {
         if shared.batched {
             out.push(if sequence == first { b'[' } else { b',' });
         }
-        shared
-            .book
-            .transfer(&shared.writer, sequence, mix.pick(), &mut out);
+        shared.book.payment(
+            &shared.writer,
+            sequence,
+            (&mut *mix, shared.shape),
+            &mut out,
+        );
     }
     if shared.batched {
         out.push(b']');

@@ -5,6 +5,9 @@
 //! lands in one partition and waits for one task, which is the worst that heat can do. (As a
 //! destination only, a hot balance would get its commands from everywhere.) A share of `cross`
 //! goes to a balance of another partition instead, and walks.
+//!
+//! A payment is a transfer, a split among three balances, a payment to one striped account that
+//! everybody pays, or a hold that is posted in two parts.
 
 use std::sync::Arc;
 
@@ -27,6 +30,51 @@ impl Heat {
     }
 }
 
+/// What a payment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// From one balance to another.
+    Transfer,
+    /// From one balance to three: half, three tenths, what remains.
+    Split,
+    /// From one balance to the striped account that all pay.
+    Striped,
+    /// Held, then posted in two parts: three commands. Over HTTP, one transaction a request.
+    Hold,
+}
+
+/// Who pays whom, and how.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    pub heat: Heat,
+    pub shape: Shape,
+    /// Share of payments that go to another partition.
+    pub cross: f64,
+}
+
+impl Load {
+    /// Transfers that stay at home.
+    pub fn plain(heat: Heat) -> Self {
+        let (shape, cross) = (Shape::Transfer, 0.0);
+        Self { heat, shape, cross }
+    }
+
+    pub fn name(self) -> String {
+        let mut name = self.heat.name().to_owned();
+        name += match self.shape {
+            Shape::Transfer => "",
+            Shape::Split => " split",
+            Shape::Striped => " striped",
+            Shape::Hold => " hold",
+        };
+        if self.cross > 0.0 {
+            name += &format!(" cross {:.2}", self.cross);
+        }
+        name
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Mix {
     book: Arc<Book>,
@@ -38,7 +86,8 @@ pub struct Mix {
 }
 
 impl Mix {
-    pub fn new(book: Arc<Book>, heat: Heat, cross: f64, seed: u64) -> Self {
+    pub fn new(book: Arc<Book>, load: Load, seed: u64) -> Self {
+        let Load { heat, cross, .. } = load;
         let wide = |partition: &usize| book.local[*partition].len() > 1;
         Self {
             homes: (0..book.local.len()).filter(wide).collect(),
@@ -59,13 +108,32 @@ impl Mix {
             Heat::OneHot => HOT,
             Heat::Spread => self.book.local[home][self.rng.below(self.book.local[home].len())],
         };
+        (source, self.destination(home, source))
+    }
+
+    fn destination(&mut self, home: usize, source: usize) -> usize {
         let walks = self.cross > 0.0 && self.rng.chance(self.cross);
         let abroad = self.book.accounts.len() - self.book.local[home].len();
-        let destination = match walks && abroad > 0 {
+        match walks && abroad > 0 {
             true => self.other_partition(home),
             false => self.same_partition(home, source),
-        };
-        (source, destination)
+        }
+    }
+
+    /// Two more destinations beside `first`, for a source; all differ where there are as many.
+    pub fn beside(&mut self, source: usize, first: usize) -> [usize; 3] {
+        let home = usize::from(self.book.accounts[source].partition);
+        let mut shares = [first; 3];
+        for at in 1..shares.len() {
+            for _ in 0..100 {
+                let other = self.destination(home, source);
+                if !shares[..at].contains(&other) {
+                    shares[at] = other;
+                    break;
+                }
+            }
+        }
+        shares
     }
 
     fn same_partition(&mut self, home: usize, source: usize) -> usize {
@@ -100,7 +168,11 @@ mod tests {
 
     /// Plays 2,000 transfers; gives how many crossed, and the sum of all balances.
     fn play(book: &Arc<Book>, heat: Heat, cross: f64) -> (usize, i64, Vec<u16>) {
-        let mut mix = Mix::new(book.clone(), heat, cross, 5);
+        let load = Load {
+            cross,
+            ..Load::plain(heat)
+        };
+        let mut mix = Mix::new(book.clone(), load, 5);
         let mut balances = vec![0_i64; book.accounts.len()];
         let (mut crossed, mut homes) = (0, Vec::new());
         for _ in 0..2_000 {

@@ -6,6 +6,7 @@ mod cpu;
 mod floors;
 mod http;
 mod mix;
+mod mixes;
 mod options;
 mod phase;
 mod publish;
@@ -34,6 +35,9 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8> {
         measured.push((*step, stage.measure(*step).await?));
     }
     let baselines = baselines(&mut stage, &steps, &mut measured).await?;
+    if options.mixes {
+        mixes::hold_against_plain(&mut measured);
+    }
     let floors = match options.floors {
         true => floors::floors(&measured),
         false => Vec::new(),
@@ -62,8 +66,8 @@ pub async fn run(options: Options, stop: Stop) -> Result<u8> {
 }
 
 fn announce(step: Step) {
-    let (scenario, heat) = (step.scenario.name(), step.heat.name());
-    eprintln!("measuring {scenario} {heat}, {}", step.pacing);
+    let (scenario, load) = (step.scenario.name(), step.load.name());
+    eprintln!("measuring {scenario} {load}, {}", step.pacing);
 }
 
 /// One baseline for each heat, and the share of it that the measured rows reached.
@@ -73,7 +77,7 @@ async fn baselines(
     measured: &mut [(Step, Row)],
 ) -> Result<Vec<Row>> {
     let mut baselines = Vec::new();
-    let mut heats: Vec<_> = steps.iter().map(|step| step.heat).collect();
+    let mut heats: Vec<_> = steps.iter().map(|step| step.load.heat).collect();
     heats.dedup();
     heats.sort_by_key(|heat| heat.name());
     heats.dedup();
@@ -82,7 +86,7 @@ async fn baselines(
     }
     for heat in heats {
         eprintln!("measuring the baseline, {}", heat.name());
-        let of_heat = steps.iter().filter(|step| step.heat == heat);
+        let of_heat = steps.iter().filter(|step| step.load.heat == heat);
         let open = of_heat
             .map(|step| step.pacing)
             .find(|pacing| matches!(pacing, Pacing::Open { .. }));
@@ -94,7 +98,10 @@ async fn baselines(
         let rows = stage.baseline(heat, &pacings).await?;
         let highest = rows.iter().map(|row| row.settled_per_second);
         let highest = highest.fold(0.0, f64::max);
-        for (_, row) in measured.iter_mut().filter(|(step, _)| step.heat == heat) {
+        for (_, row) in measured
+            .iter_mut()
+            .filter(|(step, _)| step.load.heat == heat)
+        {
             row.of_baseline = (highest > 0.0).then(|| row.settled_per_second / highest);
         }
         baselines.extend(rows);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::mix::Heat;
+use super::mix::{Heat, Load, Shape};
 use crate::measure::Pacing;
 use crate::target::Target;
 
@@ -27,6 +27,9 @@ pub struct Options {
     /// Who pays: everybody, or one balance for all.
     #[arg(long, value_enum, default_value = "spread")]
     pub heat: Heat,
+    /// What a payment is.
+    #[arg(long, value_enum, default_value = "transfer")]
+    pub shape: Shape,
     /// Commands a second, sent whatever the answers do [default: 20000; http: 5000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub rate: Option<u64>,
@@ -77,6 +80,9 @@ pub struct Options {
     /// lost.
     #[arg(long, conflicts_with_all = ["max", "rate"])]
     pub floors: bool,
+    /// Run what is more than a transfer at home: across partitions, splits, a striped account, holds.
+    #[arg(long, conflicts_with_all = ["max", "rate", "floors"])]
+    pub mixes: bool,
     /// Print the report as JSON on standard output, and the table on standard error.
     #[arg(long)]
     pub json: bool,
@@ -93,11 +99,14 @@ pub struct Options {
     pub target: Target,
 }
 
+/// A hold and its two posts.
+pub const HOLD_COMMANDS: usize = 3;
+
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     pub scenario: Scenario,
-    pub heat: Heat,
+    pub load: Load,
     pub pacing: Pacing,
 }
 
@@ -107,6 +116,10 @@ impl Options {
             (0.0..=1.0).contains(&self.cross),
             "--cross is a share from 0 to 1"
         );
+        ensure!(
+            self.shape != Shape::Hold || (self.scenario == Scenario::Http && self.cross == 0.0),
+            "--shape hold is for http, and without --cross"
+        );
         Ok(())
     }
 
@@ -114,6 +127,9 @@ impl Options {
     pub fn steps(&self) -> Vec<Step> {
         if self.floors {
             return super::floors::steps(self);
+        }
+        if self.mixes {
+            return super::mixes::steps(self);
         }
         let pacing = match self.max {
             true => self.closed(self.scenario),
@@ -123,7 +139,11 @@ impl Options {
         };
         vec![Step {
             scenario: self.scenario,
-            heat: self.heat,
+            load: Load {
+                heat: self.heat,
+                shape: self.shape,
+                cross: self.cross,
+            },
             pacing,
         }]
     }
@@ -145,11 +165,12 @@ impl Options {
         self.connections.map_or(usual, |given| given as usize)
     }
 
-    /// Commands that one request carries.
-    pub fn burst(&self, scenario: Scenario) -> usize {
-        match scenario {
-            Scenario::Kafka | Scenario::Http => 1,
-            Scenario::Batch => self.batch as usize,
+    /// Commands that are due together: those of one request, or of one hold.
+    pub fn burst(&self, step: Step) -> usize {
+        match (step.scenario, step.load.shape) {
+            (Scenario::Http, Shape::Hold) => HOLD_COMMANDS,
+            (Scenario::Kafka | Scenario::Http, _) => 1,
+            (Scenario::Batch, _) => self.batch as usize,
         }
     }
 

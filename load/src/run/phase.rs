@@ -8,7 +8,7 @@ use anyhow::Result;
 use tokio::time::{sleep, sleep_until};
 
 use super::cpu::Snapshot;
-use super::mix::{Heat, Mix};
+use super::mix::{Heat, Load, Mix};
 use super::options::{Scenario, Step};
 use super::report::Row;
 use super::stage::Stage;
@@ -25,13 +25,13 @@ const CATCH_UP: Duration = Duration::from_secs(300);
 impl Stage {
     /// Measures one scenario.
     pub async fn measure(&mut self, step: Step) -> Result<Row> {
-        let burst = self.options.burst(step.scenario);
+        let burst = self.options.burst(step);
         let (warmup, span) = (self.options.warmup, self.options.seconds);
         let track = self.track(schedule(step.pacing, burst, (warmup, span)));
         let tail = self.road.settle(&track)?;
         let (played, cores) = match step.scenario {
             Scenario::Kafka => {
-                let write = self.transfers(&track, step.heat);
+                let write = self.payments(&track, step.load);
                 let topic = &self.road.topics.commands;
                 tokio::join!(self.road.send(&track, topic, write), cores(&track))
             }
@@ -44,7 +44,7 @@ impl Stage {
         self.road.await_complete(&track).await?;
         let (lag, ended) = (self.sinks.lag()?, Instant::now());
         tail.finish()?;
-        let name = format!("{} {}", step.scenario.name(), step.heat.name());
+        let name = format!("{} {}", step.scenario.name(), step.load.name());
         let mut row = Row::new(name, &track, cores);
         row.sink_lag = lag;
         row.drained_seconds = self.catch_up(lag, ended).await?;
@@ -96,7 +96,7 @@ impl Stage {
                 heard.settled(sequence, Verdict::Applied, false);
             }
         })?;
-        let write = self.transfers(&track, heat);
+        let write = self.payments(&track, Load::plain(heat));
         let (played, cores) = tokio::join!(road.send(&track, topic, write), cores(&track));
         played?;
         self.road.await_complete(&track).await?;
@@ -105,14 +105,14 @@ impl Stage {
         Ok(Row::new(name, &track, cores))
     }
 
-    fn transfers(
+    fn payments(
         &self,
         track: &Arc<Track>,
-        heat: Heat,
+        load: Load,
     ) -> impl FnMut(usize, &mut Vec<u8>) -> Route + Send + 'static {
         let (book, writer) = (self.book.clone(), self.writer(track, true));
-        let mut mix = Mix::new(book.clone(), heat, self.options.cross, self.options.seed);
-        move |number, out| book.transfer(&writer, number, mix.pick(), out)
+        let mut mix = Mix::new(book.clone(), load, self.options.seed);
+        move |number, out| book.payment(&writer, number, (&mut mix, load.shape), out)
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Row {
     pub settled_per_second: f64,
     /// Settled, as a share of what the baseline's closed loop did in the same run.
     pub of_baseline: Option<f64>,
+    /// Settled, as a share of what transfers at home did in the same run.
+    pub of_plain: Option<f64>,
     pub accepted: Quantiles,
     pub settled: Quantiles,
     /// How long after they were due the commands were sent.
@@ -73,6 +75,7 @@ impl Row {
             accepted_per_second: track.accepted_per_second(),
             settled_per_second: track.settled_per_second(),
             of_baseline: None,
+            of_plain: None,
             accepted: track.accept_latency().quantiles(),
             settled: track.settle_latency().quantiles(),
             sent_after_due: track.send_latency().quantiles(),

@@ -19,17 +19,16 @@ impl Report {
             "p99",
             "p99.9",
             "of baseline",
+            "of plain",
         ]);
+        let share = |share: Option<f64>| share.map_or(String::new(), |it| format!("{it:.2}"));
         for row in &self.rows {
             let mut cells = vec![row.name.clone(), row.pacing.clone()];
             cells.push(rate(row.accepted_per_second));
             cells.extend(quantiles(&row.accepted));
             cells.push(rate(row.settled_per_second));
             cells.extend(quantiles(&row.settled));
-            cells.push(
-                row.of_baseline
-                    .map_or(String::new(), |share| format!("{share:.2}")),
-            );
+            cells.extend([share(row.of_baseline), share(row.of_plain)]);
             table.row(cells);
         }
         table
