@@ -9,7 +9,8 @@ use divan::counter::ItemsCount;
 use steelyard::ledger::balance::{Balance, State, Status};
 use steelyard::ledger::command::{Body, Command, Note, Party, Posting};
 use steelyard::ledger::{
-    Amount, Asset, BalanceId, Cut, HoldSums, Outcome, Partition, Record, SeenMap, Setting,
+    Amount, Asset, BalanceId, Cut, HoldSums, Outcome, Partition, PartitionId, Record, SeenMap,
+    Setting, partition_of,
 };
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
@@ -37,6 +38,18 @@ fn balance_id(number: u64) -> BalanceId {
 
 /// One partition of one, with `count` unlimited balances at zero.
 fn partition(count: u64) -> Partition {
+    partition_of_log(0, 1, (0..count).map(balance_id))
+}
+
+/// A partition of several, with unlimited balances at zero.
+fn partition_of_log(
+    id: PartitionId,
+    partitions: u16,
+    ids: impl Iterator<Item = BalanceId>,
+) -> Partition {
+    let ids: Vec<BalanceId> = ids.collect();
+    let count = ids.len() as u64;
+    let none = vec![0; usize::from(partitions)];
     let cut = Cut {
         command_offset: 0,
         log_time_ms: 0,
@@ -44,8 +57,8 @@ fn partition(count: u64) -> Partition {
         highest_offset: Some(0),
         posted: [(dollars(), 0)].into(),
         holds: HoldSums::default(),
-        sent: vec![0],
-        received: vec![0],
+        sent: none.clone(),
+        received: none,
         closed: Default::default(),
         setting: Setting {
             generation: Uuid::from_u128(42),
@@ -67,8 +80,11 @@ fn partition(count: u64) -> Partition {
         ledger: ledger.clone(),
         name: format!("account-{number}/default").into_boxed_str(),
     };
-    let balances = (0..count).map(|number| (balance_id(number), balance(number)));
-    Partition::from_cut(0, &cut, balances, [], SeenMap::default())
+    let balances = ids
+        .into_iter()
+        .zip(0..)
+        .map(|(id, number)| (id, balance(number)));
+    Partition::from_cut(id, &cut, balances, [], SeenMap::default())
 }
 
 /// Transfers between pseudo-random balances, each under a reference of its own.
@@ -95,7 +111,11 @@ impl Source {
     }
 
     fn record(&mut self) -> (u64, Record) {
-        let (source, destination) = self.pair();
+        let pair = self.pair();
+        self.transfer(pair)
+    }
+
+    fn transfer(&mut self, (source, destination): (BalanceId, BalanceId)) -> (u64, Record) {
         let party = |id| Party { id, striped: false };
         let posting = Posting {
             source: party(source),
@@ -161,6 +181,30 @@ fn decide_and_fold(bencher: Bencher, balances: u64) {
             let mut partition = partition.lock().expect("one thread");
             let outcome = partition.apply(offset, 1_795_000_000_000, &record);
             (outcome, record)
+        });
+}
+
+/// Both stops of a transfer from one partition to another: two records, and a leg between them.
+#[divan::bench(sample_size = 1000, sample_count = 200)]
+fn decide_and_fold_walk(bencher: Bencher) {
+    let of = |id| move |balance: &BalanceId| partition_of(*balance, 2) == id;
+    let all = || (0..2000).map(balance_id);
+    let here: Vec<BalanceId> = all().filter(of(0)).collect();
+    let there: Vec<BalanceId> = all().filter(of(1)).collect();
+    let mut home = partition_of_log(0, 2, here.iter().copied());
+    let mut last = partition_of_log(1, 2, there.iter().copied());
+    let mut source = Source::new(1000);
+    bencher
+        .with_inputs(|| {
+            let at = usize::try_from(source.next).expect("small");
+            source.next += 1;
+            source.transfer((here[at % here.len()], there[at % there.len()]))
+        })
+        .bench_local_values(|(offset, record)| {
+            let mut sent = home.apply(offset, 1_795_000_000_000, &record);
+            let leg = Record::Leg(sent.legs.pop().expect("it walks"));
+            let decided = last.apply(offset, 1_795_000_000_000, &leg);
+            (sent, decided, record)
         });
 }
 
