@@ -113,7 +113,12 @@ async fn view(db: &mut PgConnection, id: Uuid) -> Result<Option<TransactionView>
     Ok(view.map(|view| TransactionView { hold, ..view }))
 }
 
-fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Option<TransactionView> {
+/// The rows of one transaction as one view; none of no rows.
+pub fn merge(
+    stops: Vec<StopRow>,
+    entries: Vec<EntryRow>,
+    as_of: Vec<AsOf>,
+) -> Option<TransactionView> {
     let decider = stops
         .iter()
         .enumerate()

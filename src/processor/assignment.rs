@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::services::Services;
-use super::{Parts, Shared, Stores, partition, recall};
+use super::{Parts, Shared, Stores, partition};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
 
@@ -21,12 +21,12 @@ use crate::log::consumer::{Change, Inbox, Member};
 /// If a client refuses its settings, or the group will not have this instance any more.
 pub async fn run(parts: Parts, stores: Stores, stop: CancellationToken) -> anyhow::Result<()> {
     let services = Services::new(&parts.log, &stores.hot, stores.pool, parts.generation)?;
-    let (shared, waiting) = Shared::recalling(parts, services);
+    let (shared, recalling) = Shared::new(parts, services);
     let session = Duration::from_millis(shared.options.session_ms);
     let instance = shared.options.instance.as_deref();
     let (member, mut changes) = Member::join(&shared.log, "processor", instance, session)?;
     let tracker = TaskTracker::new();
-    let recalling = tracker.spawn(recall::run(shared.clone(), waiting));
+    let recalling = tracker.spawn(recalling);
     let stopping = stop.clone();
     let mut polling = tracker.spawn_blocking(move || member.poll(&stopping));
     let mut owners = Owners {

@@ -20,6 +20,8 @@ struct Process {
     shared: Arc<Shared<Node>>,
     node: Node,
     owners: BTreeMap<PartitionId, Owner>,
+    /// The task that completes replies.
+    recalls: usize,
 }
 
 struct Owner {
@@ -85,7 +87,7 @@ impl Cluster {
         self.balances.resize_with(members, || None);
     }
 
-    fn process(&mut self, place: usize) -> &mut Process {
+    fn process(&mut self, tasks: &mut Tasks, place: usize) -> &mut Process {
         let (sim, options, metrics, count) = (&self.sim, &self.options, &self.metrics, self.count);
         self.processes[place].get_or_insert_with(|| {
             let node = Node::new(sim);
@@ -102,10 +104,12 @@ impl Cluster {
                 metrics: metrics.clone(),
                 report: Arc::new(|_, _| {}),
             };
+            let (shared, recalling) = Shared::new(parts, node.clone());
             Process {
-                shared: Shared::new(parts, node.clone()),
+                shared,
                 node,
                 owners: BTreeMap::new(),
+                recalls: tasks.spawn(recalling),
             }
         })
     }
@@ -113,7 +117,7 @@ impl Cluster {
     /// Lets the process at `place` own `partition`, whoever else does.
     pub(crate) fn own(&mut self, tasks: &mut Tasks, place: usize, partition: PartitionId) {
         let inbox = Inbox::new(&self.sim, partition);
-        let process = self.process(place);
+        let process = self.process(tasks, place);
         if process
             .owners
             .get(&partition)
@@ -184,6 +188,7 @@ impl Cluster {
         for owner in process.owners.values() {
             tasks.kill(owner.task);
         }
+        tasks.kill(process.recalls);
         let producers = process.node.producers();
         let mut world = self.sim.lock();
         for producer in producers {

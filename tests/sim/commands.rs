@@ -26,8 +26,12 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    pub(crate) fn new(chance: &mut Chance) -> Self {
-        let (accounts, assets) = (chance.between(2, 12), chance.between(1, 3));
+    /// Of `few` accounts, or of as many as the run draws.
+    pub(crate) fn new(chance: &mut Chance, few: bool) -> Self {
+        let (accounts, assets) = match few {
+            true => (chance.between(2, 4), 1),
+            false => (chance.between(2, 12), chance.between(1, 3)),
+        };
         let all = (0..accounts).flat_map(|who| (0..assets).map(move |asset| (who, asset)));
         Self {
             accounts,

@@ -26,7 +26,8 @@ const SIZE: Size = Size {
 
 /// What every look at many seeds must have reached, beside every reason to refuse and every end of
 /// a decision: a fault that never strikes proves nothing.
-const SOMETIMES: [&str; 60] = [
+const SOMETIMES: [&str; 61] = [
+    "a reply is completed from cold",
     "a record is slow",
     "a reference is used in two partitions",
     "a sink is told to stop",
