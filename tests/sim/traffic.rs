@@ -40,7 +40,8 @@ impl Traffic {
             decoder: Decoder::of(count),
             holds: match scene {
                 Scene::Any => holds,
-                Scene::LateOwners | Scene::Holds => 24,
+                Scene::LateOwners => 0,
+                Scene::Holds => 24,
             },
         }
     }
