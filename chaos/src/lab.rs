@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use load::rng::Rng;
+use steelyard::telemetry::clock;
 use tokio::time::Instant;
 
 use crate::check::{self, Tally};
@@ -19,6 +20,10 @@ use crate::world::World;
 const QUIET_SECONDS: u64 = 120;
 /// How long clients may go without a single answer once everything is healed.
 const ALIVE: Duration = Duration::from_secs(60);
+/// How far ahead of the end there may be no hold that expires: longer than the short ones last.
+const SOON_MS: i64 = 10_000;
+/// How long holds may stay open when their time is over and everything is healed.
+const EXPIRED: Duration = Duration::from_secs(60);
 /// How long a planned stop may take.
 pub const STOP: Duration = Duration::from_secs(40);
 
@@ -33,8 +38,13 @@ pub struct Lab {
 impl Lab {
     /// A fresh world on `stack`, its nodes, and load on them.
     pub async fn start(stack: &Stack, program: &Path, size: Size, seed: u64) -> Result<Self> {
-        let mut rng = Rng::new(seed);
         let world = World::new(stack, program.to_owned())?;
+        Self::start_in(world, size, seed).await
+    }
+
+    /// The same in a world that is there already.
+    pub async fn start_in(world: World, size: Size, seed: u64) -> Result<Self> {
+        let mut rng = Rng::new(seed);
         let mut fleet = Fleet::start(&world, &mut rng).await?;
         let drive = Drive::start(&world, &mut fleet, size, &mut rng).await;
         let drive = match drive {
@@ -74,12 +84,30 @@ impl Lab {
         self.drive.finish().await?;
         let (code, said) = self.audit().await?;
         ensure!(code == Some(0), "the audit is not clean:\n{said}");
+        self.stop().await
+    }
+
+    /// Stops everything but the ingresses as planned.
+    pub async fn stop(&mut self) -> Result<()> {
         let nodes = self.fleet.nodes.iter_mut();
-        for node in nodes.filter(|node| node.role != Role::Ingress) {
+        for node in nodes.filter(|node| node.role != Role::Ingress && node.runs()) {
             node.signal("TERM")?;
             let status = node.ended(STOP).await?;
             ensure!(status.success(), "{} stopped with {status}", node.name);
         }
+        Ok(())
+    }
+
+    /// Waits until cold has no open hold whose time was over at `at_ms`.
+    async fn nothing_is_due(&self, at_ms: i64) -> Result<()> {
+        let pool = self.world.cold().connect()?;
+        let count = "select count(*) from holds where state in ('pending', 'open') \
+                     and expires_at <= to_timestamp($1)";
+        let none = async || {
+            let due = sqlx::query_scalar::<_, i64>(count).bind(at_ms as f64 / 1000.0);
+            (due.fetch_one(&pool).await.ok()? == 0).then_some(())
+        };
+        wait::until("holds to expire whose time is over", EXPIRED, none).await?;
         Ok(())
     }
 
@@ -95,6 +123,11 @@ impl Lab {
         self.fleet.ready().await?;
         let told = self.drive.finish().await?;
         let answered = began.elapsed();
+        // Cold knows every hold once it has caught up, and once none of them expires any more
+        // nothing is written behind the checker's back.
+        self.audit().await?;
+        let soon_ms = clock::now_ms() + SOON_MS;
+        self.nothing_is_due(soon_ms).await?;
         let (code, said) = self.audit().await?;
         println!(
             "  quiet {:.1} s after the last order, its last answer after {:.1} s",
@@ -102,7 +135,7 @@ impl Lab {
             answered.as_secs_f64()
         );
         self.fleet.check()?;
-        let checked = check::check(&self.world, told).await;
+        let checked = check::check(&self.world, told, soon_ms).await;
         let tally = checked.with_context(|| format!("the world is {}", self.world.name))?;
         if code != Some(0) {
             let waits = self.fleet.waits().await;

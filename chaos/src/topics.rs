@@ -9,7 +9,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use steelyard::log::topics;
+use steelyard::log::{admin, topics};
+use uuid::Uuid;
 
 use crate::wait;
 use crate::world::World;
@@ -27,13 +28,22 @@ fn patient() -> AdminOptions {
         .operation_timeout(Some(PATIENCE))
 }
 
-/// The settings that a topic is declared with.
-pub fn declared(world: &World, topic: &str) -> Result<BTreeMap<String, String>> {
-    let options = topics::Options {
+fn options(world: &World) -> Result<topics::Options> {
+    Ok(topics::Options {
         partitions: Some(world.partitions),
         replication_factor: Some(world.stack.replicas.parse()?),
-    };
-    let declared = topics::declared(&world.log().topics(), &options);
+    })
+}
+
+/// The log's identity: who knows it can compute the id of a transaction from its place.
+pub async fn generation(world: &World) -> Result<Uuid> {
+    let verified = admin::verify(&world.log(), &options(world)?).await?;
+    Ok(verified.generation)
+}
+
+/// The settings that a topic is declared with.
+pub fn declared(world: &World, topic: &str) -> Result<BTreeMap<String, String>> {
+    let declared = topics::declared(&world.log().topics(), &options(world)?);
     let found = declared.into_iter().find(|it| it.topic == topic);
     let found = found.ok_or_else(|| anyhow!("{topic} is not declared"))?;
     Ok(found.settings)

@@ -30,6 +30,10 @@ impl Ledger {
         let ledger = format!("{organization}/{}", self.name);
         let asset = Asset::parse(ASSET).expect("the asset is well formed");
         let id = BalanceId::of(&ledger, name, &asset, steelyard::ledger::id::DEFAULT_KEY);
+        self.at(name, id)
+    }
+
+    fn at(&self, name: &str, id: BalanceId) -> Account {
         let mut key = [0; 36];
         id.uuid().as_hyphenated().encode_lower(&mut key);
         Account {
@@ -51,6 +55,13 @@ impl Ledger {
         let world = steelyard::ledger::id::WORLD;
         let stripes = steelyard::ledger::stripes::stripes(&ledger, world, &asset, self.partitions);
         stripes.into_iter().map(|stripe| stripe.id.uuid()).collect()
+    }
+
+    /// What stands for its periods: the key of the commands that close them.
+    pub fn period(&self) -> Account {
+        let organization = steelyard::wire::command::DEFAULT_ORGANIZATION;
+        let ledger = format!("{organization}/{}", self.name);
+        self.at("period", BalanceId::period(&ledger))
     }
 
     /// Where money enters.

@@ -25,9 +25,9 @@ use crate::ledger::PartitionId;
 use crate::log::admin::{self, Verified};
 use crate::log::lag;
 use crate::telemetry;
-use crate::telemetry::failpoint;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::ops::{self, Ops, Overview};
+use crate::telemetry::{clock, failpoint};
 
 /// The services of this process.
 #[derive(Debug)]
@@ -76,6 +76,9 @@ pub(super) async fn run(
     telemetry::init(&config.telemetry.logs)?;
     if let Some(at) = config.telemetry.fail_at {
         failpoint::arm(at);
+    }
+    if let Some(seconds) = config.telemetry.clock_off {
+        clock::set_off(seconds);
     }
     let stop = stop_on_signal()?;
     let parts = Parts {

@@ -9,6 +9,7 @@ use super::Options;
 use super::meter::{Lag, Meter, seconds};
 use super::status::Status;
 use crate::ledger::PartitionId;
+use crate::telemetry::clock;
 use crate::telemetry::ops::Overview;
 
 /// How often it is measured.
@@ -42,7 +43,7 @@ pub async fn run(
     let mut meter = Meter::new(&options, partitions)?;
     loop {
         let looked = tokio::task::spawn_blocking(move || {
-            let now_ms = chrono::Utc::now().timestamp_millis();
+            let now_ms = clock::now_ms();
             let lags = meter.measure(now_ms);
             (meter, lags, now_ms)
         });

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rdkafka::Message;
 
 use super::dead_letter::{self, DeadLetter};
+use super::fold::Fold;
 use super::gauges::Gauges;
 use super::ports::{Inbox, Outbox, World};
 use super::ticks::Ticks;
@@ -62,8 +63,9 @@ pub(super) struct Touched {
 }
 
 /// The state of a partition and what it takes to decide.
-pub(super) struct Decider<W> {
+pub(super) struct Decider<W: World> {
     shared: Arc<Shared<W>>,
+    outbox: Arc<W::Outbox>,
     partition: Partition,
     recognizer: Recognizer,
     /// The hash of the last outcome.
@@ -71,7 +73,7 @@ pub(super) struct Decider<W> {
     epoch: u64,
     group: String,
     recent: Recent,
-    purged_at_ms: i64,
+    house: House,
     gauges: Gauges,
     ticks: Ticks,
     /// Why nothing can be decided after what was published last.
@@ -91,6 +93,7 @@ struct Gathered {
 impl<W: World> Decider<W> {
     pub(super) fn new(
         shared: Arc<Shared<W>>,
+        outbox: Arc<W::Outbox>,
         partition: Partition,
         prev: Hex<32>,
         epoch: u64,
@@ -99,19 +102,20 @@ impl<W: World> Decider<W> {
         let (here, count) = (partition.id(), partition.count());
         let recognizer = Recognizer::new(shared.secret.clone(), reply_topics, here, count);
         let group = shared.log.group("processor");
-        let purged_at_ms = partition.log_time_ms();
+        let house = House::new(&partition);
         let gauges = Gauges::new(&shared.metrics, &partition);
         let recent = Recent::default();
         let ticks = Ticks::new(shared.world.now());
         Self {
             shared,
+            outbox,
             partition,
             recognizer,
             prev,
             epoch,
             group,
             recent,
-            purged_at_ms,
+            house,
             gauges,
             ticks,
             beyond: None,
@@ -151,7 +155,7 @@ impl<W: World> Decider<W> {
         self.gauges
             .turned(gathered.outcomes.len(), self.shared.world.now() - started);
         let batch = self.publish(gathered).await?;
-        self.purge();
+        self.house.keep(&mut self.partition);
         Ok(Some(batch))
     }
 
@@ -276,7 +280,8 @@ impl<W: World> Decider<W> {
     async fn publish(&mut self, mut gathered: Gathered) -> Result<Batch, Failure> {
         let partition = self.partition.id();
         if !gathered.dead.is_empty() {
-            dead_letter::publish(&self.shared, partition, &mut gathered.dead).await?;
+            dead_letter::publish(&self.shared, &*self.outbox, partition, &mut gathered.dead)
+                .await?;
             let replies = gathered.dead.into_iter().filter_map(|letter| letter.reply);
             gathered.replies.extend(replies.map(|(to, body)| Reply {
                 to,
@@ -286,7 +291,6 @@ impl<W: World> Decider<W> {
             }));
         }
         let acks = Acks::open();
-        let producer = self.shared.world.outbox()?;
         for (key, body) in &gathered.outcomes {
             let append = Append {
                 topic: &self.shared.topics.outcomes,
@@ -295,7 +299,7 @@ impl<W: World> Decider<W> {
                 value: body,
                 headers: None,
             };
-            producer.append(append, &acks).await?;
+            self.outbox.append(append, &acks).await?;
         }
         let ids = self.partition.take_touched();
         self.gauges.in_transit(&self.partition, &ids);
@@ -320,20 +324,43 @@ impl<W: World> Decider<W> {
         touched(&self.partition, subject, self.epoch)
     }
 
-    fn purge(&mut self) {
-        let horizon = self
-            .partition
+    /// What a standby goes on from, once everything that was decided is on the log, the last of
+    /// it at `position`.
+    pub(super) fn leave(self, position: u64) -> Fold {
+        Fold::left(self.partition, self.house, self.prev, position)
+    }
+}
+
+/// Forgets what is beyond the horizon, now and then.
+pub(super) struct House {
+    kept_at_ms: i64,
+    /// The log time before which something may be forgotten.
+    forgot_before_ms: i64,
+}
+
+impl House {
+    pub(super) fn new(partition: &Partition) -> Self {
+        Self {
+            kept_at_ms: partition.log_time_ms(),
+            forgot_before_ms: i64::MIN,
+        }
+    }
+
+    /// Whether everything is there that was changed at log time `at_ms` or later.
+    pub(super) fn has_all_since(&self, at_ms: i64) -> bool {
+        self.forgot_before_ms <= at_ms
+    }
+
+    pub(super) fn keep(&mut self, partition: &mut Partition) {
+        let horizon = partition
             .setting()
             .map_or(0, |setting| setting.horizon_seconds);
         let every_ms = i64::try_from(horizon.saturating_mul(1000) / 16).unwrap_or(i64::MAX);
-        if self
-            .partition
-            .log_time_ms()
-            .saturating_sub(self.purged_at_ms)
-            > every_ms.max(1000)
-        {
-            self.partition.forget();
-            self.purged_at_ms = self.partition.log_time_ms();
+        if partition.log_time_ms().saturating_sub(self.kept_at_ms) > every_ms.max(1000) {
+            partition.forget();
+            self.kept_at_ms = partition.log_time_ms();
+            let horizon_ms = i64::try_from(horizon.saturating_mul(1000)).unwrap_or(i64::MAX);
+            self.forgot_before_ms = self.kept_at_ms.saturating_sub(horizon_ms);
         }
     }
 }

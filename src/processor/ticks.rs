@@ -58,7 +58,9 @@ impl Ticks {
                     .get(*id)
                     .is_some_and(|hold| hold.stage.is_open())
         });
-        for (id, hold) in partition.holds().due(shared.world.clock_ms(), MOST) {
+        // The log may know of a later time than a clock that is behind.
+        let now_ms = shared.world.clock_ms().max(partition.log_time_ms());
+        for (id, hold) in partition.holds().due(now_ms, MOST) {
             if !self.asked.contains_key(&id) && self.asked.len() < MOST {
                 self.asked.insert(id, now);
                 self.one(shared, partition, id, hold);

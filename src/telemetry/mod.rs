@@ -25,6 +25,15 @@ pub struct Options {
     /// `after-publish:3`. The fault lab tries the worst moments with it.
     #[arg(long, env = "STEELYARD_FAIL_AT", value_name = "POINT:N")]
     pub fail_at: Option<failpoint::FailAt>,
+    /// Never in production: takes the machine's clock to be so many seconds ahead, or behind if
+    /// negative. The fault lab tries wrong clocks with it.
+    #[arg(
+        long,
+        env = "STEELYARD_CLOCK_OFF",
+        value_name = "SECONDS",
+        allow_hyphen_values = true
+    )]
+    pub clock_off: Option<i32>,
 }
 
 /// What is logged, and how.

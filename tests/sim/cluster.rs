@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 use steelyard::ledger::PartitionId;
-use steelyard::processor::{self, Shared, partition};
+use steelyard::processor::{self, Shared, partition, standby};
 use steelyard::sink::{self, SinkMetrics, Wiring};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use crate::world::{GENERATION, Sim};
 struct Process {
     shared: Arc<Shared<Node>>,
     node: Node,
+    standby: usize,
     owners: BTreeMap<PartitionId, Owner>,
     /// The task that completes replies.
     recalls: usize,
@@ -106,6 +107,7 @@ impl Cluster {
             };
             let (shared, recalling) = Shared::new(parts, node.clone());
             Process {
+                standby: tasks.spawn(standby::follow(shared.clone())),
                 shared,
                 node,
                 owners: BTreeMap::new(),
@@ -185,6 +187,7 @@ impl Cluster {
         let Some(process) = self.processes[place].take() else {
             return false;
         };
+        tasks.kill(process.standby);
         for owner in process.owners.values() {
             tasks.kill(owner.task);
         }

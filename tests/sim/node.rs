@@ -13,6 +13,7 @@ use steelyard::ledger::{BalanceId, PartitionId};
 use steelyard::log::producer::{Acks, Append, AppendFailed};
 use steelyard::log::reader::{Found, ReadError, Stretch};
 use steelyard::processor::ports;
+use steelyard::wire::MarkerBody;
 use tokio::sync::Notify;
 
 use crate::breaks::Break;
@@ -97,6 +98,13 @@ impl ports::World for Node {
         };
         self.sim.travel().await;
         found
+    }
+
+    async fn marker(&self, partition: PartitionId) -> Result<Option<MarkerBody>, sqlx::Error> {
+        self.sim.travel().await;
+        let marker = self.sim.lock().cold_marker(partition);
+        self.sim.travel().await;
+        marker
     }
 
     async fn bounds(&self, topic: &str, partition: PartitionId) -> Result<(u64, u64), ReadError> {

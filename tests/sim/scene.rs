@@ -40,7 +40,8 @@ pub(crate) fn options(chance: &mut Chance, late: bool) -> processor::Options {
     };
     processor::Options {
         instance: None,
-        session_ms: *chance.pick(&[100, 1_000, 10_000]),
+        session_ms: Some(*chance.pick(&[100, 1_000, 10_000])),
+        standby: *chance.pick(&[processor::StandBy::All, processor::StandBy::None]),
         flush_ms: *chance.pick(flush_ms),
         batch_records: *chance.pick(records),
         batch_bytes: *chance.pick(&[500, 1_048_576]),

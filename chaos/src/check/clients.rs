@@ -10,7 +10,8 @@ use steelyard::log::reader::Reader;
 use steelyard::wire::OutcomeBody;
 use steelyard::wire::record::CORRELATION_HEADER;
 
-use super::replay::{Decision, Expected};
+use super::decisions::Decision;
+use super::replay::Expected;
 use crate::drive::book::{Final, Place, Verdict};
 use crate::world::World;
 
@@ -45,7 +46,9 @@ pub fn check(
         let decision = expected.decisions.get(&answer.reference);
         let decision = decision
             .with_context(|| format!("{answer:?} was told, and there is no decision on it"))?;
-        one(answer, decision).with_context(|| {
+        // Who asks for a hold later may be told that its time is over.
+        let expired = expected.holds.is_expired(decision.transaction);
+        one(answer, decision, expired).with_context(|| {
             let (partition, offset) = decision.at;
             format!("its history:\n{}", expected.history(partition, offset, 3))
         })?;
@@ -53,12 +56,12 @@ pub fn check(
     Ok(())
 }
 
-fn one(answer: &Final, decision: &Decision) -> Result<()> {
+fn one(answer: &Final, decision: &Decision, expired: bool) -> Result<()> {
     let same = answer.fingerprint == decision.fingerprint || answer.road == "get";
     let reused = answer.verdict == Verdict::Rejected(REUSED.to_owned());
     match (same, reused) {
         (true, false) => ensure!(
-            answer.verdict == decision.verdict,
+            answer.verdict == decision.verdict || (expired && answer.verdict == Verdict::Expired),
             "{answer:?} was told, but it was decided {decision:?}"
         ),
         (false, true) => return Ok(()),
@@ -113,14 +116,10 @@ pub fn replies(world: &World) -> Result<Vec<Final>> {
 
 fn reply(reference: &str, value: &[u8]) -> Option<Final> {
     let body = OutcomeBody::parse(value).ok()?;
-    let verdict = match body.reason.as_deref() {
-        Some(slug) => Verdict::Rejected(slug.to_owned()),
-        None => Verdict::Applied,
-    };
     Some(Final {
         reference: reference.to_owned(),
         fingerprint: Fingerprint(body.fingerprint?.0),
-        verdict,
+        verdict: Verdict::of(&body.status, body.reason.as_deref()),
         transaction: body.transaction_id,
         road: "reply",
     })

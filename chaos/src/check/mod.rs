@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`replay`] | what every command had to become: decided again, offline, from the commands alone, by the oracle |
 //! | [`outcomes`] | the topic holds exactly that, byte for byte; copies are copies, nothing is missing |
-//! | [`money`] | per asset everything sums to zero, nothing is on the wire, every balance is what the applied payments add up to |
+//! | [`money`] | per asset everything sums to zero, nothing is on the wire, every balance is what the applied payments and posts add up to, and has reserved what open holds have left |
 //! | [`stores`] | Redis and Postgres hold the same last state |
 //! | [`clients`] | every answer was the truth, no 2xx is missing, nothing was decided twice |
 //! | [`reads`] | no read went backwards, and none showed what never was |
@@ -12,13 +12,15 @@
 //! The first difference ends it, with its history.
 
 mod clients;
+mod decisions;
+mod holds;
 mod money;
 mod outcomes;
 mod reads;
 pub mod replay;
 mod stores;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::drive::book::Told;
 use crate::world::World;
@@ -34,6 +36,7 @@ pub struct Tally {
     pub reads: usize,
     pub retries: u64,
     pub balances: usize,
+    pub holds: usize,
 }
 
 impl std::fmt::Display for Tally {
@@ -41,7 +44,8 @@ impl std::fmt::Display for Tally {
         write!(
             f,
             "{} commands decided, {} copies by second owners, {} references, {} answers, {} \
-             replies, {} retries, {} reads, {} balances",
+             replies, {} retries, {} reads, {} balances, \
+             {} holds",
             self.commands,
             self.copies,
             self.references,
@@ -49,16 +53,17 @@ impl std::fmt::Display for Tally {
             self.replies,
             self.retries,
             self.reads,
-            self.balances
+            self.balances,
+            self.holds
         )
     }
 }
 
-/// Checks a world that has come to rest.
+/// Checks a world that has come to rest, and in which no hold is left that expires before `due_ms`.
 ///
 /// # Errors
 /// The first difference, with its history.
-pub async fn check(world: &World, told: Told) -> Result<Tally> {
+pub async fn check(world: &World, told: Told, due_ms: i64) -> Result<Tally> {
     let reading = world.clone();
     let read = tokio::task::spawn_blocking(move || {
         let expected = replay::replay(&reading).context("commands")?;
@@ -68,6 +73,9 @@ pub async fn check(world: &World, told: Told) -> Result<Tally> {
     });
     let (expected, copies, replies) = read.await??;
     money::check(&expected).context("money")?;
+    if let Some(reference) = expected.holds.overdue(due_ms) {
+        bail!("holds: the time of {reference} is over, and it is still open");
+    }
     let balances = stores::check(world, &expected).await.context("stores")?;
     let mut answers = told.finals;
     let tally = Tally {
@@ -79,6 +87,7 @@ pub async fn check(world: &World, told: Told) -> Result<Tally> {
         reads: told.shown.len(),
         retries: told.retries,
         balances,
+        holds: expected.holds.count(),
     };
     answers.extend(replies);
     clients::check(&expected, &answers, &told.accepted, &told.places).context("clients")?;
@@ -87,6 +96,16 @@ pub async fn check(world: &World, told: Told) -> Result<Tally> {
         told.denied.is_empty(),
         "reads: a balance was said not to exist: {}",
         told.denied.join("; ")
+    );
+    ensure!(
+        told.unexplained.is_empty(),
+        "reads: open holds do not explain what is held: {}",
+        told.unexplained.join("; ")
+    );
+    ensure!(
+        told.premature.is_empty(),
+        "clients: who was told of a hold was then told that it is not decided: {}",
+        told.premature.join(", ")
     );
     ensure!(
         told.unanswered.is_empty(),

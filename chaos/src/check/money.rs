@@ -1,10 +1,12 @@
-//! Conservation, and every balance as the sum of the payments that were applied.
+//! Conservation, every balance as the sum of the payments that were applied and of what was posted
+//! of holds, and what is reserved on it as the sum of what open holds have left.
 //!
 //! The sums are made from the commands' postings alone, without the core.
 
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, ensure};
+use steelyard::ledger::PartitionId;
 use steelyard::ledger::id::TRANSIT_LEDGER;
 use uuid::Uuid;
 
@@ -18,17 +20,12 @@ pub fn check(expected: &Expected) -> Result<()> {
     for (_, balance) in expected.partitions.iter().flat_map(|it| it.balances()) {
         let sum = sums.entry(balance.asset.as_str().to_owned()).or_default();
         *sum += balance.state.posted;
-        ensure!(
-            balance.state.incoming == 0,
-            "{} has credits reserved that no walk will settle: {balance:?}",
-            balance.account()
-        );
     }
     for (asset, sum) in sums {
         ensure!(sum == 0, "{asset} sums up to {sum} minor units");
     }
     on_the_wire(expected)?;
-    let mut moved: HashMap<Uuid, i128> = HashMap::new();
+    let mut moved: HashMap<Uuid, i128> = expected.holds.moved().clone();
     for (reference, decision) in &expected.decisions {
         if decision.verdict != Verdict::Applied {
             continue;
@@ -46,6 +43,23 @@ pub fn check(expected: &Expected) -> Result<()> {
             "{} ({id}) has {} minor units, but its applied payments add up to {sum}",
             balance.account(),
             balance.state.posted
+        );
+    }
+    reserved(expected)
+}
+
+fn reserved(expected: &Expected) -> Result<()> {
+    let reserved = expected
+        .holds
+        .reserved(PartitionId::try_from(expected.partitions.len())?);
+    let balances = expected.partitions.iter().flat_map(|it| it.balances());
+    for (id, balance) in balances {
+        let must = reserved.get(&id.uuid()).copied().unwrap_or_default();
+        let is = (balance.state.held, balance.state.incoming);
+        ensure!(
+            is == must,
+            "{} ({id}) has {is:?} minor units held and coming, open holds have {must:?} there",
+            balance.account()
         );
     }
     Ok(())

@@ -20,10 +20,10 @@ pub fn check(expected: &Expected, mut shown: Vec<Shown>) -> Result<()> {
     shown.sort_by_key(|shown| shown.ended_ms);
     let mut histories: HashMap<Uuid, Vec<&Shown>> = HashMap::new();
     for read in &shown {
-        let posted = expected.versions.get(&(read.balance, read.version));
-        if posted != Some(&read.posted) {
+        let amounts = expected.versions.get(&(read.balance, read.version));
+        if amounts != Some(&read.amounts) {
             bail!(
-                "{read} was shown, but version {} has {posted:?}",
+                "{read} was shown, but version {} has {amounts:?}",
                 read.version
             );
         }
@@ -52,12 +52,17 @@ pub fn check(expected: &Expected, mut shown: Vec<Shown>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drive::book::Amounts;
+
+    fn amounts(version: u64) -> Amounts {
+        [version, 0, 0].map(|amount| amount.to_string())
+    }
 
     fn shown(version: u64, ended_ms: i64, as_of_ms: i64) -> Shown {
         Shown {
             balance: Uuid::from_u128(1),
             version,
-            posted: version.to_string(),
+            amounts: amounts(version),
             source: "hot".to_owned(),
             as_of_ms: Some(as_of_ms),
             began_ms: ended_ms - 5,
@@ -70,7 +75,7 @@ mod tests {
         let mut expected = Expected::default();
         for version in 0..10 {
             let key = (Uuid::from_u128(1), version);
-            expected.versions.insert(key, version.to_string());
+            expected.versions.insert(key, amounts(version));
         }
         check(&expected, reads).is_ok()
     }
@@ -87,7 +92,7 @@ mod tests {
     #[test]
     fn what_never_was_is_never_shown() {
         let mut strange = shown(4, 100, 98);
-        strange.posted = "5".to_owned();
+        strange.amounts = amounts(5);
         assert!(!verdict(vec![strange]));
         assert!(!verdict(vec![shown(11, 100, 98)]));
     }

@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result, bail};
-use load::wire::Outcome as Glance;
+use anyhow::{Result, bail};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers as _};
-use steelyard::ledger::{Body, Command, Fingerprint, Partition, PartitionId, Record};
+use steelyard::ledger::{Fingerprint, Partition, PartitionId, Record};
 use steelyard::log::reader::Reader;
 use steelyard::oracle::Oracle;
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody};
@@ -15,7 +14,9 @@ use steelyard::wire::record::{Headers, Raw, Recognizer};
 use steelyard::wire::{Hex, Secret};
 use uuid::Uuid;
 
-use crate::drive::book::Verdict;
+use super::decisions::{Decision, Payment, note_decision, note_payment};
+use super::holds::Holds;
+use crate::drive::book::Amounts;
 use crate::world::World;
 
 /// A command and what it had to become.
@@ -28,19 +29,6 @@ pub struct Decided {
     pub outcome: Vec<u8>,
 }
 
-/// The first decision on a reference.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    pub verdict: Verdict,
-    pub fingerprint: Fingerprint,
-    pub transaction: Option<Uuid>,
-    /// Where it was decided.
-    pub at: (PartitionId, u64),
-}
-
-/// Debits and credits of a command, in minor units.
-pub type Payment = Vec<(Uuid, i128)>;
-
 /// What the commands alone say.
 #[derive(Debug, Default)]
 pub struct Expected {
@@ -50,8 +38,9 @@ pub struct Expected {
     pub partitions: Vec<Partition>,
     pub decisions: HashMap<String, Decision>,
     pub payments: HashMap<(String, Fingerprint), Payment>,
-    /// What was posted on a balance at a version.
-    pub versions: HashMap<(Uuid, u64), String>,
+    /// The amounts of a balance at a version.
+    pub versions: HashMap<(Uuid, u64), Amounts>,
+    pub holds: Holds,
 }
 
 impl Expected {
@@ -152,11 +141,21 @@ impl Deciding {
         let body = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
         let mut value = Vec::new();
         let sealed = body.seal(&mut value)?;
-        self.note_decision(&body, &value, into)?;
+        let final_at = self.partition.id();
+        into.holds.note(final_at, &outcome);
+        note_decision(final_at, &outcome, into)?;
         for entry in &body.entries {
-            let posted = serde_json::to_value(entry.posted)?;
-            let posted = posted.as_str().unwrap_or_default().to_owned();
-            into.versions.insert((entry.balance, entry.version), posted);
+            let word = |money| {
+                let text = serde_json::to_value(money)?;
+                anyhow::Ok(text.as_str().unwrap_or_default().to_owned())
+            };
+            let amounts = [
+                word(entry.posted)?,
+                word(entry.held)?,
+                word(entry.incoming)?,
+            ];
+            into.versions
+                .insert((entry.balance, entry.version), amounts);
         }
         self.prev = sealed;
         self.decided.push(Decided {
@@ -166,62 +165,4 @@ impl Deciding {
         });
         Ok(())
     }
-
-    /// The first and only decision on a reference.
-    fn note_decision(
-        &self,
-        body: &OutcomeBody<'_>,
-        value: &[u8],
-        into: &mut Expected,
-    ) -> Result<()> {
-        let glance = Glance::parse(value).context("an outcome that cannot be read")?;
-        let Some(last) = glance.decision().filter(|last| !last.replayed) else {
-            return Ok(());
-        };
-        let verdict = match body.reason.as_deref() {
-            Some("reference-reused") => return Ok(()),
-            Some(slug) => Verdict::Rejected(slug.to_owned()),
-            None => Verdict::Applied,
-        };
-        let fingerprint = body.fingerprint.context("a decision without a content")?;
-        let decision = Decision {
-            verdict,
-            fingerprint: Fingerprint(fingerprint.0),
-            transaction: body.transaction_id,
-            at: (body.partition, body.offset),
-        };
-        let known = into
-            .decisions
-            .insert(last.reference.to_owned(), decision.clone());
-        match known {
-            None => Ok(()),
-            Some(known) => bail!(
-                "{} was decided twice: {known:?} and {decision:?}",
-                last.reference
-            ),
-        }
-    }
-}
-
-/// Adds what a command would move.
-fn note_payment(record: &Record, into: &mut Expected) {
-    let Record::Command(command) = record else {
-        return;
-    };
-    let key = (command.reference.to_string(), command.fingerprint);
-    into.payments.entry(key).or_insert_with(|| moved(command));
-}
-
-fn moved(command: &Command) -> Payment {
-    let Body::Transfer(postings) = &command.body else {
-        return Vec::new();
-    };
-    let both = postings.iter().flat_map(|posting| {
-        let minor = posting.amount.minor();
-        [
-            (posting.source.id.uuid(), -minor),
-            (posting.destination.id.uuid(), minor),
-        ]
-    });
-    both.collect()
 }

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use steelyard::cold::audit::{BalanceRow, Pinned};
 use steelyard::hot::audit::Reader;
 use steelyard::hot::key::Keys;
-use steelyard::ledger::{Balance, BalanceId, PartitionId};
-use steelyard::wire::BalanceBody;
+use steelyard::ledger::{Balance, BalanceId, Hold, Partition, PartitionId, TransactionId};
+use steelyard::wire::{BalanceBody, MarkerBody};
 use uuid::Uuid;
 
 use super::replay::Expected;
+use crate::drive::book::Amounts;
 use crate::world::World;
 
 /// How many balances there are.
@@ -38,8 +39,31 @@ pub async fn check(world: &World, expected: &Expected) -> Result<usize> {
         if let Some((id, row)) = rows.into_iter().next() {
             bail!("cold has a balance that nobody opened: {id} {row:?}");
         }
+        compare_holds(partition, &mut cold).await?;
     }
     Ok(count)
+}
+
+/// Cold has every open hold, as a takeover would start from it, and no other.
+async fn compare_holds(partition: &Partition, cold: &mut Pinned) -> Result<()> {
+    let sinks = cold.sinks().await?;
+    let marker = sinks.iter().find_map(|sink| sink.marker.as_deref());
+    let marker = marker.context("cold has accepted no marker")?;
+    let rows = cold.holds(&MarkerBody::parse(marker.as_bytes())?).await?;
+    let mut rows: HashMap<TransactionId, Hold> = rows.into_iter().collect();
+    rows.retain(|_, hold| hold.stage.is_open());
+    for (id, hold) in partition.holds().iter() {
+        let row = rows.remove(&id);
+        ensure!(
+            !hold.stage.is_open() || row.as_ref() == Some(hold),
+            "cold has hold {id} of partition {} as {row:?}, it must be {hold:?}",
+            partition.id()
+        );
+    }
+    match rows.into_iter().next() {
+        Some((id, row)) => bail!("cold has a hold that nobody made: {id} {row:?}"),
+        None => Ok(()),
+    }
 }
 
 fn compare_cold(
@@ -52,8 +76,13 @@ fn compare_cold(
     let Some(row) = row else {
         bail!("{id} of partition {partition} is not in cold; it must be {must:?}");
     };
-    let is = (row.version, row.posted, row.incoming, row.status);
-    let same = is.0 == must.0 && number(&is.1) == number(&must.1) && is.3 == must.3;
+    let is = (
+        row.version,
+        [row.posted, row.held, row.incoming],
+        row.status,
+    );
+    let numbers = |amounts: &Amounts| amounts.each_ref().map(|text| number(text).to_owned());
+    let same = is.0 == must.0 && numbers(&is.1) == numbers(&must.1) && is.2 == must.2;
     ensure!(
         same,
         "cold has {id} of partition {partition} as {is:?}, it must be {must:?}"
@@ -80,13 +109,12 @@ fn compare_hot(
 }
 
 /// What both stores say of a balance in words.
-fn text(body: &BalanceBody<'_>) -> Result<(i64, String, String, String)> {
+fn text(body: &BalanceBody<'_>) -> Result<(i64, Amounts, String)> {
     let word =
         |money| serde_json::to_value(money).map(|it| it.as_str().unwrap_or_default().to_owned());
     Ok((
         i64::try_from(body.version)?,
-        word(body.posted)?,
-        word(body.incoming)?,
+        [word(body.posted)?, word(body.held)?, word(body.incoming)?],
         body.status.to_string(),
     ))
 }

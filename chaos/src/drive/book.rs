@@ -10,7 +10,29 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Applied,
+    Held,
+    Posted,
+    Voided,
+    /// Of a hold that was made: its time was over before all of it was posted.
+    Expired,
     Rejected(String),
+    /// Nothing that is ever final.
+    Strange(String),
+}
+
+impl Verdict {
+    /// What a `status` and a `reason` of the wire say.
+    pub fn of(status: &str, reason: Option<&str>) -> Self {
+        match status {
+            "applied" => Self::Applied,
+            "held" => Self::Held,
+            "posted" => Self::Posted,
+            "voided" => Self::Voided,
+            "expired" => Self::Expired,
+            "rejected" => Self::Rejected(reason.unwrap_or("unnamed").to_owned()),
+            other => Self::Strange(other.to_owned()),
+        }
+    }
 }
 
 /// A final answer about a reference, to a command of this content.
@@ -33,12 +55,15 @@ pub struct Place {
     pub value: Vec<u8>,
 }
 
+/// Posted, held and incoming, as they are printed.
+pub type Amounts = [String; 3];
+
 /// A version of a balance that somebody was shown.
 #[derive(Clone, Debug)]
 pub struct Shown {
     pub balance: Uuid,
     pub version: u64,
-    pub posted: String,
+    pub amounts: Amounts,
     /// `hot`, `cold`, or `answer` for an entry of an answer.
     pub source: String,
     /// Up to when every change was said to be in it; milliseconds since the epoch.
@@ -54,10 +79,10 @@ impl std::fmt::Display for Shown {
         let as_of_ms = self.as_of_ms.unwrap_or_default();
         write!(
             f,
-            "balance {} version {} ({}) from {} of {}, as of {as_of_ms}, asked at {}, told at {}",
+            "balance {} version {} ({:?}) from {} of {}, as of {as_of_ms}, asked at {}, told at {}",
             self.balance,
             self.version,
-            self.posted,
+            self.amounts,
             self.source,
             self.node,
             self.began_ms,
@@ -77,6 +102,10 @@ pub struct Told {
     pub unanswered: Vec<String>,
     /// Balances that were said not to exist after somebody had seen them.
     pub denied: Vec<String>,
+    /// Balances that were shown with open holds which are not what is held on them.
+    pub unexplained: Vec<String>,
+    /// Holds that a client was told of, and that were then said not to be decided yet.
+    pub premature: Vec<String>,
     /// How often clients had to send again.
     pub retries: u64,
 }

@@ -4,7 +4,7 @@ use load::account::{ASSET, Account, Ledger};
 use load::rng::Rng;
 use serde_json::{Value, json};
 use steelyard::ledger::{Fingerprint, PartitionId};
-use steelyard::wire::Decoder;
+use steelyard::wire::{Decoder, Time};
 use uuid::Uuid;
 
 use super::book::Book;
@@ -12,7 +12,11 @@ use super::book::Book;
 /// The ledger that everything is played in.
 pub const LEDGER: &str = "chaos";
 /// What every account starts with, in cents.
-const FUNDS: u64 = 100_000;
+pub(super) const FUNDS: u64 = 100_000;
+/// A striped account.
+const FEES: &str = "@fees";
+/// Payments are dated, and periods closed, within so many days, long ago.
+const DAYS: u64 = 300;
 
 #[derive(Clone, Debug)]
 pub struct Cast {
@@ -20,7 +24,7 @@ pub struct Cast {
     pub accounts: Vec<Account>,
 }
 
-/// A command as it is sent, by HTTP and by Kafka alike.
+/// A command as it is sent, by HTTP and by Kafka.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub reference: String,
@@ -31,8 +35,10 @@ pub struct Order {
     pub partition: PartitionId,
     /// How many there are: they tell which stripe of the world pays.
     partitions: PartitionId,
-    /// Members that make another content of it under the same reference.
-    payment: Value,
+    /// The record, whose members may make another content of it under the same reference.
+    record: Value,
+    /// Where it is posted to over HTTP, and what, if that is not the record.
+    request: Option<(String, Value)>,
 }
 
 impl Cast {
@@ -70,7 +76,7 @@ impl Cast {
             self.other(source, rng).id,
             rng.between(1, 500),
         )];
-        let mut body_expect = None;
+        let (mut body_expect, mut date) = (None, None);
         match rng.below(100) {
             // A fee beside the payment.
             0..10 => postings.push(posting(source.id, self.other(source, rng).id, 1)),
@@ -89,26 +95,46 @@ impl Cast {
             22..24 => postings.push(posting(source.id, Uuid::from_u128(7), 1)),
             // What the client saw, mostly stale by now.
             24..32 => body_expect = book.version(source.id),
+            // To a striped account, by its name.
+            32..40 => {
+                let mut fee = posting(source.id, source.id, 1);
+                fee["destination"] = json!(FEES);
+                postings.push(fee);
+            }
+            // Back-dated, now and then into a closed period.
+            40..46 => date = Some(rng.between(0, DAYS)),
             _ => {}
         }
         let mut body = transfer(&reference, &postings);
         if let Some(version) = body_expect {
             body["expect"] = json!({source.id.to_string(): version});
         }
+        if let Some(day) = date {
+            body["effective_at"] = json!(at_day(day));
+        }
         self.order(reference, body, source)
     }
 
-    fn order(&self, reference: String, payment: Value, decider: &Account) -> Order {
+    pub(super) fn order(&self, reference: String, record: Value, decider: &Account) -> Order {
         let partitions = self.ledger.partitions;
         Order {
             reference,
-            body: payment.to_string().into_bytes(),
-            fingerprint: fingerprint(&payment, partitions),
+            body: record.to_string().into_bytes(),
+            fingerprint: fingerprint(&record, partitions),
             key: decider.id.to_string(),
             partition: decider.partition,
             partitions,
-            payment,
+            record,
+            request: None,
         }
+    }
+
+    /// Closes what takes effect before some day; now and then less than is closed.
+    pub fn close(&self, reference: String, rng: &mut Rng) -> Order {
+        let record = json!({"reference": reference, "type": "close-period", "ledger": LEDGER,
+            "close_period": {"before": at_day(rng.between(0, DAYS))}});
+        let home = self.ledger.period();
+        self.order(reference, record, &home)
     }
 
     pub fn draw(&self, rng: &mut Rng) -> &Account {
@@ -120,7 +146,7 @@ impl Cast {
         }
     }
 
-    fn other(&self, than: &Account, rng: &mut Rng) -> &Account {
+    pub(super) fn other(&self, than: &Account, rng: &mut Rng) -> &Account {
         loop {
             let drawn = self.draw(rng);
             if drawn.id != than.id || self.accounts.len() == 1 {
@@ -141,23 +167,55 @@ impl Order {
 
     /// Other content under the same reference, decided by the same balance.
     pub fn altered(&self) -> Self {
-        let mut body = self.payment.clone();
-        body["description"] = json!("another payment under a used reference");
+        let described = |content: &Value| {
+            let mut content = content.clone();
+            content["description"] = json!("another content under a used reference");
+            content
+        };
+        let record = described(&self.record);
+        let request = self.request.as_ref();
         Self {
-            fingerprint: fingerprint(&body, self.partitions),
-            body: body.to_string().into_bytes(),
+            fingerprint: fingerprint(&record, self.partitions),
+            body: record.to_string().into_bytes(),
+            request: request.map(|(path, content)| (path.clone(), described(content))),
             ..self.clone()
+        }
+    }
+
+    /// The same, posted to a path of its own over HTTP.
+    pub(super) fn at(self, path: String, content: Value) -> Self {
+        Self {
+            request: Some((path, content)),
+            ..self
+        }
+    }
+
+    /// Where it is posted to over HTTP, and what.
+    pub fn request(&self) -> (&str, Vec<u8>) {
+        match &self.request {
+            None => ("/v1/transactions", self.body.clone()),
+            Some((path, content)) => (path, content.to_string().into_bytes()),
         }
     }
 }
 
-fn posting(source: Uuid, destination: Uuid, minor: u64) -> Value {
-    let amount = format!("{}.{:02}", minor / 100, minor % 100);
-    json!({"source": source, "destination": destination, "amount": amount, "asset": ASSET})
+pub(super) fn posting(source: Uuid, destination: Uuid, minor: u64) -> Value {
+    json!({"source": source, "destination": destination, "amount": money(minor), "asset": ASSET})
 }
 
-fn transfer(reference: &str, postings: &[Value]) -> Value {
+pub(super) fn money(minor: u64) -> String {
+    format!("{}.{:02}", minor / 100, minor % 100)
+}
+
+pub(super) fn transfer(reference: &str, postings: &[Value]) -> Value {
     json!({"reference": reference, "type": "transfer", "ledger": LEDGER, "postings": postings})
+}
+
+/// A day of the year 2020 and a bit.
+fn at_day(day: u64) -> String {
+    const FIRST_MS: u64 = 1_577_836_800_000;
+    let ms = i64::try_from(FIRST_MS + day * 86_400_000).unwrap_or(0);
+    Time(ms).to_string()
 }
 
 fn fingerprint(body: &Value, partitions: PartitionId) -> Fingerprint {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::Scene;
 use super::book::{Final, Shown, Verdict};
 use super::cast::{LEDGER, Order};
+use super::holds::Hold;
 
 /// How long a client waits for one answer before it asks elsewhere.
 const ANSWER: Duration = Duration::from_secs(8);
@@ -38,6 +39,7 @@ pub struct Client {
 /// The members of an answer that are looked at.
 #[derive(Debug, Deserialize)]
 struct View {
+    status: String,
     transaction_id: Option<Uuid>,
     #[serde(default)]
     entries: Vec<EntryView>,
@@ -48,6 +50,15 @@ struct EntryView {
     balance: Uuid,
     version: u64,
     posted: String,
+    held: String,
+    incoming: String,
+}
+
+/// A final answer.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub verdict: Verdict,
+    transaction: Option<Uuid>,
 }
 
 impl Client {
@@ -70,54 +81,86 @@ impl Client {
         }
     }
 
-    /// Pays until everybody stops.
+    /// Pays and holds until everybody stops.
     pub async fn run(mut self) {
         for n in 0.. {
             if self.scene.stop.is_set() {
                 return;
             }
-            self.at = self.rng.below(self.ways.len());
             let reference = format!("h{}-{n}", self.number);
             let scene = self.scene.clone();
-            let order = scene.cast.payment(reference, &scene.book, &mut self.rng);
-            // Both roads at once: the partition has to tell them apart.
-            if self.rng.chance(0.05) {
-                self.twice.send(order.clone()).ok();
-            }
-            self.settle(&order).await;
-            if self.rng.chance(0.1) {
-                self.settle(&order).await;
-            }
-            if self.rng.chance(0.03) {
-                self.settle(&order.altered()).await;
-            }
-            if self.rng.chance(0.05) {
-                self.look_up(&order).await;
+            if self.rng.chance(0.2) {
+                let hold = scene.cast.hold(reference, &mut self.rng);
+                self.hold(hold).await;
+            } else {
+                let order = scene.cast.payment(reference, &scene.book, &mut self.rng);
+                self.play(&order).await;
             }
             sleep(self.scene.think).await;
         }
     }
 
+    /// One order, by the rules of bad luck.
+    async fn play(&mut self, order: &Order) -> Option<Answered> {
+        self.at = self.rng.below(self.ways.len());
+        // Both roads at once: the partition has to tell them apart.
+        if self.rng.chance(0.05) {
+            self.twice.send(order.clone()).ok();
+        }
+        let answered = self.settle(order).await;
+        if self.rng.chance(0.1) {
+            self.settle(order).await;
+        }
+        if self.rng.chance(0.03) {
+            self.settle(&order.altered()).await;
+        }
+        if self.rng.chance(0.05) {
+            self.look_up(order).await;
+        }
+        answered
+    }
+
+    /// A hold, and what somebody makes of it once it is made.
+    async fn hold(&mut self, hold: Hold) {
+        let scene = self.scene.clone();
+        let made = self.play(&hold.order).await;
+        let made = made.filter(|answered| answered.verdict == Verdict::Held);
+        let Some(id) = made.and_then(|answered| answered.transaction) else {
+            return;
+        };
+        for n in 0..self.rng.below(4) {
+            let reference = format!("{}-{n}", hold.order.reference);
+            let order = scene.cast.on_hold(reference, &hold, id, &mut self.rng);
+            let answered = self.play(&order).await;
+            let verdict = answered.map(|answered| answered.verdict);
+            if verdict == Some(Verdict::Rejected("hold-pending".to_owned())) {
+                let premature = hold.order.reference.clone();
+                scene.book.write().premature.push(premature);
+            }
+            // Some are let go too late on purpose.
+            if self.rng.chance(0.2) {
+                sleep(Duration::from_millis(self.rng.between(200, 2_000))).await;
+            }
+        }
+    }
+
     /// Sends until there is a final answer; gives up at the end of the run's patience.
-    pub async fn settle(&mut self, order: &Order) -> Option<Verdict> {
-        let body = Bytes::from(order.body.clone());
+    pub async fn settle(&mut self, order: &Order) -> Option<Answered> {
+        let (path, body) = order.request();
+        let body = Bytes::from(body);
         while !self.scene.over.is_set() {
             let began_ms = clock::now_ms();
-            let answer = self.ask(Some(body.clone()), "/v1/transactions").await;
+            let answer = self.ask(Some(body.clone()), path).await;
             match answer.as_ref().map(|answer| (answer.meaning(), answer)) {
-                Some((Meaning::Applied, answer)) => {
-                    return Some(self.told(order, Verdict::Applied, answer, began_ms, "http"));
-                }
-                Some((Meaning::Rejected(slug), answer)) => {
-                    let verdict = Verdict::Rejected(slug);
-                    return Some(self.told(order, verdict, answer, began_ms, "http"));
+                Some((meaning @ (Meaning::Applied | Meaning::Rejected(_)), answer)) => {
+                    return Some(self.told(order, meaning, answer, began_ms, "http"));
                 }
                 Some((Meaning::Pending, _)) => {
                     let accepted = (order.reference.clone(), order.fingerprint);
                     self.scene.book.write().accepted.push(accepted);
                     for _ in 0..QUESTIONS {
-                        if let Some(verdict) = self.look_up(order).await {
-                            return Some(verdict);
+                        if let Some(answered) = self.look_up(order).await {
+                            return Some(answered);
                         }
                         sleep(PAUSE).await;
                     }
@@ -134,34 +177,39 @@ impl Client {
     }
 
     /// Asks what became of a reference. What is said of it is of the content decided first.
-    async fn look_up(&mut self, order: &Order) -> Option<Verdict> {
+    async fn look_up(&mut self, order: &Order) -> Option<Answered> {
         let path = format!("/v1/transactions/{}?ledger={LEDGER}", order.reference);
         let began_ms = clock::now_ms();
         let answer = self.ask(None, &path).await?;
-        let verdict = match answer.meaning() {
-            Meaning::Applied => Verdict::Applied,
-            Meaning::Rejected(slug) => Verdict::Rejected(slug),
-            Meaning::Pending | Meaning::Refused(_) | Meaning::Unknown(_) => return None,
-        };
-        Some(self.told(order, verdict, &answer, began_ms, "get"))
+        match answer.meaning() {
+            meaning @ (Meaning::Applied | Meaning::Rejected(_)) => {
+                Some(self.told(order, meaning, &answer, began_ms, "get"))
+            }
+            Meaning::Pending | Meaning::Refused(_) | Meaning::Unknown(_) => None,
+        }
     }
 
     fn told(
         &self,
         order: &Order,
-        verdict: Verdict,
+        meaning: Meaning,
         answer: &Answer,
         began_ms: i64,
         road: &'static str,
-    ) -> Verdict {
+    ) -> Answered {
         let ended_ms = clock::now_ms();
         let view: Option<View> = serde_json::from_slice(&answer.body).ok();
+        let verdict = match (meaning, &view) {
+            (Meaning::Rejected(slug), _) => Verdict::Rejected(slug),
+            (_, Some(view)) => Verdict::of(&view.status, None),
+            (_, None) => Verdict::Strange("no transaction".to_owned()),
+        };
         let transaction = view.as_ref().and_then(|view| view.transaction_id);
         for entry in view.into_iter().flat_map(|view| view.entries) {
             self.scene.book.show(Shown {
                 balance: entry.balance,
                 version: entry.version,
-                posted: entry.posted,
+                amounts: [entry.posted, entry.held, entry.incoming],
                 source: "answer".to_owned(),
                 as_of_ms: None,
                 began_ms,
@@ -176,7 +224,10 @@ impl Client {
             transaction,
             road,
         });
-        verdict
+        Answered {
+            verdict,
+            transaction,
+        }
     }
 
     /// One question to the ingress in turn; nothing if it does not answer in time.

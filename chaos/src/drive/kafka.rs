@@ -9,25 +9,32 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use steelyard::ledger::TransactionId;
 use steelyard::wire::record::{CORRELATION_HEADER, REPLY_TOPIC_HEADER};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::interval;
+use uuid::Uuid;
 
 use super::Scene;
 use super::book::Place;
 use super::cast::Order;
+use super::holds::Hold;
+use crate::topics;
 use crate::world::World;
 
 /// Between two records.
 const EVERY: Duration = Duration::from_millis(25);
 
 /// What a producer needs.
+#[derive(Clone)]
 pub struct Producer {
     scene: Arc<Scene>,
     topic: String,
     answers: String,
     partitions: u16,
+    /// The log's identity.
+    generation: Uuid,
     client: FutureProducer,
     rng: Rng,
 }
@@ -46,13 +53,14 @@ pub async fn make_answers(world: &World) -> Result<()> {
 }
 
 impl Producer {
-    pub fn new(world: &World, scene: &Arc<Scene>, seed: u64) -> Result<Self> {
+    pub async fn new(world: &World, scene: &Arc<Scene>, seed: u64) -> Result<Self> {
         let client = world.log().producer().create();
         Ok(Self {
             scene: scene.clone(),
             topic: world.log().topics().commands,
             answers: world.answers(),
             partitions: world.partitions,
+            generation: topics::generation(world).await?,
             client: client.context("cannot create a Kafka producer")?,
             rng: Rng::new(seed),
         })
@@ -70,21 +78,61 @@ impl Producer {
         let mut n = 0_u64;
         let scene = self.scene.clone();
         while !scene.stop.is_set() {
+            while sending.try_join_next().is_some() {}
             let order = tokio::select! {
                 _ = ticks.tick() => {
                     n += 1;
                     let reference = format!("k-{n}");
-                    scene.cast.payment(reference, &scene.book, &mut self.rng)
+                    match self.rng.below(100) {
+                        0..15 => {
+                            let hold = scene.cast.hold(reference, &mut self.rng);
+                            sending.spawn(self.with_its_own_chance().hold(hold));
+                            continue;
+                        }
+                        15 => scene.cast.close(reference, &mut self.rng),
+                        _ => scene.cast.payment(reference, &scene.book, &mut self.rng),
+                    }
                 }
                 Some(order) = twice.recv() => order,
             };
-            while sending.try_join_next().is_some() {}
             for (order, partition) in self.variants(order) {
-                let sender = self.sender();
-                sending.spawn(async move { sender.send(&order, partition).await });
+                let sender = self.clone();
+                sending.spawn(async move {
+                    sender.send(&order, partition).await;
+                });
             }
         }
         sending.join_all().await;
+    }
+
+    fn with_its_own_chance(&mut self) -> Self {
+        let rng = Rng::new(self.rng.draw());
+        Self {
+            rng,
+            ..self.clone()
+        }
+    }
+
+    /// Sends a hold, and without waiting for an answer what is to become of it: where the broker
+    /// has put the record says what the transaction's id is.
+    async fn hold(mut self, hold: Hold) {
+        let mut first = None;
+        for (order, partition) in self.variants(hold.order.clone()) {
+            let placed = self.send(&order, partition).await;
+            first = first.or(placed.filter(|(at, _)| *at == hold.order.partition));
+        }
+        let Some((home, offset)) = first else {
+            return;
+        };
+        let id = TransactionId::new(home, offset, self.generation).uuid();
+        for n in 0..self.rng.below(4) {
+            let reference = format!("{}-{n}", hold.order.reference);
+            let scene = self.scene.clone();
+            let order = scene.cast.on_hold(reference, &hold, id, &mut self.rng);
+            for (order, partition) in self.variants(order) {
+                self.send(&order, partition).await;
+            }
+        }
     }
 
     /// The records that one order becomes, and where they go.
@@ -108,18 +156,8 @@ impl Producer {
         records
     }
 
-    fn sender(&self) -> Self {
-        Self {
-            scene: self.scene.clone(),
-            topic: self.topic.clone(),
-            answers: self.answers.clone(),
-            client: self.client.clone(),
-            rng: self.rng.clone(),
-            partitions: self.partitions,
-        }
-    }
-
-    async fn send(&self, order: &Order, partition: i32) {
+    /// Where the record is, if the broker says so.
+    async fn send(&self, order: &Order, partition: i32) -> Option<(u16, u64)> {
         let headers = OwnedHeaders::new()
             .insert(Header {
                 key: CORRELATION_HEADER,
@@ -134,20 +172,15 @@ impl Producer {
             .key(&order.key)
             .payload(&order.body)
             .headers(headers);
-        let Ok(queued) = self.client.send_result(record) else {
-            return;
-        };
-        if let Ok(Ok(delivered)) = queued.await
-            && let (Ok(partition), Ok(offset)) = (
-                u16::try_from(delivered.partition),
-                u64::try_from(delivered.offset),
-            )
-        {
-            self.scene.book.write().places.push(Place {
-                partition,
-                offset,
-                value: order.body.clone(),
-            });
-        }
+        let queued = self.client.send_result(record).ok()?;
+        let delivered = queued.await.ok()?.ok()?;
+        let partition = u16::try_from(delivered.partition).ok()?;
+        let offset = u64::try_from(delivered.offset).ok()?;
+        self.scene.book.write().places.push(Place {
+            partition,
+            offset,
+            value: order.body.clone(),
+        });
+        Some((partition, offset))
     }
 }

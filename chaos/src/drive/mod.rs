@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod cast;
+mod holds;
 mod http;
 pub mod kafka;
 mod reads;
@@ -86,7 +87,7 @@ impl Drive {
             ingresses.push((node.name.clone(), node.endpoint()?));
         }
         kafka::make_answers(world).await?;
-        let producer = Producer::new(world, &scene, rng.draw())?;
+        let producer = Producer::new(world, &scene, rng.draw()).await?;
         let (twice, orders) = mpsc::unbounded_channel();
         open(&scene, &producer, &ingresses, twice.clone()).await?;
         let mut players = JoinSet::new();
@@ -146,7 +147,8 @@ async fn open(
     }
     let mut client = Client::new(scene, 0, 0, ingresses, twice);
     for account in &cast.accounts {
-        let verdict = client.settle(&cast.fund(account)).await;
+        let answered = client.settle(&cast.fund(account)).await;
+        let verdict = answered.map(|answered| answered.verdict);
         let name = &account.name;
         ensure!(
             verdict == Some(Verdict::Applied),

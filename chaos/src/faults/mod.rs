@@ -6,6 +6,7 @@
 mod alone;
 mod broker;
 mod churn;
+mod clock;
 mod compaction;
 mod failpoints;
 mod freeze;

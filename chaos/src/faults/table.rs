@@ -1,8 +1,8 @@
 //! Every fault by its name, with what it takes and whether continuous integration does it.
 
 use super::{
-    Fault, Play, alone, broker, churn, compaction, failpoints, freeze, full, kill, postgres, redis,
-    three,
+    Fault, Play, alone, broker, churn, clock, compaction, failpoints, freeze, full, kill, postgres,
+    redis, three,
 };
 
 /// A line of the table.
@@ -120,6 +120,13 @@ pub const FAULTS: &[Fault] = &[
         false,
         "a restart every two seconds, one node after the other",
         churn::rolling
+    ),
+    fault!(
+        "wrong-clocks",
+        30,
+        false,
+        "one processor's clock is an hour ahead, the other's an hour behind",
+        clock::wrong
     ),
     fault!(
         "second-owner",

@@ -45,6 +45,7 @@ enum Action {
     Close(i64),
     /// An earlier record once more, perhaps elsewhere.
     Again(Index, Option<u16>),
+    /// Milliseconds pass.
     Wait(i64),
     Turn(Index),
     Deliver(Index, Index),
@@ -68,6 +69,13 @@ fn one_move() -> impl Strategy<Value = Move> {
     })
 }
 
+/// Often as long as a hold lasts or the horizon is, or next to it.
+fn wait() -> impl Strategy<Value = Action> {
+    let seconds = prop_oneof![2 => 0_i64..25, 2 => Just(10), 1 => Just(590), 1 => Just(600)];
+    let beside = prop_oneof![3 => Just(0_i64), 1 => Just(-1), 1 => Just(1)];
+    (seconds, beside).prop_map(|(seconds, beside)| Action::Wait((seconds * 1000 + beside).max(0)))
+}
+
 fn set() -> impl Strategy<Value = Action> {
     let limit = || {
         prop_oneof![
@@ -87,7 +95,8 @@ fn set() -> impl Strategy<Value = Action> {
 fn action() -> impl Strategy<Value = Action> {
     let one = any::<Index>;
     let moves = prop::collection::vec(one_move(), 1..4);
-    let hold = prop::option::weighted(0.7, prop::option::of(1_u32..60));
+    let lasts = prop_oneof![1 => 1_u32..60, 2 => Just(10)];
+    let hold = prop::option::weighted(0.7, prop::option::of(lasts));
     let dated = || prop::option::weighted(0.2, -60_i64..90);
     let expect = prop::option::weighted(0.1, 0_u64..6);
     let part = prop::option::weighted(0.7, (amount(), 0..ASSETS.len()));
@@ -100,8 +109,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => set(),
         1 => (-20_i64..60).prop_map(Action::Close),
         2 => (one(), via).prop_map(|(which, via)| Action::Again(which, via)),
-        2 => (0_i64..25).prop_map(Action::Wait),
-        1 => Just(Action::Wait(580)),
+        3 => wait(),
         12 => one().prop_map(Action::Turn),
         10 => (one(), one()).prop_map(|(from, to)| Action::Deliver(from, to)),
         4 => Just(Action::Drain),
@@ -113,7 +121,7 @@ struct World {
     cluster: Cluster,
     /// Everything that was sent, and where to.
     sent: Vec<(PartitionId, BalanceId, Value)>,
-    /// What may be a hold, and a balance of its home; one in five of another partition.
+    /// What may be a hold, and a balance of its home.
     holds: Vec<(TransactionId, BalanceId)>,
 }
 
@@ -224,8 +232,11 @@ impl World {
         for (name, value) in more.as_object().into_iter().flatten() {
             part[name] = value.clone();
         }
-        let mut json = json!({"reference": self.reference(), "type": kind,
-            "ledger": self.book.ledger});
+        let ledger = match which.index(1 << 20) % 10 {
+            1 => "acme/other",
+            _ => &self.book.ledger,
+        };
+        let mut json = json!({"reference": self.reference(), "type": kind, "ledger": ledger});
         json[kind] = part;
         self.dated(&mut json, date);
         self.send(key, json);
@@ -260,7 +271,7 @@ impl World {
                 let (to, key, json) = which.get(&self.sent).clone();
                 self.deliver(via.map_or(to, |via| via % count), key, json);
             }
-            Action::Wait(seconds) => self.cluster.clock_ms += seconds * 1000,
+            Action::Wait(ms) => self.cluster.clock_ms += ms,
             Action::Turn(who) => {
                 self.cluster.turn(partition(who));
             }
