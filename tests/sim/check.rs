@@ -294,6 +294,13 @@ pub(crate) fn landed(world: &mut World, topic: Topic, partition: PartitionId, of
     {
         world.holds.push((*id, hold.parts[0].source));
     }
+    if let (Some(id), Some(command), None) =
+        (outcome.transaction, &outcome.command, outcome.replay_of)
+        && (id.home(), id.offset()) == (partition, offset)
+        && !command.postings().is_empty()
+    {
+        world.moved.push((id, command.clone()));
+    }
     no_room(world, partition, &outcome);
     note(world, &outcome);
 }

@@ -108,6 +108,7 @@ fn stop(body: &OutcomeBody<'_>, (ledger, reference): (&str, &str)) -> StopRow {
         effective_at: body.effective_at.map(time),
         description: body.description.as_deref().map(str::to_owned),
         metadata: None,
+        reverses: body.reverses,
         refused_balance: body.refused.map(|refused| refused.balance),
         refused_version: body.refused.and_then(|refused| {
             refused

@@ -60,13 +60,14 @@ impl Traffic {
     }
 
     fn command(&mut self, world: &mut World) {
-        let roll = world.chance.below(40);
+        let roll = world.chance.below(45);
         let mut body = match self.commands.unopened(world) {
             Some(open) => open,
             None => match roll {
                 0 | 1 => self.commands.reopen(world),
                 2..6 => self.commands.configure(world),
                 6 => self.commands.close_period(world),
+                40..45 => self.commands.of_transaction(world),
                 _ if roll - 7 < self.holds => self.commands.of_hold(world),
                 _ => self.commands.transfer(world),
             },
