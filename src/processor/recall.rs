@@ -56,7 +56,11 @@ async fn whole<W: World>(world: &W, short: &[u8]) -> Result<Option<Vec<u8>>, sql
         return Ok(None);
     };
     let found = world.transaction(ledger, reference).await?;
-    let found = found.filter(|found| Some(found.decider.transaction_id) == outcome.transaction_id);
+    let found = found.filter(|found| {
+        // Where the stop that decided is not in yet, cold knows of no answer.
+        let same = Some(found.decider.transaction_id) == outcome.transaction_id;
+        same && *found.status == *outcome.status
+    });
     let Some(found) = found else {
         return Ok(None);
     };
