@@ -101,7 +101,9 @@ fn hold() -> HoldBody<'static> {
         state: "open".into(),
         expires_at: Some(Time(1_795_000_000_000)),
         version: 2,
+        reversals: 1,
         postings: vec![PartBody {
+            reversed: Some(money("1.00")),
             posting: 0,
             source: A.parse().unwrap(),
             destination: B.parse().unwrap(),
@@ -127,6 +129,7 @@ fn full_outcome() -> OutcomeBody<'static> {
         status: "open".into(),
     };
     OutcomeBody {
+        reverses: Some(Uuid::new_v4()),
         partition: 3,
         offset: 42,
         follows: Some(41),
@@ -412,6 +415,7 @@ fn a_command_is_described_just_when_it_is_understood() {
         with(transfer(), "/hold", Some(json!({}))),
         on_hold("post"),
         on_hold("void"),
+        reversal(),
     ];
     check("command", &[&understood[..], &on_holds].concat());
 }
@@ -443,6 +447,37 @@ fn a_command_on_a_hold_is_described_just_when_it_is_understood() {
         with(on_hold("void"), "/void/balance", None),
         with(on_hold("void"), "/void/hold", Some(json!("order-8412"))),
         with(on_hold("void"), "/void/amount", Some(json!("1.00"))),
+    ];
+    agree(&understood, &refused);
+}
+
+fn reversal() -> Value {
+    let original = with(transfer(), "/hold", Some(json!({})));
+    let transaction = on_hold("void")["void"]["hold"].clone();
+    let reverse = json!({"transaction": transaction, "original": original});
+    json!({"reference": "back-1", "type": "reverse", "ledger": "main", "reverse": reverse})
+}
+
+#[test]
+fn a_reversal_is_described_just_when_it_is_understood() {
+    let part = json!({"amount": "1.50", "asset": "USD", "force": true});
+    let mut partly = reversal();
+    let reverse = partly["reverse"].as_object_mut().unwrap();
+    reverse.extend(part.as_object().unwrap().clone());
+    let understood = [reversal(), partly.clone()];
+    let refused = [
+        with(partly.clone(), "/reverse/asset", None),
+        with(partly.clone(), "/reverse/amount", Some(json!(1.5))),
+        with(partly, "/reverse/force", Some(json!("yes"))),
+        with(reversal(), "/reverse/transaction", None),
+        with(reversal(), "/reverse/original", None),
+        with(reversal(), "/reverse/original/reference", None),
+        with(reversal(), "/reverse/original/postings", Some(json!([]))),
+        with(reversal(), "/reverse/original", Some(open())),
+        with(reversal(), "/reverse/original", Some(reversal())),
+        with(reversal(), "/reverse/original", Some(on_hold("void"))),
+        with(reversal(), "/reverse", None),
+        with(reversal(), "/hold", Some(json!({}))),
     ];
     agree(&understood, &refused);
 }

@@ -108,6 +108,7 @@ const SPAWNS: &str = "
     src/audit/: reading the log blocks, and is awaited
     src/ingress/health.rs: asking for metadata blocks, and is awaited
     src/ingress/mod.rs: flushing the producer blocks, and is awaited
+    src/ingress/originals.rs: reading the log blocks, and is awaited
     src/ingress/replies.rs: a thread for as long as replies are read
     src/ingress/server.rs: one task for each connection, on the server's tracker
 ";

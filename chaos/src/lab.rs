@@ -38,8 +38,13 @@ pub struct Lab {
 impl Lab {
     /// A fresh world on `stack`, its nodes, and load on them.
     pub async fn start(stack: &Stack, program: &Path, size: Size, seed: u64) -> Result<Self> {
-        let mut rng = Rng::new(seed);
         let world = World::new(stack, program.to_owned())?;
+        Self::start_in(world, size, seed).await
+    }
+
+    /// The same in a world that is there already.
+    pub async fn start_in(world: World, size: Size, seed: u64) -> Result<Self> {
+        let mut rng = Rng::new(seed);
         let mut fleet = Fleet::start(&world, &mut rng).await?;
         let drive = Drive::start(&world, &mut fleet, size, &mut rng).await;
         let drive = match drive {
@@ -79,8 +84,13 @@ impl Lab {
         self.drive.finish().await?;
         let (code, said) = self.audit().await?;
         ensure!(code == Some(0), "the audit is not clean:\n{said}");
+        self.stop().await
+    }
+
+    /// Stops everything but the ingresses as planned.
+    pub async fn stop(&mut self) -> Result<()> {
         let nodes = self.fleet.nodes.iter_mut();
-        for node in nodes.filter(|node| node.role != Role::Ingress) {
+        for node in nodes.filter(|node| node.role != Role::Ingress && node.runs()) {
             node.signal("TERM")?;
             let status = node.ended(STOP).await?;
             ensure!(status.success(), "{} stopped with {status}", node.name);

@@ -8,7 +8,7 @@ use steelyard::{cold, hot, log};
 
 use crate::stack::Stack;
 
-/// Partitions of a world: enough for walks, few enough for a small machine.
+/// Partitions of a world, unless it is to have others: enough for walks, few enough for a small machine.
 pub const PARTITIONS: u16 = 4;
 /// How long the group waits for a member that has died.
 pub const SESSION_MS: u64 = 4_000;
@@ -32,13 +32,18 @@ pub struct World {
 impl World {
     /// A fresh world with its topics and tables.
     pub fn new(stack: &Stack, program: PathBuf) -> Result<Self> {
+        Self::of(stack, program, PARTITIONS)
+    }
+
+    /// The same, of so many partitions.
+    pub fn of(stack: &Stack, program: PathBuf, partitions: u16) -> Result<Self> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let name = format!("c{}", &unique[..10]);
         let world = Self {
             stack: stack.clone(),
             redis_prefix: name.clone(),
             name,
-            partitions: PARTITIONS,
+            partitions,
             session_ms: Some(SESSION_MS),
             program,
         };

@@ -75,20 +75,25 @@ impl<'a> Rows<'a> {
 /// Compares the holds, as many as a takeover would start from, with the state as of the marker.
 pub(super) fn holds(state: &Partition, rows: &[(TransactionId, Hold)], check: &mut Check) {
     let mut miss = |what: String| check.miss(Finding::new(state.id(), what).at(state.applied()));
-    let mut open = 0;
     for (id, row) in rows {
-        open += u64::from(row.stage.is_open());
         match state.holds().get(*id) {
             Some(hold) if hold == row => {}
             Some(hold) => miss(format!("hold {id} in cold is {row:?}, not {hold:?}")),
             None => miss(format!("hold {id} in cold was never made")),
         }
     }
-    let expected = state.holds().sums().open;
-    if open != expected {
-        miss(format!(
-            "cold has {open} open holds, the outcomes give {expected}"
-        ));
+    let rows_of: HashSet<TransactionId> = rows.iter().map(|(id, _)| *id).collect();
+    let horizon = state.setting().map_or(0, |setting| setting.horizon_seconds);
+    let counts = |id| {
+        state
+            .holds()
+            .find(id, state.log_time_ms(), horizon)
+            .is_some()
+    };
+    for (id, hold) in state.holds().iter().filter(|(id, _)| counts(*id)) {
+        if !rows_of.contains(&id) {
+            miss(format!("hold {id} is not in cold, but {hold:?}"));
+        }
     }
     check.examined += rows.len() as u64;
 }

@@ -141,7 +141,7 @@ impl Pinned {
                     e.command_offset, e.asset, e.posted::text, e.held::text, e.incoming::text \
              from (select balance_id, count(*) as entries, count(distinct version) as versions, \
                           min(version) as first, max(version) as last, max(at) as at, \
-                          sum(case when direction in ('debit', 'post') then -amount \
+                          sum(case when direction in ('debit', 'post', 'force') then -amount \
                                    when direction in ('credit', 'settle') then amount \
                                    else 0 end) as posted_sum, \
                           sum(case when direction = 'hold' then amount \

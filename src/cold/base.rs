@@ -9,14 +9,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
-use rust_decimal::Decimal;
-use sqlx::{Connection, PgConnection, PgPool, Row};
-use uuid::Uuid;
+use chrono::{DateTime, SecondsFormat, Utc};
+use sqlx::{Connection, PgConnection, PgPool};
 
+use super::fields::copied;
 use super::holds;
-use super::write::{Checkpoint, PositionRow, Sink, decode, long};
+use super::write::{Checkpoint, PositionRow, Sink, decode};
 use crate::ledger::{
     Balance, BalanceId, Decision, Fingerprint, Hold, PartitionId, Seen, SeenKey, TransactionId,
 };
@@ -42,6 +40,9 @@ pub struct Base {
 /// whose other side is gone.
 const BASE_MAX: Duration = Duration::from_secs(300);
 
+/// The longest a single row may take.
+const MARKER_MAX: Duration = Duration::from_secs(10);
+
 /// Reads the base of a partition.
 pub async fn base(pool: &PgPool, partition: PartitionId) -> Result<Base, sqlx::Error> {
     let mut connection = pool.acquire().await?;
@@ -54,16 +55,37 @@ pub async fn base(pool: &PgPool, partition: PartitionId) -> Result<Base, sqlx::E
     }
 }
 
+/// The marker that was accepted last, and nothing else.
+pub async fn marker(
+    pool: &PgPool,
+    partition: PartitionId,
+) -> Result<Option<MarkerBody>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let asked = accepted(&mut connection, partition);
+    match tokio::time::timeout(MARKER_MAX, asked).await {
+        Ok(result) => result,
+        Err(_) => {
+            drop(connection.detach());
+            Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))
+        }
+    }
+}
+
+async fn accepted(
+    db: &mut PgConnection,
+    partition: PartitionId,
+) -> Result<Option<MarkerBody>, sqlx::Error> {
+    let found = position(db, Sink::Balances, partition).await?;
+    let text = found.and_then(|found| found.marker);
+    text.map(|text| MarkerBody::parse(text.as_bytes()).map_err(decode))
+        .transpose()
+}
+
 async fn read(db: &mut PgConnection, partition: PartitionId) -> Result<Base, sqlx::Error> {
     let mut db_tx = db
         .begin_with("begin isolation level repeatable read read only")
         .await?;
-    let marker = match position(&mut db_tx, Sink::Balances, partition).await? {
-        Some(Checkpoint {
-            marker: Some(text), ..
-        }) => Some(MarkerBody::parse(text.as_bytes()).map_err(decode)?),
-        Some(_) | None => None,
-    };
+    let marker = accepted(&mut db_tx, partition).await?;
     let journal = position(&mut db_tx, Sink::Journal, partition).await?;
     let journal_hash = journal.as_ref().and_then(|at| at.last_hash);
     let journal = journal.and_then(|at| Some((at.position, at.command_offset?)));
@@ -105,35 +127,38 @@ async fn balances(
     db: &mut PgConnection,
     partition: PartitionId,
 ) -> Result<Vec<(BalanceId, Balance)>, sqlx::Error> {
-    let mut rows = sqlx::query(
+    let query = format!(
         "select id, ledger, account, key, asset, posted, held, incoming, floor, ceiling, status, \
                 version, command_offset, epoch \
-         from balances where partition = $1",
-    )
-    .bind(i32::from(partition))
-    .fetch(db);
+         from balances where partition = {partition}"
+    );
     let mut ledgers: HashSet<Arc<str>> = HashSet::new();
     let mut balances = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        let number = |at: usize| u64::try_from(row.get::<i64, _>(at)).map_err(decode);
-        let money = |at: usize| Money(row.get::<Decimal, _>(at));
-        let limit = |at: usize| row.get::<Option<Decimal>, _>(at).map(Money);
+    copied(db, &query, |row| {
+        let number = |number: i64| u64::try_from(number).map_err(decode);
+        let (id, ledger, account) = (row.uuid()?, row.text()?, row.text()?);
+        let (key, asset) = (row.text()?, row.text()?);
+        let amounts = [row.decimal()?, row.decimal()?, row.decimal()?].map(Money);
+        let limits = [row.maybe_decimal()?, row.maybe_decimal()?];
+        let [floor, ceiling] = limits.map(|limit| limit.map(Money));
+        let status = row.text()?;
+        let [posted, held, incoming] = amounts;
         let body = BalanceBody {
-            id: row.get::<Uuid, _>(0),
-            ledger: row.get::<&str, _>(1).into(),
-            account: row.get::<&str, _>(2).into(),
-            key: row.get::<&str, _>(3).into(),
-            asset: row.get::<&str, _>(4).into(),
-            posted: money(5),
-            held: money(6),
-            incoming: money(7),
-            floor: limit(8),
-            ceiling: limit(9),
-            status: row.get::<&str, _>(10).into(),
-            version: number(11)?,
-            command_offset: number(12)?,
+            id,
+            ledger: (&*ledger).into(),
+            account: (&*account).into(),
+            key: (&*key).into(),
+            asset: (&*asset).into(),
+            posted,
+            held,
+            incoming,
+            floor,
+            ceiling,
+            status: (&*status).into(),
+            version: number(row.long()?)?,
+            command_offset: number(row.long()?)?,
             partition,
-            epoch: number(13)?,
+            epoch: number(row.long()?)?,
         };
         let ledger = match ledgers.get(&*body.ledger) {
             Some(known) => known.clone(),
@@ -144,7 +169,9 @@ async fn balances(
             }
         };
         balances.push(body.to_ledger(ledger).map_err(decode)?);
-    }
+        Ok(())
+    })
+    .await?;
     Ok(balances)
 }
 
@@ -155,37 +182,42 @@ async fn references(
     partition: PartitionId,
     marker: &MarkerBody,
 ) -> Result<Vec<(SeenKey, Seen)>, sqlx::Error> {
-    let mut rows = sqlx::query(
+    let from = horizon(marker).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let query = format!(
         "select transaction_id, at, ledger, reference, status, reason, fingerprint, \
                 command_offset \
-         from transactions where partition = $1 and command_offset <= $2 and at >= $3 \
-              and status <> 'expired'",
-    )
-    .bind(i32::from(partition))
-    .bind(long(marker.command_offset))
-    .bind(horizon(marker))
-    .fetch(db);
-    let mut seen = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        let key = fingerprint::seen_key(row.get(2), row.get(3));
-        let id = TransactionId::from_uuid(row.get(0));
+         from transactions where partition = {partition} and command_offset <= {} \
+              and at >= '{from}' and status <> 'expired'",
+        marker.command_offset
+    );
+    let (mut seen, mut latest, mut in_order) = (Vec::new(), i64::MIN, true);
+    copied(db, &query, |row| {
+        let id = TransactionId::from_uuid(row.uuid()?);
         let id = id.ok_or_else(|| decode("a transaction id of another form"))?;
+        let at_ms = row.time()?.timestamp_millis();
+        let key = fingerprint::seen_key(&row.text()?, &row.text()?);
         let key = match id.home() == partition {
             true => key,
             false => key.at_stop(id),
         };
-        let decision = match Decision::from_wire(row.get(4), row.get(5)) {
+        let (status, reason) = (row.text()?, row.maybe_text()?);
+        let decision = match Decision::from_wire(&status, reason.as_deref()) {
             Some(Decision::Returned(reason)) => Decision::Rejected(reason),
             Some(decision) => decision,
             None => return Err(decode("a decision that is unknown")),
         };
-        let fingerprint = <[u8; 16]>::try_from(row.get::<&[u8], _>(6)).map_err(decode)?;
-        let at_ms = row.get::<DateTime<Utc>, _>(1).timestamp_millis();
-        let offset: i64 = row.get(7);
+        let fingerprint = <[u8; 16]>::try_from(&*row.bytes()?).map_err(decode)?;
+        let offset = row.long()?;
+        in_order &= offset >= latest;
+        latest = offset;
         let mark = Seen::new(Fingerprint(fingerprint), id, at_ms, decision);
         seen.push((offset, key, mark));
+        Ok(())
+    })
+    .await?;
+    if !in_order {
+        seen.sort_by_key(|(offset, ..)| *offset);
     }
-    seen.sort_by_key(|(offset, ..)| *offset);
     let seen = seen.into_iter();
     Ok(seen.map(|(_, key, mark)| (key, mark)).collect())
 }

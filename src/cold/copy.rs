@@ -87,17 +87,21 @@ impl Rows {
     }
 }
 
-/// Writes the rows of all `parts` with one statement.
+/// Writes the rows of all `parts` with one statement, in one piece: the driver leaves it to the
+/// kernel when small pieces are sent, which holds each back until the one before is acknowledged.
 pub(super) async fn copy<'a>(
     db: &mut PgConnection,
     statement: &str,
-    parts: impl Iterator<Item = &'a Rows>,
+    parts: impl Iterator<Item = &'a Rows> + Clone,
 ) -> Result<u64, sqlx::Error> {
-    let mut copy = db.copy_in_raw(statement).await?;
-    copy.send(&HEADER[..]).await?;
-    for rows in parts.filter(|rows| rows.count > 0) {
-        copy.send(&rows.bytes[..]).await?;
+    let length: usize = parts.clone().map(Rows::bytes).sum();
+    let mut piece = Vec::with_capacity(HEADER.len() + length + TRAILER.len());
+    piece.extend_from_slice(HEADER);
+    for rows in parts {
+        piece.extend_from_slice(&rows.bytes);
     }
-    copy.send(&TRAILER[..]).await?;
+    piece.extend_from_slice(&TRAILER);
+    let mut copy = db.copy_in_raw(statement).await?;
+    copy.send(piece).await?;
     copy.finish().await
 }

@@ -27,9 +27,11 @@ pub type Row<'a> = (TransactionId, PartitionId, &'a Hold, u64);
 pub struct Stand {
     pub version: u64,
     pub open: bool,
+    /// Whether a marker sums its version up.
+    pub summed: bool,
 }
 
-/// What a marker says of the open holds of a partition, of rows.
+/// What a marker says of the holds of a partition, of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     pub open: i128,
@@ -44,6 +46,8 @@ pub struct HoldRow {
     pub state: String,
     pub expires_at: Option<DateTime<Utc>>,
     pub postings: serde_json::Value,
+    /// How many reversals have set out.
+    pub reversals: i64,
 }
 
 /// A hold at its home, which alone knows when it expires and what may still be posted.
@@ -52,7 +56,7 @@ pub(super) async fn at_home(
     id: TransactionId,
 ) -> Result<Option<HoldRow>, sqlx::Error> {
     sqlx::query_as(
-        "select id, reference, state, expires_at, postings from holds \
+        "select id, reference, state, expires_at, postings, reversals from holds \
          where id = $1 and partition = $2",
     )
     .bind(id.uuid())
@@ -72,7 +76,7 @@ async fn open_of(
     let side = |side: &str| serde_json::json!([{ side: balance }]);
     sqlx::query_as(
         "select h.id, h.reference, h.state, coalesce(h.expires_at, o.expires_at) as expires_at, \
-                h.postings \
+                h.postings, h.reversals \
          from holds h \
          left join lateral (select expires_at from holds o \
                             where o.id = h.id and o.expires_at is not null limit 1) o on true \
@@ -103,11 +107,12 @@ pub async fn of_balance(
     Ok(Some((row, as_of, holds)))
 }
 
-/// Sums up the open rows of a partition.
+/// Sums up the rows of a partition that are open or reversed.
 pub async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::Error> {
     let (open, versions): (i64, i64) = sqlx::query_as(
-        "select count(*), coalesce(sum(version), 0)::bigint from holds \
-         where partition = $1 and state in ('pending', 'open')",
+        "select count(*) filter (where state in ('pending', 'open')), \
+                coalesce(sum(version), 0)::bigint from holds \
+         where partition = $1 and (state in ('pending', 'open') or reversals > 0)",
     )
     .bind(i32::from(partition))
     .fetch_one(pool)
@@ -125,21 +130,23 @@ pub(super) async fn stands(
 ) -> Result<HashMap<Key, Stand>, sqlx::Error> {
     let mut stands = HashMap::with_capacity(keys.len());
     for keys in keys.chunks(CHUNK) {
-        let rows: Vec<(Uuid, i32, i64, String)> = sqlx::query_as(
-            "select h.id, h.partition, h.version, h.state from holds h \
+        let rows: Vec<(Uuid, i32, i64, String, bool)> = sqlx::query_as(
+            "select h.id, h.partition, h.version, h.state, h.reversals > 0 from holds h \
              join unnest($1::uuid[], $2::int[]) as k (id, partition) using (id, partition)",
         )
         .bind(keys.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
         .bind(keys.iter().map(|(_, p)| i32::from(*p)).collect::<Vec<_>>())
         .fetch_all(&mut *db)
         .await?;
-        for (id, partition, version, state) in rows {
+        for (id, partition, version, state, reversed) in rows {
             let id = TransactionId::from_uuid(id);
             let id = id.ok_or_else(|| decode("a hold's id of another form"))?;
             let partition = PartitionId::try_from(partition).map_err(decode)?;
+            let open = Stage::from_slug(&state).is_some_and(Stage::is_open);
             let stand = Stand {
                 version: u64::try_from(version).map_err(decode)?,
-                open: Stage::from_slug(&state).is_some_and(Stage::is_open),
+                open,
+                summed: open || reversed,
             };
             stands.insert((id, partition), stand);
         }
@@ -179,14 +186,14 @@ async fn insert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Err
     let time = |ms: i64| Time(ms).utc();
     sqlx::query(
         "insert into holds (id, partition, ledger, reference, state, expires_at, postings, \
-                            version, command_offset, at, epoch) \
+                            version, command_offset, at, epoch, reversals) \
          select * from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], \
                 $6::timestamptz[], $7::jsonb[], $8::bigint[], $9::bigint[], $10::timestamptz[], \
-                $11::bigint[]) \
+                $11::bigint[], $12::bigint[]) \
          on conflict (id, partition) do update set state = excluded.state, \
                 postings = excluded.postings, version = excluded.version, \
                 command_offset = excluded.command_offset, at = excluded.at, \
-                epoch = excluded.epoch \
+                epoch = excluded.epoch, reversals = excluded.reversals \
          where excluded.version > holds.version",
     )
     .bind(rows.iter().map(|(id, ..)| id.uuid()).collect::<Vec<_>>())
@@ -216,6 +223,7 @@ async fn insert(db: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Err
             .map(|(.., epoch)| long(*epoch))
             .collect::<Vec<_>>(),
     )
+    .bind(each().map(|hold| long(hold.reversals)).collect::<Vec<_>>())
     .execute(db)
     .await?;
     Ok(())
@@ -232,7 +240,8 @@ pub(super) async fn base(
     marker: &MarkerBody,
 ) -> Result<Vec<(TransactionId, Hold)>, sqlx::Error> {
     let mut rows = sqlx::query(
-        "select id, ledger, reference, state, expires_at, postings, version, command_offset, at \
+        "select id, ledger, reference, state, expires_at, postings, version, command_offset, at, \
+                reversals \
          from holds where partition = $1 and (state in ('pending', 'open') or at >= $2)",
     )
     .bind(i32::from(marker.partition))
@@ -250,6 +259,7 @@ pub(super) async fn base(
             reference: row.get::<&str, _>(2).into(),
             state: row.get::<&str, _>(3).into(),
             expires_at: row.get::<Option<DateTime<Utc>>, _>(4).map(ms),
+            reversals: number(9)?,
             version: number(6)?,
             postings: serde_json::from_str(&postings).map_err(decode)?,
             command_offset: number(7)?,

@@ -51,7 +51,7 @@ pub async fn write(
 
 const TRANSACTIONS: &str = "copy transactions (transaction_id, partition, command_offset, at, \
     ledger, reference, type, status, reason, fingerprint, effective_at, description, metadata, \
-    refused_balance, refused_version) from stdin (format binary)";
+    refused_balance, refused_version, reverses) from stdin (format binary)";
 
 const ENTRIES: &str = "copy entries (balance_id, version, transaction_id, partition, \
     command_offset, at, effective_at, direction, amount, asset, posted, held, incoming) \

@@ -7,7 +7,7 @@
 //! | [`write`] | positions: a fence, and moved with the rows (S3) |
 //! | [`journal`], `part`, `references` | outcomes as transactions and entries; S4 |
 //! | [`balances`], [`holds`] | balances and holds as a marker is accepted (S1) |
-//! | `copy` | rows in Postgres's binary format |
+//! | `copy`, `fields` | rows in Postgres's binary format, written and read |
 //! | [`rebuild`] | a partition written anew, while sinks go on |
 //! | [`audit`] | what an audit compares with the log |
 //!
@@ -17,6 +17,7 @@ pub mod audit;
 pub mod balances;
 pub mod base;
 mod copy;
+mod fields;
 pub mod holds;
 pub mod journal;
 mod part;

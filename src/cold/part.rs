@@ -73,7 +73,7 @@ impl Part {
         let refused = outcome.refused;
         let metadata = outcome.metadata.map(|metadata| json(metadata.get()));
         self.transactions
-            .row(15)
+            .row(16)
             .uuid(Some(id))
             .int(outcome.partition.into())
             .long(Some(long(outcome.offset)))
@@ -100,7 +100,8 @@ impl Part {
             )
             .json(metadata.as_deref())
             .uuid(refused.map(|refused| refused.balance))
-            .long(refused.and_then(|refused| refused.version).map(long));
+            .long(refused.and_then(|refused| refused.version).map(long))
+            .uuid(outcome.reverses);
         let home = TransactionId::from_uuid(id);
         if home.is_some_and(|id| id.home() == outcome.partition && id.offset() == outcome.offset) {
             self.references.push(Reference {

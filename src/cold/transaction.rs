@@ -34,6 +34,8 @@ pub struct StopRow {
     /// The balance a rejection speaks of.
     pub refused_balance: Option<Uuid>,
     pub refused_version: Option<i64>,
+    /// Of a reversal: what it moves back.
+    pub reverses: Option<Uuid>,
 }
 
 /// A transaction as far as it is in cold.
@@ -48,8 +50,10 @@ pub struct TransactionView {
     pub stops: Vec<StopRow>,
     /// Every stop's entries, in the order of log time, by balance and version.
     pub entries: Vec<EntryRow>,
-    /// Of a transaction that made a hold: the hold at its home, as far as that is in.
+    /// Of a hold, or of what was reversed: what its home keeps of it, as far as that is in.
     pub hold: Option<HoldRow>,
+    /// The references of the reversals that were applied, in the order of log time.
+    pub reversed_by: Vec<String>,
     /// How far the journal is, by partition of the stops.
     pub as_of: Vec<AsOf>,
 }
@@ -98,6 +102,10 @@ async fn view(db: &mut PgConnection, id: Uuid) -> Result<Option<TransactionView>
         Some(id) => holds::at_home(&mut *db, id).await?,
         None => None,
     };
+    let reversed_by = match hold.as_ref().is_some_and(|hold| hold.reversals > 0) {
+        true => reversals(&mut *db, id).await?,
+        false => Vec::new(),
+    };
     let partitions: Vec<i32> = stops.iter().map(|stop| stop.partition.into()).collect();
     let as_of = sqlx::query_as(
         "select partition as as_of_partition, command_offset as as_of_offset, at as as_of_at \
@@ -110,7 +118,22 @@ async fn view(db: &mut PgConnection, id: Uuid) -> Result<Option<TransactionView>
     .await?;
     let entries = entries.into_iter().map(EntryRow::scaled);
     let view = merge(stops, entries.collect(), as_of);
-    Ok(view.map(|view| TransactionView { hold, ..view }))
+    Ok(view.map(|view| TransactionView {
+        hold,
+        reversed_by,
+        ..view
+    }))
+}
+
+/// The references of the reversals of a transaction that were applied.
+async fn reversals(db: &mut PgConnection, id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select reference from transactions where reverses = $1 and status = 'applied' \
+         group by reference order by min(at), reference",
+    )
+    .bind(id)
+    .fetch_all(db)
+    .await
 }
 
 fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Option<TransactionView> {
@@ -131,6 +154,7 @@ fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Optio
         stops,
         entries,
         hold: None,
+        reversed_by: Vec::new(),
         as_of,
     })
 }
@@ -177,6 +201,7 @@ mod tests {
             metadata: None,
             refused_balance: None,
             refused_version: None,
+            reverses: None,
         }
     }
 

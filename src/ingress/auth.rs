@@ -53,6 +53,8 @@ impl fmt::Debug for Caller {
 pub enum Permission {
     Read,
     Write,
+    /// Writes, and forces reversals below a balance's floor.
+    Force,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,7 +95,7 @@ impl Keys {
         let anybody = Arc::new(Caller {
             name: "anybody".to_owned(),
             scopes: vec![Scope::ANY],
-            permission: Permission::Write,
+            permission: Permission::Force,
             limiter: limiter(options),
         });
         Ok(Self {
@@ -155,11 +157,23 @@ impl Caller {
     /// Refuses a caller that may not write `ledger`.
     pub fn may_write(&self, ledger: &str) -> Result<(), Problem> {
         let detail = match (self.reads(ledger), self.permission) {
-            (true, Permission::Write) => return Ok(()),
+            (true, Permission::Write | Permission::Force) => return Ok(()),
             (true, Permission::Read) => format!("the key may only read {ledger}"),
             (false, _) => format!("the key has no scope for {ledger}"),
         };
         Err(Problem::new(Kind::Forbidden, detail))
+    }
+
+    /// Refuses a caller that may not force a reversal in `ledger`.
+    pub fn may_force(&self, ledger: &str) -> Result<(), Problem> {
+        self.may_write(ledger)?;
+        match self.permission {
+            Permission::Force => Ok(()),
+            Permission::Read | Permission::Write => {
+                let detail = "the key may not force; its permission would have to be force";
+                Err(Problem::new(Kind::Forbidden, detail))
+            }
+        }
     }
 }
 

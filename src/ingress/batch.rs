@@ -164,11 +164,7 @@ impl Context {
         let mut read = Vec::with_capacity(items.len());
         for chunk in items.chunks(STRIDE) {
             for json in chunk {
-                let command = items::command(json, None, &mut decoder).and_then(|command| {
-                    caller.may_write(&command.ledger)?;
-                    let value = encode(&command)?;
-                    Ok((command, value))
-                });
+                let command = self.read_item(caller, json, &mut decoder).await;
                 let reference = match &command {
                     Ok((command, _)) => Some((*command.reference).to_owned()),
                     Err(_) => items::reference(json),
@@ -180,6 +176,20 @@ impl Context {
         read
     }
 
+    async fn read_item(
+        &self,
+        caller: &Caller,
+        json: &[u8],
+        decoder: &mut Decoder,
+    ) -> Result<(Command, Vec<u8>), Problem> {
+        let request = items::read(json)?;
+        let original = self.original_of(caller, &request).await?;
+        let command = items::command(&request, None, original.as_ref(), decoder)?;
+        caller.may_write(&command.ledger)?;
+        let value = encode(&command)?;
+        Ok((command, value))
+    }
+
     async fn read_trials(&self, caller: &Caller, items: &[&[u8]]) -> Vec<Trial> {
         let mut decoder = Decoder::of(self.partitions);
         let mut read = Vec::with_capacity(items.len());
@@ -188,7 +198,8 @@ impl Context {
                 tokio::task::yield_now().await;
             }
             let unnamed = format!("{UNNAMED}-{at}");
-            let command = items::command(json, Some(&unnamed), &mut decoder);
+            let command = items::read(json)
+                .and_then(|request| items::command(&request, Some(&unnamed), None, &mut decoder));
             let command = command.and_then(|command| {
                 caller.may_write(&command.ledger)?;
                 Ok(command)

@@ -10,6 +10,7 @@ use super::auth::Keys;
 use super::error::Kind;
 use super::metrics::IngressMetrics;
 use super::options::Options;
+use super::originals::Originals;
 use super::problem::Problem;
 use super::publish::Publisher;
 use super::replies::Assigned;
@@ -33,6 +34,7 @@ pub struct Context {
     pub hot: Reader,
     pub pool: PgPool,
     pub publisher: Publisher,
+    pub originals: Originals,
     pub waiters: Arc<Waiters>,
     pub assigned: Arc<Assigned>,
     /// Callers that wait.

@@ -5,7 +5,8 @@
 //! | 400 | what can never be understood: the slugs of [`InvalidKind`] |
 //! | 401, 403 | `unauthenticated`, `forbidden` |
 //! | 404, 405 | `route-not-found`, `balance-not-found`, `transaction-not-found`, `method-not-allowed` |
-//! | 408, 409, 413, 415 | `request-timeout`, `request-in-flight`, `payload-too-large`, `batch-too-large`, `unsupported-media-type` |
+//! | 408, 409, 410 | `request-timeout`, `request-in-flight`, `original-gone` |
+//! | 413, 415 | `payload-too-large`, `batch-too-large`, `unsupported-media-type` |
 //! | 412, 422 | a business "no": the slugs of [`Rejection`]; 412 if the request had an `If-Match` |
 //! | 429, 503 | `rate-limited`; `backpressure`, `outcome-unknown`, `storage-unavailable` |
 //!
@@ -30,6 +31,8 @@ pub enum Kind {
     RequestTimeout,
     /// What the request builds on is not decided yet.
     RequestInFlight,
+    /// The command of what is to be reversed is not on the log any more.
+    OriginalGone,
     BatchTooLarge,
     UnsupportedMediaType,
     Unauthenticated,
@@ -42,13 +45,14 @@ pub enum Kind {
 }
 
 /// The kinds without a table of their own.
-const PLAIN: [Kind; 15] = [
+const PLAIN: [Kind; 16] = [
     Kind::RouteNotFound,
     Kind::BalanceNotFound,
     Kind::TransactionNotFound,
     Kind::MethodNotAllowed,
     Kind::RequestTimeout,
     Kind::RequestInFlight,
+    Kind::OriginalGone,
     Kind::BatchTooLarge,
     Kind::UnsupportedMediaType,
     Kind::Unauthenticated,
@@ -105,6 +109,7 @@ impl Kind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RequestInFlight => StatusCode::CONFLICT,
+            Self::OriginalGone => StatusCode::GONE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
@@ -127,6 +132,7 @@ impl Kind {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::RequestTimeout => "request-timeout",
             Self::RequestInFlight => "request-in-flight",
+            Self::OriginalGone => "original-gone",
             Self::BatchTooLarge => "batch-too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::Unauthenticated => "unauthenticated",
@@ -154,6 +160,7 @@ impl Kind {
             Self::MethodNotAllowed => "The route does not take this method",
             Self::RequestTimeout => "The request took too long to arrive",
             Self::RequestInFlight => "What this builds on is not decided yet",
+            Self::OriginalGone => "What is to be reversed is kept no more",
             Self::BatchTooLarge => "The batch has too many items",
             Self::UnsupportedMediaType => "The content is of another type",
             Self::Unauthenticated => "An API key is needed",
@@ -184,6 +191,7 @@ impl Kind {
             | Self::BalanceNotFound
             | Self::TransactionNotFound
             | Self::MethodNotAllowed
+            | Self::OriginalGone
             | Self::BatchTooLarge
             | Self::UnsupportedMediaType
             | Self::Unauthenticated

@@ -10,8 +10,8 @@ use super::body::Format;
 use super::error::Kind;
 use super::problem::Problem;
 use crate::ledger::Command;
-use crate::wire::http::TransactionRequest;
 use crate::wire::http::request::{client_reference, parse};
+use crate::wire::http::{KnownOriginal, TransactionRequest};
 use crate::wire::record::COMMAND_BYTES_MAX;
 use crate::wire::scalar::Str;
 use crate::wire::{Decoder, Invalid, InvalidKind};
@@ -32,12 +32,8 @@ pub fn split(bytes: &[u8], format: Format, limit: usize) -> Result<Vec<&[u8]>, P
     Ok(items)
 }
 
-/// The command of one item; `unnamed` is the reference of one that names none, if that is allowed.
-pub fn command(
-    json: &[u8],
-    unnamed: Option<&str>,
-    decoder: &mut Decoder,
-) -> Result<Command, Problem> {
+/// Reads one item.
+pub fn read(json: &[u8]) -> Result<TransactionRequest<'_>, Problem> {
     if json.len() > COMMAND_BYTES_MAX {
         let detail = format!(
             "the item has {} bytes, the limit is {COMMAND_BYTES_MAX}",
@@ -45,7 +41,17 @@ pub fn command(
         );
         return Err(Invalid::new(InvalidKind::PayloadTooLarge, "", detail).into());
     }
-    let request: TransactionRequest<'_> = parse(json)?;
+    Ok(parse(json)?)
+}
+
+/// The command of one item; `unnamed` is the reference of one that names none, if that is allowed.
+/// A reversal needs its `original`.
+pub fn command(
+    request: &TransactionRequest<'_>,
+    unnamed: Option<&str>,
+    original: Option<&KnownOriginal>,
+    decoder: &mut Decoder,
+) -> Result<Command, Problem> {
     if request.expect_retries > 0 {
         let detail = "is not taken in a batch";
         return Err(Invalid::new(InvalidKind::InvalidExpect, "expect_retries", detail).into());
@@ -54,7 +60,7 @@ pub fn command(
     if let Some(reference) = reference {
         client_reference(reference, 0)?;
     }
-    Ok(request.command(reference, None, decoder)?)
+    Ok(request.command(reference, None, original, decoder)?)
 }
 
 /// The reference of an item that is refused, if it can be read.
@@ -148,7 +154,11 @@ mod tests {
 
     #[test]
     fn an_item_is_refused_by_itself() {
-        let refused = |json: &[u8]| command(json, None, &mut Decoder::new()).unwrap_err();
+        let refused = |json: &[u8]| {
+            let request = read(json);
+            let command = request.and_then(|it| command(&it, None, None, &mut Decoder::new()));
+            command.unwrap_err()
+        };
         assert_eq!(
             refused(b"{").kind,
             Kind::Invalid(InvalidKind::MalformedRequest)

@@ -2,7 +2,10 @@
 //!
 //! Not finding it is told from not being able to look: only a store that answered can say 404.
 
+use std::time::Duration;
+
 use rust_decimal::Decimal;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::context::Context;
@@ -14,12 +17,15 @@ use crate::cold::read::EntryRow;
 use crate::cold::transaction::{self, TransactionView as ColdView};
 use crate::hot::claims::Known;
 use crate::ledger::amount::minor_of;
-use crate::ledger::{Asset, Command, PartitionId};
+use crate::ledger::{Asset, Command, PartitionId, Stage};
 use crate::wire::hold::PartBody;
 use crate::wire::http::hold::HeldPostingView;
 use crate::wire::http::view::{HELD, PENDING, POSTED, VOIDED, transits};
-use crate::wire::http::{EntryView, HoldView, TransactionView};
+use crate::wire::http::{EntryView, HoldView, SumView, TransactionView};
 use crate::wire::scalar::{Money, Str, Time};
+
+/// How long a reader waits for what cold adds to a decision that is known.
+const COLD_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is known of a reference.
 #[derive(Debug)]
@@ -55,6 +61,21 @@ impl Context {
             }
             (Ok(Found::Nothing), None, Known::Nothing | Known::Done(_)) => Ok(Found::Nothing),
         }
+    }
+
+    /// As [`Context::find`], and what became of the transaction since, as far as cold answers soon.
+    pub async fn look_up(&self, ledger: &str, reference: &str) -> Result<Found, Problem> {
+        let found = self.find(ledger, reference).await?;
+        let Found::Decided(decided) = &found else {
+            return Ok(found);
+        };
+        if decided.applied && decided.replayed {
+            let cold = self.find_cold(ledger, reference);
+            if let Ok(Ok(Found::Decided(latest))) = timeout(COLD_PATIENCE, cold).await {
+                return Ok(Found::Decided(latest));
+            }
+        }
+        Ok(found)
     }
 
     /// Completes an answer that says no more than that it was decided.
@@ -104,8 +125,11 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
         stops,
         entries,
         hold,
+        reversed_by,
         ..
     } = cold;
+    let hold = hold.and_then(hold_view);
+    let reversed = hold.as_ref().map_or_else(Vec::new, reversed);
     let walks = !matches!(&*decider.status, HELD | POSTED | VOIDED | "expired");
     let settled = entries.iter().any(|entry| entry.direction == "reserve");
     let waiting = walks
@@ -141,7 +165,10 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
             .refused_version
             .and_then(|version| u64::try_from(version).ok()),
         entries,
-        hold: hold.and_then(hold_view),
+        hold: hold.filter(|hold| &*hold.state != Stage::Moved.slug()),
+        reverses: decider.reverses,
+        reversed,
+        reversed_by: reversed_by.into_iter().map(text).collect(),
         partial: waiting,
         effective_at: decider.effective_at.map(|at| Time(at.timestamp_millis())),
         description: decider.description.map(text),
@@ -155,6 +182,24 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
     view
 }
 
+/// How much is reversed, by asset.
+fn reversed(hold: &HoldView<'_>) -> Vec<SumView<'static>> {
+    let mut sums: Vec<SumView<'static>> = Vec::new();
+    for posting in &hold.postings {
+        let Some(reversed) = posting.reversed else {
+            continue;
+        };
+        match sums.iter_mut().find(|sum| *sum.asset == *posting.asset) {
+            Some(sum) => sum.amount.0 += reversed.0,
+            None => sums.push(SumView {
+                asset: Str(posting.asset.to_string().into()),
+                amount: reversed,
+            }),
+        }
+    }
+    sums
+}
+
 /// A hold as a client reads it; nothing, if its postings are not what this binary writes.
 pub fn hold_view(row: HoldRow) -> Option<HoldView<'static>> {
     let postings = row.postings.to_string();
@@ -166,6 +211,7 @@ pub fn hold_view(row: HoldRow) -> Option<HoldView<'static>> {
         amount: part.amount,
         rest: part.rest,
         posted: part.posted,
+        reversed: part.reversed,
     };
     Some(HoldView {
         id: row.id,

@@ -44,6 +44,7 @@ pub mod metrics;
 pub mod name;
 pub mod openapi;
 pub mod options;
+pub mod originals;
 pub mod periods;
 pub mod prefer;
 pub mod problem;
@@ -51,6 +52,7 @@ pub mod publish;
 pub mod reading;
 pub mod record;
 pub mod replies;
+pub mod reversals;
 pub mod room;
 pub mod routes;
 pub mod scope;
@@ -179,6 +181,7 @@ fn context(
         claims,
         hot: Reader::new(redis, keys, options.claim_timeout),
         pool,
+        originals: originals::Originals::new(log, partitions),
         publisher: publish::Publisher::new(&options, log, partitions, &metrics.publish_seconds)?,
         waiters: Arc::new(Waiters::of_new_instance()),
         assigned: Arc::new(Assigned::nowhere()),

@@ -6,7 +6,7 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::error::Kind;
-use super::{balance, balances, batch, health, history, holds, periods, transactions};
+use super::{balance, balances, batch, health, history, holds, periods, reversals, transactions};
 use crate::wire::http::ProblemBody;
 
 #[derive(OpenApi)]
@@ -21,6 +21,7 @@ use crate::wire::http::ProblemBody;
     ),
     paths(
         transactions::post, batch::post, transactions::get, holds::post, holds::void,
+        reversals::reverse,
         balances::open, balances::configure, balance::get,
         history::entries, holds::list, history::balances,
         periods::close, periods::get,

@@ -19,7 +19,8 @@ pub struct Options {
     #[arg(long, env = "STEELYARD_INSECURE")]
     pub insecure: bool,
     /// API keys, TOML or JSON (by the name's ending): a list `keys` of `name`, `hash` (BLAKE3 of
-    /// the key, hex), `scopes` (ORGANIZATION/LEDGER, `*` for any) and `permission` (read, write).
+    /// the key, hex), `scopes` (ORGANIZATION/LEDGER, `*` for any) and `permission` (read,
+    /// write, force).
     #[arg(long, env = "STEELYARD_API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
     /// Requests per second of one API key; a batch counts as its items. 0 is no limit.

@@ -104,6 +104,14 @@ fn sentence(rejection: Rejection) -> &'static str {
             "it would take effect in the future, or that is not over yet"
         }
         Rejection::PeriodClosed => "the period that it would take effect in, or close, is closed",
+        Rejection::OriginalNotFound => "the transaction to reverse is not known, or no more",
+        Rejection::OriginalMismatch => "the transaction to reverse asked for something else",
+        Rejection::NotReversible => "the transaction to reverse was refused",
+        Rejection::OriginalUndecided => {
+            "the transaction to reverse is not decided at its last stop"
+        }
+        Rejection::NothingToReverse => "nothing of it was posted that is not reversed already",
+        Rejection::ReverseExceedsOriginal => "the amount is more than what is left to reverse",
         Rejection::BalanceExists => "the balance was opened before",
         Rejection::BalanceNotFound => "the balance was never opened in this ledger",
         Rejection::SystemBalance => "the balance is the system's own",
@@ -121,7 +129,9 @@ fn sentence(rejection: Rejection) -> &'static str {
         Rejection::HoldExpired => "the hold's time is over",
         Rejection::HoldVoided => "the hold's rest was released before",
         Rejection::HoldSpent => "all of the hold was posted before",
-        Rejection::AmountAmbiguous => "the hold is in several assets; post it without an amount",
+        Rejection::AmountAmbiguous => {
+            "it is in several assets; leave the amount out for all of them"
+        }
         Rejection::PostExceedsHold => "the amount is more than what is left of the hold",
     }
 }

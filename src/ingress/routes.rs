@@ -10,7 +10,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::context::Context;
 use super::{
-    balance, balances, batch, edge, health, history, holds, openapi, periods, transactions,
+    balance, balances, batch, edge, health, history, holds, openapi, periods, reversals,
+    transactions,
 };
 
 /// All routes, within what every request passes.
@@ -26,6 +27,10 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/v1/transactions/{reference}", get(transactions::get))
         .route("/v1/transactions/{reference}/post", post(holds::post))
         .route("/v1/transactions/{reference}/void", post(holds::void))
+        .route(
+            "/v1/transactions/{reference}/reverse",
+            post(reversals::reverse),
+        )
         .route("/v1/balances", post(balances::open).get(history::balances))
         .route(
             "/v1/balances/{id}",

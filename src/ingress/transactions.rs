@@ -71,7 +71,12 @@ pub async fn post(
         client_reference(reference, request.expect_retries)?;
     }
     let named = reference.or(query.dry_run.then_some(UNNAMED));
-    let command = context.decode(|decoder| request.command(named, if_match, decoder))?;
+    let original = match query.dry_run {
+        true => None,
+        false => context.original_of(&caller, &request).await?,
+    };
+    let original = original.as_ref();
+    let command = context.decode(|decoder| request.command(named, if_match, original, decoder))?;
     caller.may_write(&command.ledger)?;
     if query.dry_run {
         let trial = (reference.map(str::to_owned), Ok(command));
@@ -171,7 +176,7 @@ pub async fn get(
     if !caller.reads(&ledger) {
         return Err(unknown());
     }
-    match context.find(&ledger, &reference).await? {
+    match context.look_up(&ledger, &reference).await? {
         Found::Decided(decided) => Ok(json(Class::Ok, decided.json)),
         Found::Nothing => Err(unknown()),
         Found::Pending => {

@@ -42,6 +42,7 @@ pub enum Body {
     /// Releases a hold that is due. Only processors write it; it is no client's reference.
     Expire(Target),
     ClosePeriod(ClosePeriod),
+    Reverse(Reverse),
 }
 
 /// Reserves what postings move; the first source decides.
@@ -69,6 +70,20 @@ pub struct Target {
 pub struct Post {
     pub target: Target,
     pub amount: Option<(Amount, Asset)>,
+}
+
+/// Moves back what a transaction has moved, all of it or a part.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reverse {
+    /// Its home decides, which alone knows how much of it was reversed before.
+    pub transaction: TransactionId,
+    /// What it asked for, a transfer or a hold, as it was decided: home knows it by its
+    /// fingerprint.
+    pub original: Box<Command>,
+    /// How much, from the postings in their order; none: all that is left.
+    pub amount: Option<(Amount, Asset)>,
+    /// Whether a balance may go below its floor for it.
+    pub force: bool,
 }
 
 /// Closes what takes effect before a time, in every partition.
@@ -162,6 +177,7 @@ impl Command {
             Body::Open(open) => open.balance,
             Body::Configure(configure) => configure.balance,
             Body::ClosePeriod(close) => close.home,
+            Body::Reverse(reverse) => reverse.original.decider(),
             Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => {
                 postings
                     .first()
@@ -186,6 +202,7 @@ impl Command {
             Body::Open(_) => "open",
             Body::Configure(_) => "configure",
             Body::ClosePeriod(_) => "close-period",
+            Body::Reverse(_) => "reverse",
             Body::Transfer(_) | Body::Hold(_) => "transfer",
             Body::Post(_) => "post",
             Body::Void(_) => "void",
@@ -193,12 +210,14 @@ impl Command {
         }
     }
 
+    /// What it asks to move; what a reversal moves depends on what was reversed before.
     pub fn postings(&self) -> &[Posting] {
         match &self.body {
             Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => postings,
             Body::Open(_)
             | Body::Configure(_)
             | Body::ClosePeriod(_)
+            | Body::Reverse(_)
             | Body::Post(_)
             | Body::Void(_)
             | Body::Expire(_) => &[],
@@ -212,6 +231,7 @@ impl Command {
             Body::Open(_)
             | Body::Configure(_)
             | Body::ClosePeriod(_)
+            | Body::Reverse(_)
             | Body::Transfer(_)
             | Body::Post(_)
             | Body::Void(_)
@@ -228,8 +248,24 @@ impl Command {
             Body::Open(_)
             | Body::Configure(_)
             | Body::ClosePeriod(_)
+            | Body::Reverse(_)
             | Body::Transfer(_)
             | Body::Hold(_) => None,
+        }
+    }
+
+    /// What is to be moved back, if that is what this asks.
+    pub fn reverse(&self) -> Option<&Reverse> {
+        match &self.body {
+            Body::Reverse(reverse) => Some(reverse),
+            Body::Open(_)
+            | Body::Configure(_)
+            | Body::ClosePeriod(_)
+            | Body::Transfer(_)
+            | Body::Hold(_)
+            | Body::Post(_)
+            | Body::Void(_)
+            | Body::Expire(_) => None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::command::{Body, Command, Posting};
 use super::draft::{Draft, Refusal};
+use super::hold::Portion;
 use super::id::{BalanceId, TransactionId};
 use super::outcome::{Decision, Direction, Effects, Entry, Ignored, Mark, Outcome};
 use super::partition::{Partition, Setting};
@@ -132,17 +133,17 @@ impl Turn<'_> {
             Body::Configure(configure) => configure_balance(self.partition, command, configure),
             Body::Post(post) => return self.post(command, transaction, post),
             Body::Void(target) => return self.void(command, transaction, *target),
+            Body::Reverse(reverse) => return self.reverse(command, transaction, reverse),
             Body::Expire(_) => unreachable!("an expiry has no reference of its own"),
             Body::Transfer(postings) => {
                 let (here, count) = (self.partition.id, self.partition.count);
                 if !walk::is_local(postings, here, count) {
-                    return self.visit(&self.at_stop(transaction, command, &[]));
+                    return self.visit(&self.at_stop(transaction, command, &[], &[]));
                 }
                 local_transfer(self.partition, command, postings)
             }
-            Body::Hold(_) => return self.visit(&self.at_stop(transaction, command, &[])),
-            Body::ClosePeriod(_) => {
-                return self.visit(&self.at_stop(transaction, command, &[]));
+            Body::Hold(_) | Body::ClosePeriod(_) => {
+                return self.visit(&self.at_stop(transaction, command, &[], &[]));
             }
         };
         let decision = match result {
@@ -208,15 +209,18 @@ impl Turn<'_> {
                 transaction,
                 command,
                 carried,
-            } => self.visit(&self.at_stop(*transaction, command, carried)),
+                portions,
+            } => self.visit(&self.at_stop(*transaction, command, carried, portions)),
             Step::Settle {
                 transaction,
                 command,
                 carried,
+                portions,
             } => match command.hold() {
                 Some(_) => self.confirm(command, *transaction),
                 None => {
-                    self.settle(leg.from, &self.at_stop(*transaction, command, carried));
+                    let visit = self.at_stop(*transaction, command, carried, portions);
+                    self.settle(leg.from, &visit);
                     self.conclude(command, *transaction, Decision::Applied, Decision::Applied);
                 }
             },
@@ -225,8 +229,9 @@ impl Turn<'_> {
                 command,
                 carried,
                 reason,
+                portions,
             } => {
-                let visit = self.at_stop(*transaction, command, carried);
+                let visit = self.at_stop(*transaction, command, carried, portions);
                 self.unwind(leg.from, &visit, *reason);
                 let (returned, refused) =
                     (Decision::Returned(*reason), Decision::Rejected(*reason));
@@ -237,13 +242,14 @@ impl Turn<'_> {
     }
 
     /// A walked transaction, here.
-    fn at_stop<'c>(
+    pub(super) fn at_stop<'c>(
         &self,
         transaction: TransactionId,
         command: &'c Arc<Command>,
         carried: &'c [Carried],
+        portions: &'c [Portion],
     ) -> Visit<'c> {
-        let walk = Walk::of(command, self.partition.count);
+        let walk = Walk::along(command, portions, self.partition.count);
         let index = walk.index_of(self.partition.id);
         Visit {
             transaction,
@@ -251,6 +257,7 @@ impl Turn<'_> {
             walk,
             index: index.expect("a walk visits its own stops"),
             carried,
+            portions,
         }
     }
 

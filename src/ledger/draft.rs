@@ -48,7 +48,12 @@ impl<'a> Draft<'a> {
         self.partition.id()
     }
 
-    /// Debits `party` for a posting of `command`, or reserves the debit.
+    pub(super) fn partition_count(&self) -> PartitionId {
+        self.partition.count
+    }
+
+    /// Debits `party` for a posting of `command`, below its floor if that is forced, or reserves
+    /// the debit.
     pub(super) fn debit(
         &mut self,
         command: &Command,
@@ -69,7 +74,7 @@ impl<'a> Draft<'a> {
         let minor = amount.minor();
         after.posted = after.posted.saturating_add(direction.posted_change(minor));
         after.held = after.held.saturating_add(direction.held_change(minor));
-        if !after.above(view.floor) {
+        if direction != Direction::Force && !after.above(view.floor) {
             return refuse(Rejection::InsufficientFunds);
         }
         if !within(after.posted.saturating_sub(after.held)) || !within(after.held) {

@@ -163,7 +163,8 @@ fn check_limits(balance: &Balance, entry: &Entry) {
         | Direction::Settle
         | Direction::Release
         | Direction::Post
-        | Direction::Void => {}
+        | Direction::Void
+        | Direction::Force => {}
     }
 }
 
@@ -186,6 +187,12 @@ fn fold_hold(partition: &mut Partition, effects: &Effects) {
     );
     for part in &after.parts {
         assert!(part.rest >= 0, "L7: hold {id} has a rest below zero");
+        assert!(
+            (0..=part.posted).contains(&part.reversed),
+            "L8: {} is reversed of {} in {id}",
+            part.reversed,
+            part.posted
+        );
         let was = before.map_or(0, |before| held(partition, before, part.asset));
         let is = held(partition, after, part.asset);
         let entries = effects.entries.iter();

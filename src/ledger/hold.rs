@@ -15,7 +15,8 @@ use super::rejection::Rejection;
 use super::route::PartitionId;
 use super::walk::Walk;
 
-/// What a transaction has reserved, and what became of it, as one partition knows it.
+/// What a transaction has reserved, and what became of it, as one partition knows it. A transfer
+/// that was reversed is kept like a hold that was posted at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// `organization/ledger`.
@@ -26,6 +27,8 @@ pub struct Hold {
     pub parts: Box<[Part]>,
     /// From this log time on, in milliseconds, nothing can be posted; known at home only.
     pub expires_at_ms: Option<i64>,
+    /// How many reversals have set out; home only.
+    pub reversals: u64,
     /// The number of changes so far.
     pub version: u64,
     /// The last command that changed it, and its log time in milliseconds.
@@ -46,6 +49,8 @@ pub struct Part {
     pub rest: i128,
     /// What was posted.
     pub posted: i128,
+    /// What of that was reversed; known at home only.
+    pub reversed: i128,
 }
 
 /// Where a hold is in its life.
@@ -62,16 +67,19 @@ pub enum Stage {
     Expired,
     /// A later stop refused it.
     Refused,
+    /// It is no hold but a transfer, kept because it was reversed.
+    Moved,
 }
 
 impl Stage {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Open,
         Self::Spent,
         Self::Voided,
         Self::Expired,
         Self::Refused,
+        Self::Moved,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -82,6 +90,7 @@ impl Stage {
             Self::Voided => "voided",
             Self::Expired => "expired",
             Self::Refused => "refused",
+            Self::Moved => "moved",
         }
     }
 
@@ -106,15 +115,18 @@ pub struct Portion {
     pub amount: Amount,
 }
 
-/// What a marker says of the open holds of a partition.
+/// What a marker says of the holds of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HoldSums {
+    /// How many are open.
     pub open: u64,
+    /// The versions of those that are open, or that a reversal has set out for: any other one has
+    /// ended and never changed since, and is left out.
     pub version_sum: u64,
 }
 
 impl HoldSums {
-    /// Counts a hold, if it is open.
+    /// Counts a hold, if it is to be summed up.
     ///
     /// # Panics
     /// If the sum of versions needs more than 64 bits.
@@ -123,7 +135,7 @@ impl HoldSums {
         self.moved(hold, u64::checked_add)
     }
 
-    /// Counts a hold no more, if it was open.
+    /// Counts a hold no more, if it was.
     ///
     /// # Panics
     /// If it was not counted.
@@ -133,13 +145,15 @@ impl HoldSums {
     }
 
     fn moved(self, hold: &Hold, change: fn(u64, u64) -> Option<u64>) -> Self {
-        if !hold.stage.is_open() {
-            return self;
+        let mut sums = self;
+        if hold.stage.is_open() {
+            sums.open = change(self.open, 1).expect("open holds are counted");
         }
-        Self {
-            open: change(self.open, 1).expect("open holds are counted"),
-            version_sum: change(self.version_sum, hold.version).expect("versions are counted"),
+        if hold.is_summed() {
+            let versions = change(self.version_sum, hold.version);
+            sums.version_sum = versions.expect("versions are counted");
         }
+        sums
     }
 }
 
@@ -164,6 +178,7 @@ impl Hold {
                 amount: posting.amount.minor(),
                 rest: posting.amount.minor(),
                 posted: 0,
+                reversed: 0,
             })
         });
         Self {
@@ -175,10 +190,16 @@ impl Hold {
             },
             parts: parts.collect(),
             expires_at_ms,
+            reversals: 0,
             version: 0,
             offset: 0,
             at_ms: 0,
         }
+    }
+
+    /// Whether a marker sums up its version.
+    pub fn is_summed(&self) -> bool {
+        self.stage.is_open() || self.reversals > 0
     }
 
     /// Whether it counts as expired at log time `at_ms`, whether or not its rest was released yet.
@@ -198,7 +219,7 @@ impl Hold {
             Stage::Spent => Some(Rejection::HoldSpent),
             Stage::Voided => Some(Rejection::HoldVoided),
             Stage::Expired => Some(Rejection::HoldExpired),
-            Stage::Refused => Some(Rejection::HoldNotFound),
+            Stage::Refused | Stage::Moved => Some(Rejection::HoldNotFound),
         }
     }
 
@@ -209,9 +230,16 @@ impl Hold {
     }
 
     /// `amount` of the rest, from the postings in their order.
-    pub(super) fn rests_up_to(
+    pub(super) fn rests_up_to(&self, amount: (Amount, Asset)) -> Result<Vec<Portion>, Rejection> {
+        self.up_to(amount, |part| part.rest, Rejection::PostExceedsHold)
+    }
+
+    /// `amount` of what `available` says of each posting, in their order; `beyond` if that is less.
+    pub(super) fn up_to(
         &self,
         (amount, asset): (Amount, Asset),
+        available: impl Fn(&Part) -> i128,
+        beyond: Rejection,
     ) -> Result<Vec<Portion>, Rejection> {
         let mut assets = self.parts.iter().map(|part| part.asset);
         let first = assets.next();
@@ -224,13 +252,13 @@ impl Hold {
         let mut left = amount.minor();
         let mut portions = Vec::new();
         for part in &self.parts {
-            let taken = part.rest.min(left);
+            let taken = available(part).min(left);
             left = left.saturating_sub(taken);
             portions.extend(portion((part, taken)));
         }
         match left {
             0 => Ok(portions),
-            _ => Err(Rejection::PostExceedsHold),
+            _ => Err(beyond),
         }
     }
 
@@ -273,7 +301,7 @@ impl Hold {
     }
 }
 
-fn portion((part, amount): (&Part, i128)) -> Option<Portion> {
+pub(super) fn portion((part, amount): (&Part, i128)) -> Option<Portion> {
     Some(Portion {
         index: part.index,
         source: part.source,

@@ -1,7 +1,8 @@
 //! The holds of one partition.
 //!
 //! A hold that has ended is known for the dedupe horizon, so that a late post is told what became
-//! of it. As with references, whether it still counts is decided at the look-up, by log time.
+//! of it, and so that what was posted can be reversed. As with references, whether it still counts
+//! is decided at the look-up, by log time.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -42,6 +43,11 @@ impl Holds {
             self.due.remove(&due);
         }
         Some(before)
+    }
+
+    /// Starts from what a marker says, which counts holds that nobody needs to know any more.
+    pub(super) fn start_from(&mut self, sums: HoldSums) {
+        self.sums = sums;
     }
 
     /// The first `most` holds that expire at or before log time `at_ms`.

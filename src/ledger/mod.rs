@@ -13,6 +13,7 @@
 //! | **L5** log time | time is the record's timestamp, never a clock |
 //! | **L6** whole | a transaction over any number of balances and partitions is applied whole or not at all |
 //! | **L7** reserved | what is held on the balances of a partition is what its open holds have left there |
+//! | **L8** no more than the original | what is reversed of a posting is never more than was posted of it |
 //!
 //! Deciding ([`decide`]) only reads; folding ([`fold`]) is the one place that writes, and a
 //! takeover rebuilds its state with the very same fold. The rules are asserted there, in release
@@ -38,6 +39,7 @@ pub mod period;
 pub mod rehearsal;
 pub mod rejection;
 mod reserve;
+mod reverse;
 pub mod route;
 pub mod rules;
 pub mod seen;
@@ -58,7 +60,8 @@ pub use amount::{Amount, AmountError};
 pub use asset::Asset;
 pub use balance::{Balance, Limit, State, Status};
 pub use command::{
-    Body, ClosePeriod, Command, Configure, Note, Open, Post, Posting, ReplyTo, Stripe, Target,
+    Body, ClosePeriod, Command, Configure, Note, Open, Post, Posting, ReplyTo, Reverse, Stripe,
+    Target,
 };
 pub use hold::{Hold, HoldSums, Part, Portion, Stage};
 pub use holds::Holds;

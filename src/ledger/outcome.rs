@@ -157,10 +157,12 @@ pub enum Direction {
     Post,
     /// A reserved debit was given up.
     Void,
+    /// Posted went down, whatever the floor: a reversal that its asker forced.
+    Force,
 }
 
 impl Direction {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Open,
         Self::Configure,
         Self::Debit,
@@ -171,6 +173,7 @@ impl Direction {
         Self::Hold,
         Self::Post,
         Self::Void,
+        Self::Force,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -185,6 +188,7 @@ impl Direction {
             Self::Hold => "hold",
             Self::Post => "post",
             Self::Void => "void",
+            Self::Force => "force",
         }
     }
 
@@ -197,7 +201,7 @@ impl Direction {
     /// What `amount` does to `posted`.
     pub fn posted_change(self, amount: i128) -> i128 {
         match self {
-            Self::Debit | Self::Post => amount.saturating_neg(),
+            Self::Debit | Self::Post | Self::Force => amount.saturating_neg(),
             Self::Credit | Self::Settle => amount,
             Self::Open
             | Self::Configure
@@ -219,7 +223,8 @@ impl Direction {
             | Self::Credit
             | Self::Reserve
             | Self::Settle
-            | Self::Release => 0,
+            | Self::Release
+            | Self::Force => 0,
         }
     }
 
@@ -234,7 +239,8 @@ impl Direction {
             | Self::Credit
             | Self::Hold
             | Self::Post
-            | Self::Void => 0,
+            | Self::Void
+            | Self::Force => 0,
         }
     }
 }

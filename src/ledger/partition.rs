@@ -133,6 +133,7 @@ impl Partition {
             let twin = partition.holds.insert(id, hold);
             assert!(twin.is_none(), "hold {id} stands twice in the base");
         }
+        partition.holds.start_from(cut.holds);
         partition
     }
 

@@ -13,6 +13,18 @@ pub enum Rejection {
     EffectiveInFuture,
     /// It would take effect in a closed period, or closes less than is closed.
     PeriodClosed,
+    /// What is to be reversed is not known here, or no more.
+    OriginalNotFound,
+    /// The transaction of this id asked for something else than the original that is named.
+    OriginalMismatch,
+    /// It was refused, or is of a type that moves nothing back.
+    NotReversible,
+    /// Its last stop has not decided on it yet, or knows it no more.
+    OriginalUndecided,
+    /// Nothing of it was posted, or all of that is reversed.
+    NothingToReverse,
+    /// More than what is left of it to reverse.
+    ReverseExceedsOriginal,
     /// `open` of a balance that is there already.
     BalanceExists,
     /// A balance that was never opened in this ledger.
@@ -53,10 +65,16 @@ pub enum Rejection {
 }
 
 /// All rejections, in order of precedence.
-pub const ALL: [Rejection; 22] = [
+pub const ALL: [Rejection; 28] = [
     Rejection::ReferenceReused,
     Rejection::EffectiveInFuture,
     Rejection::PeriodClosed,
+    Rejection::OriginalNotFound,
+    Rejection::OriginalMismatch,
+    Rejection::NotReversible,
+    Rejection::OriginalUndecided,
+    Rejection::NothingToReverse,
+    Rejection::ReverseExceedsOriginal,
     Rejection::BalanceExists,
     Rejection::BalanceNotFound,
     Rejection::SystemBalance,
@@ -85,6 +103,12 @@ impl Rejection {
             Self::ReferenceReused => "reference-reused",
             Self::EffectiveInFuture => "effective-in-future",
             Self::PeriodClosed => "period-closed",
+            Self::OriginalNotFound => "original-not-found",
+            Self::OriginalMismatch => "original-mismatch",
+            Self::NotReversible => "not-reversible",
+            Self::OriginalUndecided => "original-undecided",
+            Self::NothingToReverse => "nothing-to-reverse",
+            Self::ReverseExceedsOriginal => "reverse-exceeds-original",
             Self::BalanceExists => "balance-exists",
             Self::BalanceNotFound => "balance-not-found",
             Self::SystemBalance => "system-balance",
@@ -117,6 +141,10 @@ impl Rejection {
         match self {
             Self::ReferenceReused
             | Self::PeriodClosed
+            | Self::OriginalNotFound
+            | Self::OriginalMismatch
+            | Self::NotReversible
+            | Self::ReverseExceedsOriginal
             | Self::BalanceExists
             | Self::SystemBalance
             | Self::AssetMismatch
@@ -127,6 +155,8 @@ impl Rejection {
             | Self::AmountAmbiguous
             | Self::PostExceedsHold => false,
             Self::HoldPending
+            | Self::OriginalUndecided
+            | Self::NothingToReverse
             | Self::EffectiveInFuture
             | Self::BalanceNotFound
             | Self::BalanceClosed

@@ -38,6 +38,7 @@ impl<'a> Turn<'a> {
                 command: visit.command.clone(),
                 carried: Vec::new(),
                 reason,
+                portions: Vec::new(),
             };
             self.send(before.partition, before.key, step);
         }
@@ -189,7 +190,12 @@ impl<'a> Turn<'a> {
         }
         match end {
             Stage::Expired => self.outcome.decision = decision,
-            Stage::Spent | Stage::Voided | Stage::Refused | Stage::Pending | Stage::Open => {
+            Stage::Spent
+            | Stage::Voided
+            | Stage::Refused
+            | Stage::Moved
+            | Stage::Pending
+            | Stage::Open => {
                 self.conclude(command, transaction, decision, decision);
             }
         }
@@ -281,7 +287,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Sets what becomes of a hold.
-    fn keep(&mut self, id: TransactionId, mut hold: Hold) {
+    pub(super) fn keep(&mut self, id: TransactionId, mut hold: Hold) {
         hold.version = hold.version.checked_add(1).expect("versions fit 64 bits");
         hold.offset = self.outcome.offset;
         hold.at_ms = self.outcome.at_ms;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::command::{Body, Command};
 use super::decide::Turn;
 use super::draft::{Draft, Refusal};
+use super::hold::Portion;
 use super::id::TransactionId;
 use super::outcome::{Decision, Direction};
 use super::period;
 use super::rejection::Rejection;
-use super::route::PartitionId;
+use super::route::{PartitionId, partition_of};
 use super::walk::{self, Carried, Step, Stop, Walk};
 
 /// A transaction at one of its stops.
@@ -21,17 +22,29 @@ pub(super) struct Visit<'a> {
     pub(super) index: usize,
     /// What was sent here, or what this stop had sent on and now comes back.
     pub(super) carried: &'a [Carried],
+    /// Of a reversal: what of the original moves back.
+    pub(super) portions: &'a [Portion],
+}
+
+impl Visit<'_> {
+    /// What of the original moves back to `partition`.
+    fn portions_to(&self, partition: PartitionId, count: PartitionId) -> Vec<Portion> {
+        let portions = self.portions.iter();
+        let there = |portion: &&Portion| partition_of(portion.source, count) == partition;
+        portions.filter(there).copied().collect()
+    }
 }
 
 impl Turn<'_> {
     /// Debits first, then credits, then the money goes on.
     pub(super) fn visit(&mut self, visit: &Visit<'_>) {
-        if let Some(reason) = period::refuse_closed(self.partition, visit.command) {
+        let closed = period::refuse_closed(self.partition, visit.command);
+        if let Some(reason) = closed.or_else(|| self.refuse_undone(visit)) {
             self.turn_back(visit, reason);
             let refused = Decision::Rejected(reason);
             return self.conclude(visit.command, visit.transaction, refused, refused);
         }
-        let entries_max = visit.command.postings().len().saturating_mul(2);
+        let entries_max = visit.walk.postings().len().saturating_mul(2);
         let mut draft = Draft::new(self.partition, entries_max);
         let decision = match pass(&mut draft, visit) {
             Ok((decision, legs)) => {
@@ -63,19 +76,20 @@ impl Turn<'_> {
             return;
         };
         let (transaction, command) = (visit.transaction, visit.command.clone());
-        let carried = visit.carried.to_vec();
+        let (carried, portions) = (visit.carried.to_vec(), visit.portions.to_vec());
         let step = Step::Unwind {
             transaction,
             command,
             carried,
             reason,
+            portions,
         };
         self.send(before.partition, before.key, step);
     }
 
     /// Accepted by the last stop, `from`: the credits that were reserved here are posted.
     pub(super) fn settle(&mut self, from: PartitionId, visit: &Visit<'_>) {
-        let mut draft = Draft::new(self.partition, visit.command.postings().len());
+        let mut draft = Draft::new(self.partition, visit.walk.postings().len());
         for money in visit.carried {
             let arrived = draft.arrive(from, *money);
             arrived.expect("what a partition sends fits the mirror of what it sent");
@@ -90,7 +104,7 @@ impl Turn<'_> {
     /// after this one, and hands on what had come from the stop before.
     pub(super) fn unwind(&mut self, from: PartitionId, visit: &Visit<'_>, reason: Rejection) {
         let here = self.partition.id;
-        let entries_max = visit.command.postings().len().saturating_mul(2);
+        let entries_max = visit.walk.postings().len().saturating_mul(2);
         let mut draft = Draft::new(self.partition, entries_max);
         let mut back = visit.carried.to_vec();
         if visit.command.hold().is_some() {
@@ -118,8 +132,11 @@ impl Turn<'_> {
                 command,
                 carried,
                 reason,
+                portions: visit.portions.to_vec(),
             };
             self.send(before.partition, before.key, step);
+        } else if let Some(reverse) = visit.command.reverse() {
+            self.unreverse(reverse, visit.portions);
         }
         self.outcome.effects.entries = draft.entries;
     }
@@ -136,6 +153,7 @@ fn pass(
         walk,
         index,
         carried,
+        portions,
     } = visit;
     let here = draft.partition_id();
     let after = walk.stop_after(*index);
@@ -145,10 +163,15 @@ fn pass(
         }
     }
     let holds = command.hold().is_some();
-    let (debit, credit) = match (holds, after) {
-        (true, _) => (Direction::Hold, Direction::Reserve),
-        (false, Some(_)) => (Direction::Debit, Direction::Reserve),
-        (false, None) => (Direction::Debit, Direction::Credit),
+    let forced = command.reverse().is_some_and(|reverse| reverse.force);
+    let debit = match (holds, forced) {
+        (true, _) => Direction::Hold,
+        (false, true) => Direction::Force,
+        (false, false) => Direction::Debit,
+    };
+    let credit = match holds || after.is_some() {
+        true => Direction::Reserve,
+        false => Direction::Credit,
     };
     for posting in walk.debits_at(here) {
         let (party, amount) = (posting.source, posting.amount);
@@ -181,6 +204,7 @@ fn pass(
         transaction,
         command,
         carried,
+        portions: portions.to_vec(),
     };
     Ok((Decision::Forwarded, vec![(after, step)]))
 }
@@ -194,6 +218,7 @@ fn confirmation(visit: &Visit<'_>) -> Vec<(Stop, Step)> {
             transaction,
             command,
             carried: Vec::new(),
+            portions: Vec::new(),
         };
         (*home, step)
     };
@@ -214,6 +239,7 @@ fn settlements(draft: &mut Draft<'_>, visit: &Visit<'_>) -> Result<Vec<(Stop, St
                 transaction,
                 command,
                 carried,
+                portions: visit.portions_to(stop.partition, draft.partition_count()),
             };
             legs.push((*stop, step));
         }

@@ -7,13 +7,16 @@
 //! gave always fits, so a walk back cannot be refused.
 //!
 //! Where the money goes is a function of the command alone, so every stop computes the same walk
-//! and a leg carries nothing but the command, its place and the money taken so far.
+//! and a leg carries nothing but the command, its place and the money taken so far. Only a reversal
+//! depends on what was reversed before: it passes all stops of the original, and its legs name what
+//! home has chosen.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::amount::Amount;
 use super::asset::Asset;
-use super::command::{Body, Command, Posting};
+use super::command::{Body, ClosePeriod, Command, Posting, Reverse};
 use super::hold::Portion;
 use super::id::{BalanceId, TransactionId};
 use super::partition::Setting;
@@ -66,12 +69,16 @@ pub enum Step {
         transaction: TransactionId,
         command: Arc<Command>,
         carried: Vec<Carried>,
+        /// Of a reversal: what of the original moves back.
+        portions: Vec<Portion>,
     },
     /// It was accepted: post the credits you reserved.
     Settle {
         transaction: TransactionId,
         command: Arc<Command>,
         carried: Vec<Carried>,
+        /// Of a reversal: what of the original moves back to this stop.
+        portions: Vec<Portion>,
     },
     /// It was refused: give back what you took, release what you reserved, and hand the rest to the
     /// stop before you.
@@ -80,6 +87,8 @@ pub enum Step {
         command: Arc<Command>,
         carried: Vec<Carried>,
         reason: Rejection,
+        /// Of a reversal: what of the original was to move back.
+        portions: Vec<Portion>,
     },
     /// A repeat of a walked transaction: whoever decided it answers.
     Question {
@@ -195,14 +204,13 @@ impl Step {
 
     pub fn portions(&self) -> &[Portion] {
         match self {
-            Self::Take { portions, .. }
+            Self::Visit { portions, .. }
+            | Self::Settle { portions, .. }
+            | Self::Unwind { portions, .. }
+            | Self::Take { portions, .. }
             | Self::Give { portions, .. }
             | Self::Release { portions, .. } => portions,
-            Self::Visit { .. }
-            | Self::Settle { .. }
-            | Self::Unwind { .. }
-            | Self::Question { .. }
-            | Self::Forward { .. } => &[],
+            Self::Question { .. } | Self::Forward { .. } => &[],
         }
     }
 }
@@ -240,7 +248,7 @@ pub struct Way<'a> {
 /// The way of one transaction.
 #[derive(Debug)]
 pub struct Walk<'a> {
-    postings: &'a [Posting],
+    postings: Cow<'a, [Posting]>,
     /// Per posting, the partitions of its source and its destination.
     sides: Vec<(PartitionId, PartitionId)>,
     stops: Vec<Stop>,
@@ -248,10 +256,42 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// The walk of a command among `count` partitions: that of its postings, or through them all.
+    /// Of a reversal, whose postings depend on more than itself, only the stops.
     pub fn of(command: &'a Command, count: PartitionId) -> Self {
-        let Body::ClosePeriod(close) = &command.body else {
-            return Self::new(command.postings(), count);
-        };
+        Self::along(command, &[], count)
+    }
+
+    /// As [`Walk::of`]; a reversal moves `portions` of the original back.
+    pub fn along(command: &'a Command, portions: &[Portion], count: PartitionId) -> Self {
+        match &command.body {
+            Body::ClosePeriod(close) => Self::everywhere(close, count),
+            Body::Reverse(reverse) => Self::back(reverse, portions, count),
+            Body::Transfer(_)
+            | Body::Hold(_)
+            | Body::Open(_)
+            | Body::Configure(_)
+            | Body::Post(_)
+            | Body::Void(_)
+            | Body::Expire(_) => Self::new(command.postings(), count),
+        }
+    }
+
+    /// The walk of `postings` among `count` partitions.
+    pub fn new(postings: &'a [Posting], count: PartitionId) -> Self {
+        let sides = sides(postings, count);
+        let sources = postings.iter().zip(&sides);
+        let sources = sources.map(|(posting, side)| (posting.source.id, side.0));
+        let destinations = postings.iter().zip(&sides);
+        let destinations = destinations.map(|(posting, side)| (posting.destination.id, side.1));
+        Self {
+            stops: each_once(sources.chain(destinations)),
+            postings: postings.into(),
+            sides,
+        }
+    }
+
+    /// Through every partition.
+    fn everywhere(close: &ClosePeriod, count: PartitionId) -> Self {
         let home = partition_of(close.home, count);
         let others = (0..count).filter(|partition| *partition != home);
         let stop = |partition| Stop {
@@ -259,34 +299,30 @@ impl<'a> Walk<'a> {
             key: close.home,
         };
         Self {
-            postings: &[],
+            postings: Cow::default(),
             sides: Vec::new(),
             stops: std::iter::once(home).chain(others).map(stop).collect(),
         }
     }
 
-    /// The walk of `postings` among `count` partitions.
-    pub fn new(postings: &'a [Posting], count: PartitionId) -> Self {
-        let side = |posting: &Posting| {
-            let source = partition_of(posting.source.id, count);
-            (source, partition_of(posting.destination.id, count))
-        };
-        let sides: Vec<_> = postings.iter().map(side).collect();
-        let mut stops: Vec<Stop> = Vec::new();
-        let sources = postings.iter().zip(&sides);
-        let sources = sources.map(|(posting, side)| (posting.source.id, side.0));
-        let destinations = postings.iter().zip(&sides);
-        let destinations = destinations.map(|(posting, side)| (posting.destination.id, side.1));
-        for (key, partition) in sources.chain(destinations) {
-            if !stops.iter().any(|stop| stop.partition == partition) {
-                stops.push(Stop { partition, key });
-            }
-        }
+    /// Home of the original first, whether or not anything moves there; then as ever, with its
+    /// destinations as sources.
+    fn back(reverse: &Reverse, portions: &[Portion], count: PartitionId) -> Self {
+        let original = reverse.original.postings();
+        let home = std::iter::once(reverse.original.decider());
+        let sources = original.iter().map(|posting| posting.destination.id);
+        let destinations = original.iter().map(|posting| posting.source.id);
+        let keys = home.chain(sources).chain(destinations);
+        let postings: Vec<Posting> = portions.iter().map(Portion::back).collect();
         Self {
-            postings,
-            sides,
-            stops,
+            stops: each_once(keys.map(|key| (key, partition_of(key, count)))),
+            sides: sides(&postings, count),
+            postings: postings.into(),
         }
+    }
+
+    pub fn postings(&self) -> &[Posting] {
+        &self.postings
     }
 
     /// The stops, home first.
@@ -311,7 +347,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Every posting, and the partitions between which it moves money.
-    pub fn ways(&self) -> impl Iterator<Item = Way<'a>> {
+    pub fn ways(&self) -> impl Iterator<Item = Way<'_>> {
         let postings = self.postings.iter().zip(&self.sides);
         postings.map(|(posting, (from, to))| Way {
             posting,
@@ -336,13 +372,13 @@ impl<'a> Walk<'a> {
     }
 
     /// The postings whose source is in `partition`.
-    pub fn debits_at(&self, partition: PartitionId) -> impl Iterator<Item = &'a Posting> {
+    pub fn debits_at(&self, partition: PartitionId) -> impl Iterator<Item = &Posting> {
         let postings = self.postings.iter().zip(&self.sides);
         postings.filter_map(move |(posting, side)| (side.0 == partition).then_some(posting))
     }
 
     /// The postings whose destination is in `partition`.
-    pub fn credits_at(&self, partition: PartitionId) -> impl Iterator<Item = &'a Posting> {
+    pub fn credits_at(&self, partition: PartitionId) -> impl Iterator<Item = &Posting> {
         let postings = self.postings.iter().zip(&self.sides);
         postings.filter_map(move |(posting, side)| (side.1 == partition).then_some(posting))
     }
@@ -352,6 +388,26 @@ impl<'a> Walk<'a> {
         let visited = self.stops.iter().take(index.saturating_add(1));
         sum(visited.flat_map(|stop| self.debits_at(stop.partition)))
     }
+}
+
+/// Per posting, the partitions of its source and its destination.
+fn sides(postings: &[Posting], count: PartitionId) -> Vec<(PartitionId, PartitionId)> {
+    let side = |posting: &Posting| {
+        let source = partition_of(posting.source.id, count);
+        (source, partition_of(posting.destination.id, count))
+    };
+    postings.iter().map(side).collect()
+}
+
+/// The partitions in the order they are named, with the first key there.
+fn each_once(places: impl Iterator<Item = (BalanceId, PartitionId)>) -> Vec<Stop> {
+    let mut stops: Vec<Stop> = Vec::new();
+    for (key, partition) in places {
+        if !stops.iter().any(|stop| stop.partition == partition) {
+            stops.push(Stop { partition, key });
+        }
+    }
+    stops
 }
 
 /// Whether all of `postings` happens in `home`: the common case, told without allocating.

@@ -20,6 +20,7 @@ pub mod owners;
 pub mod peek;
 pub mod producer;
 pub mod reader;
+pub mod session;
 mod shares;
 pub mod status;
 pub mod topics;

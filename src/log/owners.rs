@@ -26,6 +26,21 @@ pub fn owners(
     Ok(owners)
 }
 
+/// Whether members other than `instance` have partitions of `topic` in `group`. Blocks.
+pub fn others_own(
+    options: &super::Options,
+    group: &str,
+    topic: &str,
+    instance: Option<&str>,
+    wait: Duration,
+) -> KafkaResult<bool> {
+    let client = super::peek::reader(options)?;
+    let owners = owners(&client, group, topic, wait)?;
+    let own = instance.map(|instance| format!("{instance}@"));
+    let is_own = |owner: &String| own.as_ref().is_some_and(|own| owner.starts_with(own));
+    Ok(owners.values().any(|owner| !is_own(owner)))
+}
+
 /// A member's id without the UUID that the coordinator adds.
 fn name(id: &str) -> &str {
     let split = id

@@ -1,5 +1,6 @@
 //! Reads a stretch of one partition, start to end: what a takeover folds and what an audit checks.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -63,29 +64,53 @@ pub fn headers(message: &impl Message) -> Headers<'_> {
 /// How long a stretch may give nothing before the reader gives up.
 const STALL: Duration = Duration::from_secs(30);
 
-/// Reads `partition` of `topic` from `from` up to, not including, `end`; `each` says whether to go
-/// on. Offsets may have gaps. Blocks; give it a thread.
-pub fn read(
-    options: &super::Options,
-    topic: &str,
-    partition: PartitionId,
-    from: u64,
-    end: u64,
-    each: impl FnMut(&BorrowedMessage<'_>) -> bool,
-) -> Result<(), ReadError> {
-    match from >= end {
-        true => Ok(()),
-        false => Reader::open(options)?.read(topic, partition, from, end, each),
+/// Open readers, for many short stretches: opening and closing one takes longer than most reads.
+pub struct Readers {
+    options: super::Options,
+    idle: Mutex<Vec<Reader>>,
+}
+
+impl std::fmt::Debug for Readers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Readers")
     }
 }
 
-/// The first and the next offset of a partition. Blocks.
-pub fn bounds(
-    options: &super::Options,
-    topic: &str,
-    partition: PartitionId,
-) -> Result<(u64, u64), ReadError> {
-    Reader::open(options)?.bounds(topic, partition)
+/// Readers that stay open while nobody reads.
+const IDLE_MAX: usize = 4;
+
+impl Readers {
+    pub fn new(options: &super::Options) -> Self {
+        Self {
+            options: options.clone(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Lets `use_it` have a reader. One that it failed with is closed. Blocks.
+    ///
+    /// # Errors
+    /// As `use_it`, or if no reader can be opened.
+    pub fn lend<T>(
+        &self,
+        use_it: impl FnOnce(&Reader) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let idle = self.idle().pop();
+        let reader = match idle {
+            Some(reader) => reader,
+            None => Reader::open(&self.options)?,
+        };
+        let used = use_it(&reader)?;
+        let mut idle = self.idle();
+        if idle.len() < IDLE_MAX {
+            idle.push(reader);
+        }
+        Ok(used)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Reads one stretch after the other. Opening is cheap, closing takes a tenth of a second: who
@@ -151,7 +176,8 @@ impl Reader {
         }
     }
 
-    /// As the function [`read`].
+    /// Reads `partition` of `topic` from `from` up to, not including, `end`; `each` says whether to
+    /// go on. Offsets may have gaps. Blocks; give it a thread.
     pub fn read(
         &self,
         topic: &str,

@@ -31,6 +31,7 @@ impl Turn<'_> {
             amount: posting.amount.minor(),
             rest: posting.amount.minor(),
             posted: 0,
+            reversed: 0,
         });
         let seconds = terms.expires_in.filter(|_| home).map(i64::from);
         let hold = Hold {
@@ -43,6 +44,7 @@ impl Turn<'_> {
             },
             parts: all.filter(touches).collect(),
             expires_at_ms: seconds.map(|seconds| self.outcome.at_ms + 1000 * seconds),
+            reversals: 0,
             version: 0,
             offset: 0,
             at_ms: 0,
@@ -111,7 +113,7 @@ pub(super) fn refusal(hold: &Hold, now_ms: i64) -> Option<Rejection> {
         Stage::Pending => Some(Rejection::HoldPending),
         Stage::Spent => Some(Rejection::HoldSpent),
         Stage::Voided => Some(Rejection::HoldVoided),
-        Stage::Refused => Some(Rejection::HoldNotFound),
+        Stage::Refused | Stage::Moved => Some(Rejection::HoldNotFound),
     }
 }
 
@@ -121,31 +123,36 @@ pub(super) fn rests(hold: &Hold) -> Vec<Portion> {
     parts.filter_map(|part| portion(part, part.rest)).collect()
 }
 
-/// An amount of what is left, posting after posting.
-pub(super) fn some(hold: &Hold, amount: i128, asset: Asset) -> Result<Vec<Portion>, Rejection> {
+/// An amount of what is `left`, posting after posting; `beyond` if that is less.
+pub(super) fn some(
+    hold: &Hold,
+    (amount, asset): (i128, Asset),
+    left: fn(&Part) -> i128,
+    beyond: Rejection,
+) -> Result<Vec<Portion>, Rejection> {
     let held_in = hold.parts[0].asset;
-    let left: i128 = hold.parts.iter().map(|part| part.rest).sum();
+    let all: i128 = hold.parts.iter().map(left).sum();
     let objections = [
         (
             hold.parts.iter().any(|part| part.asset != held_in),
             Rejection::AmountAmbiguous,
         ),
         (held_in != asset, Rejection::AssetMismatch),
-        (amount > left, Rejection::PostExceedsHold),
+        (amount > all, beyond),
     ];
     if let Some((_, rejection)) = objections.into_iter().find(|(holds, _)| *holds) {
         return Err(rejection);
     }
     let (mut portions, mut wanted) = (Vec::new(), amount);
     for part in &hold.parts {
-        let taken = wanted.min(part.rest);
+        let taken = wanted.min(left(part));
         wanted -= taken;
         portions.extend(portion(part, taken));
     }
     Ok(portions)
 }
 
-fn portion(part: &Part, amount: i128) -> Option<Portion> {
+pub(super) fn portion(part: &Part, amount: i128) -> Option<Portion> {
     Some(Portion {
         index: part.index,
         source: part.source,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::turn::Turn;
-use super::visit::holds;
+use super::visit::{Visit, holds};
 use super::way::Stop;
+use crate::ledger::command::Body;
 use crate::ledger::outcome::Ignored;
-use crate::ledger::{Carried, Command, Decision, Leg, PartitionId, Rejection, Step, TransactionId};
+use crate::ledger::{Command, Decision, Leg, PartitionId, Rejection, Step, TransactionId};
 
 impl Turn<'_> {
     pub(super) fn leg(&mut self, leg: &Leg) {
@@ -40,23 +41,30 @@ impl Turn<'_> {
                 transaction,
                 command,
                 carried,
+                portions,
             } => {
-                self.pass(&self.visit_of(command, *transaction, carried));
+                self.pass(&self.visit_of(command, *transaction, carried, portions));
             }
             Step::Settle {
                 transaction,
                 command,
                 carried,
+                portions,
             } => {
-                self.accepted(from, (command, *transaction), carried);
+                self.accepted(
+                    from,
+                    &self.visit_of(command, *transaction, carried, portions),
+                );
             }
             Step::Unwind {
                 transaction,
                 command,
                 carried,
                 reason,
+                portions,
             } => {
-                self.turned_back(from, (command, *transaction), carried, *reason);
+                let visit = self.visit_of(command, *transaction, carried, portions);
+                self.turned_back(from, &visit, *reason);
             }
             Step::Take {
                 transaction,
@@ -92,36 +100,27 @@ impl Turn<'_> {
     }
 
     /// The last stop has let it pass.
-    fn accepted(
-        &mut self,
-        from: PartitionId,
-        (command, id): (&Arc<Command>, TransactionId),
-        carried: &[Carried],
-    ) {
-        let done = if holds(command) {
-            self.confirm(id)
+    fn accepted(&mut self, from: PartitionId, visit: &Visit<'_>) {
+        let done = if holds(visit.command) {
+            self.confirm(visit.transaction)
         } else {
-            self.settle(from, &self.visit_of(command, id, carried))
+            self.settle(from, visit)
         };
-        self.conclude(command, id, done, done);
+        self.conclude(visit.command, visit.transaction, done, done);
     }
 
     /// A later stop has refused it.
-    fn turned_back(
-        &mut self,
-        from: PartitionId,
-        (command, id): (&Arc<Command>, TransactionId),
-        carried: &[Carried],
-        reason: Rejection,
-    ) {
-        let visit = self.visit_of(command, id, carried);
-        if holds(command) {
-            self.unreserve(&visit, reason);
+    fn turned_back(&mut self, from: PartitionId, visit: &Visit<'_>, reason: Rejection) {
+        if holds(visit.command) {
+            self.unreserve(visit, reason);
         } else {
-            self.unwind(from, &visit, reason);
+            self.unwind(from, visit, reason);
+        }
+        if let (Body::Reverse(asked), 0) = (&visit.command.body, visit.index) {
+            self.not_reversed(asked, visit.portions);
         }
         let (done, said) = (Decision::Returned(reason), Decision::Rejected(reason));
-        self.conclude(command, id, done, said);
+        self.conclude(visit.command, visit.transaction, done, said);
     }
 
     pub(super) fn send(&mut self, (to, key): Stop, step: Step) {

@@ -19,6 +19,7 @@ mod memory;
 mod page;
 mod period;
 mod resolve;
+mod reverse;
 mod turn;
 mod visit;
 mod walked;

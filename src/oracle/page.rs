@@ -110,7 +110,10 @@ impl<'a> Page<'a> {
         );
         let expected = command.expect.iter().find(|(named, _)| *named == id);
         let after = changed(before.state, direction, amount);
-        let debit = matches!(direction, Direction::Debit | Direction::Hold);
+        let debit = matches!(
+            direction,
+            Direction::Debit | Direction::Hold | Direction::Force
+        );
         let frozen = match before.status {
             Status::DebitsFrozen => debit,
             Status::CreditsFrozen => !debit,
@@ -132,7 +135,9 @@ impl<'a> Page<'a> {
                 Rejection::VersionMismatch,
             ),
             (
-                debit && before.floor.is_some_and(|floor| free < floor),
+                debit
+                    && direction != Direction::Force
+                    && before.floor.is_some_and(|floor| free < floor),
                 Rejection::InsufficientFunds,
             ),
             (
@@ -221,7 +226,7 @@ impl<'a> Page<'a> {
 fn changed(mut state: State, direction: Direction, amount: i128) -> State {
     match direction {
         Direction::Open | Direction::Configure => {}
-        Direction::Debit => state.posted -= amount,
+        Direction::Debit | Direction::Force => state.posted -= amount,
         Direction::Credit => state.posted += amount,
         Direction::Reserve => state.incoming += amount,
         Direction::Release => state.incoming -= amount,

@@ -35,7 +35,10 @@ impl Turn<'_> {
         let hold = self.ready(command, post.target)?;
         let portions = match post.amount {
             None => hold::rests(&hold),
-            Some((amount, asset)) => hold::some(&hold, amount.minor(), asset)?,
+            Some((amount, asset)) => {
+                let (wanted, beyond) = ((amount.minor(), asset), Rejection::PostExceedsHold);
+                hold::some(&hold, wanted, |part| part.rest, beyond)?
+            }
         };
         Ok((hold, portions))
     }
@@ -173,7 +176,8 @@ impl Turn<'_> {
             | Body::Configure(_)
             | Body::ClosePeriod(_)
             | Body::Transfer(_)
-            | Body::Hold(_) => unreachable!("nothing else ends a hold"),
+            | Body::Hold(_)
+            | Body::Reverse(_) => unreachable!("nothing else ends a hold"),
         };
         if target.hold.home() != self.here {
             let hold = self.kept(target.hold);

@@ -117,7 +117,7 @@ impl Turn<'_> {
         self.outcome.replay_of = Some(id.offset());
         self.outcome.decision = said;
         let who = if said == Decision::Forwarded {
-            let visit = self.visit_of(command, id, &[]);
+            let visit = self.visit_of(command, id, &[], &[]);
             visit.stops[visit.index + 1]
         } else if said == Decision::Held && id.home() != self.here {
             (id.home(), decider(command))
@@ -144,10 +144,11 @@ impl Turn<'_> {
             Body::Open(open) => limits::open(&mut page, command, open),
             Body::Configure(configure) => limits::configure(&mut page, command, configure),
             Body::Transfer(_) | Body::Hold(_) | Body::ClosePeriod(_) => {
-                return self.pass(&self.visit_of(command, id, &[]));
+                return self.pass(&self.visit_of(command, id, &[], &[]));
             }
             Body::Post(post) => return self.post(command, id, post),
             Body::Void(target) => return self.void(command, id, *target),
+            Body::Reverse(asked) => return self.reverse(command, id, asked),
             Body::Expire(_) => unreachable!("nobody asks to expire a hold under a reference"),
         };
         let decision = match result {
@@ -179,5 +180,6 @@ pub(super) fn decider(command: &Command) -> BalanceId {
         Body::Hold(hold) => hold.postings[0].source.id,
         Body::Post(post) => post.target.balance,
         Body::Void(target) | Body::Expire(target) => target.balance,
+        Body::Reverse(asked) => decider(&asked.original),
     }
 }

@@ -6,7 +6,7 @@ use super::page::{Page, Refusal};
 use super::way::{self, Stop, partition_of};
 use crate::ledger::command::Body;
 use crate::ledger::{
-    Carried, Command, Direction, PartitionId, Posting, Rejection, Step, TransactionId,
+    Carried, Command, Direction, PartitionId, Portion, Posting, Rejection, Step, TransactionId,
 };
 
 /// A transaction at one of its stops.
@@ -16,18 +16,22 @@ pub(super) struct Visit<'a> {
     pub(super) stops: Vec<Stop>,
     pub(super) index: usize,
     pub(super) carried: &'a [Carried],
+    /// Of a reversal: what of the original goes back.
+    pub(super) portions: &'a [Portion],
+    /// What is to be moved.
+    pub(super) moves: Vec<Posting>,
 }
 
 impl Visit<'_> {
     pub(super) fn sources(&self, here: PartitionId, count: PartitionId) -> Vec<&Posting> {
-        let postings = postings(self.command).iter();
+        let postings = self.moves.iter();
         postings
             .filter(|posting| partition_of(posting.source.id, count) == here)
             .collect()
     }
 
     pub(super) fn destinations(&self, here: PartitionId, count: PartitionId) -> Vec<&Posting> {
-        let postings = postings(self.command).iter();
+        let postings = self.moves.iter();
         postings
             .filter(|posting| partition_of(posting.destination.id, count) == here)
             .collect()
@@ -53,6 +57,7 @@ impl Visit<'_> {
             command,
             carried,
             reason,
+            portions: self.portions.to_vec(),
         };
         before.map(|before| (*before, step)).into_iter().collect()
     }
@@ -70,6 +75,8 @@ pub(super) fn pass(
         stops,
         index,
         carried,
+        portions,
+        ..
     } = visit;
     if let Some((before, _)) = stops[..*index].last() {
         for money in *carried {
@@ -84,7 +91,12 @@ pub(super) fn pass(
         Some(_) => Direction::Reserve,
         None => Direction::Credit,
     };
-    both_sides(page, (here, count), visit, (Direction::Debit, credit))?;
+    let forced = matches!(&command.body, Body::Reverse(asked) if asked.force);
+    let debit = match forced {
+        true => Direction::Force,
+        false => Direction::Debit,
+    };
+    both_sides(page, (here, count), visit, (debit, credit))?;
     let (transaction, command) = (*transaction, (*command).clone());
     let mut legs = Vec::new();
     if let Some(after) = after {
@@ -98,6 +110,7 @@ pub(super) fn pass(
                 transaction,
                 command,
                 carried,
+                portions: portions.to_vec(),
             },
         ));
         return Ok(legs);
@@ -110,12 +123,15 @@ pub(super) fn pass(
         }
         if !carried.is_empty() {
             let command = command.clone();
+            let theirs = |it: &&Portion| partition_of(it.source, count) == stop.0;
+            let portions = portions.iter().filter(theirs).copied().collect();
             legs.push((
                 *stop,
                 Step::Settle {
                     transaction,
                     command,
                     carried,
+                    portions,
                 },
             ));
         }
@@ -148,6 +164,7 @@ fn hold(
                 transaction,
                 command,
                 carried,
+                portions: Vec::new(),
             },
         )),
         None if visit.index == 0 => None,
@@ -157,6 +174,7 @@ fn hold(
                 transaction,
                 command,
                 carried,
+                portions: Vec::new(),
             },
         )),
     };
@@ -190,7 +208,8 @@ pub(super) fn postings(command: &Command) -> &[Posting] {
         | Body::ClosePeriod(_)
         | Body::Post(_)
         | Body::Void(_)
-        | Body::Expire(_) => &[],
+        | Body::Expire(_)
+        | Body::Reverse(_) => &[],
     }
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use super::page::Page;
 use super::turn::Turn;
 use super::visit::{Visit, holds, pass, postings};
-use super::way;
+use super::{reverse, way};
 use crate::ledger::command::Body;
-use crate::ledger::{Carried, Command, Decision, Direction, PartitionId, Rejection, TransactionId};
+use crate::ledger::{
+    Carried, Command, Decision, Direction, PartitionId, Portion, Rejection, TransactionId,
+};
 
 impl Turn<'_> {
     /// Money in from the stop before, debits, credits, money on to the stop after.
     pub(super) fn pass(&mut self, visit: &Visit<'_>) {
-        if let Some(reason) = self.in_closed_period(visit.command) {
+        let closed = self.in_closed_period(visit.command);
+        if let Some(reason) = closed.or_else(|| self.undone(visit)) {
             for (stop, step) in visit.back(visit.carried.to_vec(), reason) {
                 self.send(stop, step);
             }
@@ -101,11 +104,16 @@ impl Turn<'_> {
         command: &'c Arc<Command>,
         transaction: TransactionId,
         carried: &'c [Carried],
+        portions: &'c [Portion],
     ) -> Visit<'c> {
-        let stops = if let Body::ClosePeriod(close) = &command.body {
-            way::everywhere(close.home, self.oracle.count)
+        let count = self.oracle.count;
+        let (stops, moves) = if let Body::ClosePeriod(close) = &command.body {
+            (way::everywhere(close.home, count), Vec::new())
+        } else if let Body::Reverse(asked) = &command.body {
+            (reverse::stops(asked, count), reverse::back(portions))
         } else {
-            way::stops(postings(command), self.oracle.count)
+            let postings = postings(command);
+            (way::stops(postings, count), postings.to_vec())
         };
         let index = stops
             .iter()
@@ -117,6 +125,8 @@ impl Turn<'_> {
             stops,
             index,
             carried,
+            portions,
+            moves,
         }
     }
 }

@@ -10,9 +10,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::services::Services;
-use super::{Parts, Shared, Stores, partition, recall};
+use super::{Parts, Shared, StandBy, Stores, partition, recall, standby};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
+use crate::log::{owners, session};
+
+/// The group's name, behind the prefix.
+const GROUP: &str = "processor";
+/// How long the group's coordinator may take to say who owns what.
+const ASKED_MAX: Duration = Duration::from_secs(5);
+/// How long the group goes without a newcomer at the most.
+const WARM_UP_MAX: Duration = Duration::from_secs(120);
 
 /// Processes the partitions that the group gives this instance, until `stop`; then finishes the
 /// batches in hand and leaves the group.
@@ -22,11 +30,13 @@ use crate::log::consumer::{Change, Inbox, Member};
 pub async fn run(parts: Parts, stores: Stores, stop: CancellationToken) -> anyhow::Result<()> {
     let services = Services::new(&parts.log, &stores.hot, stores.pool, parts.generation)?;
     let (shared, waiting) = Shared::recalling(parts, services);
-    let session = Duration::from_millis(shared.options.session_ms);
+    let session = session::of_group(&shared.log, shared.options.session_ms).await?;
     let instance = shared.options.instance.as_deref();
-    let (member, mut changes) = Member::join(&shared.log, "processor", instance, session)?;
     let tracker = TaskTracker::new();
     let recalling = tracker.spawn(recall::run(shared.clone(), waiting));
+    warm_up(&shared, &stop).await;
+    let (member, mut changes) = Member::join(&shared.log, GROUP, instance, session)?;
+    let standing_by = tracker.spawn(standby::follow(shared.clone()));
     let stopping = stop.clone();
     let mut polling = tracker.spawn_blocking(move || member.poll(&stopping));
     let mut owners = Owners {
@@ -47,12 +57,34 @@ pub async fn run(parts: Parts, stores: Stores, stop: CancellationToken) -> anyho
     };
     // What cold has not answered by now is asked again by whoever wants to know.
     recalling.abort();
+    standing_by.abort();
     let flushing = shared.clone();
     owners
         .tracker
         .spawn_blocking(move || flushing.world.replies.finish(Duration::from_secs(2)))
         .await?;
     Ok(polled?)
+}
+
+/// Whoever comes to a group that works already would be given partitions at once, and let them
+/// stand while it reads cold: it stands by first. A name that owns some already comes back to them.
+async fn warm_up(shared: &Arc<Shared<Services>>, stop: &CancellationToken) {
+    let (log, topic) = (shared.log.clone(), shared.topics.commands.clone());
+    let instance = shared.options.instance.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        let group = log.group(GROUP);
+        owners::others_own(&log, &group, &topic, instance.as_deref(), ASKED_MAX)
+    });
+    if shared.options.standby == StandBy::None || !matches!(looking.await, Ok(Ok(true))) {
+        return;
+    }
+    let waiting = "standing by before it joins the group";
+    (shared.report)("processor-group", Err(waiting.to_owned()));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = standby::look(shared) => {}
+        () = tokio::time::sleep(WARM_UP_MAX) => tracing::warn!("joining the group without a standby"),
+    }
 }
 
 /// Ends when the member has left the group.

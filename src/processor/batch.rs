@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rdkafka::Message;
 
 use super::dead_letter::{self, DeadLetter};
+use super::fold::Fold;
 use super::gauges::Gauges;
 use super::ports::{Inbox, Outbox, World};
 use super::ticks::Ticks;
@@ -71,7 +72,7 @@ pub(super) struct Decider<W> {
     epoch: u64,
     group: String,
     recent: Recent,
-    purged_at_ms: i64,
+    house: House,
     gauges: Gauges,
     ticks: Ticks,
     /// Why nothing can be decided after what was published last.
@@ -99,7 +100,7 @@ impl<W: World> Decider<W> {
         let (here, count) = (partition.id(), partition.count());
         let recognizer = Recognizer::new(shared.secret.clone(), reply_topics, here, count);
         let group = shared.log.group("processor");
-        let purged_at_ms = partition.log_time_ms();
+        let house = House::new(&partition);
         let gauges = Gauges::new(&shared.metrics, &partition);
         let recent = Recent::default();
         let ticks = Ticks::new(shared.world.now());
@@ -111,7 +112,7 @@ impl<W: World> Decider<W> {
             epoch,
             group,
             recent,
-            purged_at_ms,
+            house,
             gauges,
             ticks,
             beyond: None,
@@ -151,7 +152,7 @@ impl<W: World> Decider<W> {
         self.gauges
             .turned(gathered.outcomes.len(), self.shared.world.now() - started);
         let batch = self.publish(gathered).await?;
-        self.purge();
+        self.house.keep(&mut self.partition);
         Ok(Some(batch))
     }
 
@@ -320,20 +321,43 @@ impl<W: World> Decider<W> {
         touched(&self.partition, subject, self.epoch)
     }
 
-    fn purge(&mut self) {
-        let horizon = self
-            .partition
+    /// What a standby goes on from, once everything that was decided is on the log, the last of
+    /// it at `position`.
+    pub(super) fn leave(self, position: u64) -> Fold {
+        Fold::left(self.partition, self.house, self.prev, position)
+    }
+}
+
+/// Forgets what is beyond the horizon, now and then.
+pub(super) struct House {
+    kept_at_ms: i64,
+    /// The log time before which something may be forgotten.
+    forgot_before_ms: i64,
+}
+
+impl House {
+    pub(super) fn new(partition: &Partition) -> Self {
+        Self {
+            kept_at_ms: partition.log_time_ms(),
+            forgot_before_ms: i64::MIN,
+        }
+    }
+
+    /// Whether everything is there that was changed at log time `at_ms` or later.
+    pub(super) fn has_all_since(&self, at_ms: i64) -> bool {
+        self.forgot_before_ms <= at_ms
+    }
+
+    pub(super) fn keep(&mut self, partition: &mut Partition) {
+        let horizon = partition
             .setting()
             .map_or(0, |setting| setting.horizon_seconds);
         let every_ms = i64::try_from(horizon.saturating_mul(1000) / 16).unwrap_or(i64::MAX);
-        if self
-            .partition
-            .log_time_ms()
-            .saturating_sub(self.purged_at_ms)
-            > every_ms.max(1000)
-        {
-            self.partition.forget();
-            self.purged_at_ms = self.partition.log_time_ms();
+        if partition.log_time_ms().saturating_sub(self.kept_at_ms) > every_ms.max(1000) {
+            partition.forget();
+            self.kept_at_ms = partition.log_time_ms();
+            let horizon_ms = i64::try_from(horizon.saturating_mul(1000)).unwrap_or(i64::MAX);
+            self.forgot_before_ms = self.kept_at_ms.saturating_sub(horizon_ms);
         }
     }
 }

@@ -129,6 +129,11 @@ impl<W: World> Finisher<W> {
         Ok(())
     }
 
+    /// Where the last finished outcome is, if there is any.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.cut.as_ref().map(|_| self.position)
+    }
+
     async fn finish(&mut self, batch: Batch) -> Result<(), Failure> {
         let metrics = self.shared.metrics.clone();
         let position = batch.acks.wait().await?;

@@ -23,6 +23,13 @@ metrics! {
         /// Seconds by stage: queue (log time to decision), decide, publish, store, flush, takeover.
         pub stage: prometheus::HistogramVec = "steelyard_stage_seconds", ["stage"],
             buckets crate::telemetry::metrics::LATENCY_BUCKETS;
+        /// Seconds of a takeover by phase: claim, hot (claimed), watermark (of cold, with a standby) or
+        /// cold (read whole), fold, legs (sent again), install (hot), start (of the commands).
+        pub takeover: prometheus::HistogramVec = "steelyard_takeover_seconds", ["phase"],
+            buckets crate::telemetry::metrics::LATENCY_BUCKETS;
+        /// Whether a standby here has folded everything on the partition's outcomes, as of its last
+        /// look; absent where this instance owns the partition or keeps no standby.
+        pub standby: prometheus::IntGaugeVec = "steelyard_standby_whole", ["partition"];
         /// Records of a batch.
         pub batch: prometheus::HistogramVec = "steelyard_batch_records", ["stage"],
             buckets [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0];

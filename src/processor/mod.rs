@@ -26,6 +26,7 @@ mod batch;
 mod dead_letter;
 mod finish;
 mod flush;
+mod fold;
 mod gauges;
 mod hot;
 pub mod metrics;
@@ -35,6 +36,7 @@ pub mod rebuild;
 mod recall;
 mod restore;
 pub mod services;
+pub mod standby;
 mod ticks;
 
 use std::sync::Arc;
@@ -60,9 +62,14 @@ pub struct Options {
     /// session then moves no partition. Without a name membership is dynamic.
     #[arg(long, env = "STEELYARD_INSTANCE")]
     pub instance: Option<String>,
-    /// How long the group waits for an instance that has died, in milliseconds.
-    #[arg(long, env = "STEELYARD_SESSION_MS", default_value_t = 10_000)]
-    pub session_ms: u64,
+    /// How long the group waits for an instance that has died, in milliseconds [default: 2000, or
+    /// what the brokers' group.min.session.timeout.ms allows]
+    #[arg(long, env = "STEELYARD_SESSION_MS")]
+    pub session_ms: Option<u64>,
+    /// Which partitions of other instances to stand by for: with their state in memory a takeover
+    /// does not wait for Postgres to be read.
+    #[arg(long, env = "STEELYARD_STANDBY", value_enum, default_value_t = StandBy::All)]
+    pub standby: StandBy,
     /// How often touched balances are published as snapshots, in milliseconds.
     #[arg(long, env = "STEELYARD_FLUSH_MS", default_value_t = 500)]
     pub flush_ms: u64,
@@ -86,6 +93,15 @@ impl Options {
     }
 }
 
+/// For which partitions an instance keeps a standby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StandBy {
+    /// For every partition that it does not own: memory for all of them.
+    All,
+    /// For none: memory for its own, and a takeover that reads Postgres first.
+    None,
+}
+
 /// Tells readiness: a check's name, and what it waits for.
 pub type Report = Arc<dyn Fn(&str, Result<(), String>) + Send + Sync>;
 
@@ -94,6 +110,7 @@ pub struct Shared<W> {
     parts: Parts,
     topics: Topics,
     world: W,
+    standby: standby::Standby,
     /// Replies to be completed from cold.
     recall: mpsc::Sender<batch::Reply>,
 }
@@ -150,7 +167,9 @@ impl<W> Shared<W> {
         let (recall, waiting) = mpsc::channel(recall::QUEUE_MAX);
         let topics = parts.log.topics();
         parts.metrics.show_zeros();
+        let open = parts.options.standby == StandBy::All;
         let shared = Self {
+            standby: standby::Standby::new(parts.partitions, open),
             parts,
             topics,
             world,

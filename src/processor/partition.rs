@@ -8,12 +8,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Decider};
 use super::finish::{Finisher, Start};
+use super::fold::Fold;
 use super::ports::{Inbox, World};
-use super::{Failure, Shared, restore, ticks};
+use super::restore::{self, Restored};
+use super::{Failure, Shared, ticks};
 use crate::ledger::BalanceId;
 
 /// Batches that may be decided before the first of them is finished.
 const AHEAD: usize = 8;
+
+/// How long a partition is left to a later owner, unless the session is known to be another one.
+const YIELD: Duration = Duration::from_secs(2);
 
 /// Spaces takeovers that fail.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -25,14 +30,14 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
     let number = inbox.partition();
     let check = format!("partition-{number}");
     let mut pause = PAUSE_MIN;
-    loop {
+    let left = loop {
         let ended = tokio::select! {
             biased;
             ended = once(&shared, &inbox, &stop, &check, &mut pause) => ended,
-            () = stop_without_restoring(&shared.world, &stop) => Ok(()),
+            () = stop_without_restoring(&shared.world, &stop) => Ok(None),
         };
         match ended {
-            Ok(()) => break,
+            Ok(left) => break left,
             Err(failure) => {
                 let text = failure.to_string();
                 tracing::warn!(
@@ -49,17 +54,19 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
                 if matches!(failure, Failure::Zombie(_)) {
                     // The group will tell within a session who has the partition; claiming it
                     // back before that would only make the other owner the zombie.
-                    pause = Duration::from_millis(shared.options.session_ms / 2);
+                    let session_ms = shared.options.session_ms;
+                    pause = session_ms.map_or(YIELD, |ms| Duration::from_millis(ms / 2));
                 }
             }
         }
         tokio::select! {
             biased;
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => break None,
             () = shared.world.sleep(pause) => {}
         }
         pause = (pause * 2).min(PAUSE_MAX.max(pause));
-    }
+    };
+    shared.standby.give_back(number, left).await;
     shared
         .metrics
         .epoch
@@ -77,22 +84,22 @@ async fn stop_without_restoring<W: World>(world: &W, stop: &CancellationToken) {
 /// How long a stop waits for what is in flight.
 const STOP_MAX: Duration = Duration::from_secs(4);
 
+/// What it returns is for a standby: the state, where the ownership ended as it was told to.
 async fn once<W: World>(
     shared: &Arc<Shared<W>>,
     inbox: &W::Inbox,
     stop: &CancellationToken,
     check: &str,
     pause: &mut Duration,
-) -> Result<(), Failure> {
+) -> Result<Option<Fold>, Failure> {
     (shared.report)(check, Err("taking the partition over".to_owned()));
     inbox.pause()?;
     while inbox.next().is_some() {}
     let restored = tokio::select! {
         biased;
-        () = stop.cancelled() => return Ok(()),
-        restored = restore::take_over(shared, inbox.partition()) => restored?,
+        () = stop.cancelled() => return Ok(None),
+        restored = restore(shared, inbox) => restored?,
     };
-    inbox.start(restored.next).await?;
     (shared.report)(check, Ok(()));
     *pause = PAUSE_MIN;
     let partition = inbox.partition().to_string();
@@ -124,7 +131,23 @@ async fn once<W: World>(
         decide(shared, decider, inbox, stop, asked, batches),
         finisher.run(decided, inbox)
     );
-    ended.map(drop)
+    let (decider, ()) = ended?;
+    Ok(finisher.position().map(|position| decider.leave(position)))
+}
+
+async fn restore<W: World>(
+    shared: &Arc<Shared<W>>,
+    inbox: &W::Inbox,
+) -> Result<Restored<W>, Failure> {
+    let number = inbox.partition();
+    let warm = shared.standby.take(number).await;
+    let restored = restore::take_over(shared, number, warm).await?;
+    let started = shared.world.now();
+    inbox.start(restored.next).await?;
+    let seconds = (shared.world.now() - started).as_secs_f64();
+    let phase = shared.metrics.takeover.with_label_values(&["start"]);
+    phase.observe(seconds);
+    Ok(restored)
 }
 
 /// The phases that wait on nothing but arrival, until `stop`.
@@ -135,7 +158,7 @@ async fn decide<W: World>(
     stop: &CancellationToken,
     mut asked: mpsc::Receiver<Vec<BalanceId>>,
     batches: mpsc::Sender<Batch>,
-) -> Result<(), Failure> {
+) -> Result<Decider<W>, Failure> {
     let partition = inbox.partition().to_string();
     let queue = shared.metrics.queue.with_label_values(&[&partition]);
     while !stop.is_cancelled() {
@@ -175,5 +198,5 @@ async fn decide<W: World>(
             break;
         }
     }
-    Ok(())
+    Ok(decider)
 }

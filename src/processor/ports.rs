@@ -16,6 +16,7 @@ use crate::hot::store::{Claimed, Entry, Step, Written};
 use crate::ledger::{BalanceId, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
 use crate::log::reader::{Found, ReadError, Stretch};
+use crate::wire::MarkerBody;
 
 /// Everything outside of a partition's task.
 pub trait World: Send + Sync + 'static {
@@ -40,6 +41,12 @@ pub trait World: Send + Sync + 'static {
         &self,
         partition: PartitionId,
     ) -> impl Future<Output = Result<Base, sqlx::Error>> + Send;
+
+    /// The marker that cold accepted last: its watermark alone.
+    fn marker(
+        &self,
+        partition: PartitionId,
+    ) -> impl Future<Output = Result<Option<MarkerBody>, sqlx::Error>> + Send;
 
     /// The first and the next offset of a partition.
     fn bounds(

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Failure;
-use super::restore::Fold;
+use super::fold::Fold;
 use crate::cold::{base, rebuild};
 use crate::ledger::{Partition, PartitionId};
 use crate::log;
@@ -102,7 +102,7 @@ fn read(
         Some(base) => Fold::new(base, source.partition, source.count)?,
         None => {
             let empty = Partition::new(source.partition, source.count);
-            Fold::at(empty, None, None, low)
+            Fold::at(empty, None, low)
         }
     };
     if fold.hash.is_some() {

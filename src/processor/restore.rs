@@ -3,23 +3,27 @@
 //! The order matters and was explored exhaustively. The claim comes first: its offset is the
 //! epoch, and the end up to which is folded. Cold is read after it, outcomes after cold. Only an
 //! outcome that `follows` the last folded one counts; a copy is skipped, a hole ends the fold.
+//!
+//! A standby has folded the same outcomes before the claim ([`super::standby`]). Then cold is asked
+//! for its watermark alone, and what is folded is what came since.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::batch::{Subject, Touched, touched};
+use super::batch::Touched;
 use super::finish::send_legs;
+use super::fold::Fold;
 use super::hot::Hot;
 use super::ports::{Outbox, World};
 use super::{Failure, Shared};
 use crate::cold::base::Base;
-use crate::ledger::chain::{self, Place};
-use crate::ledger::{Cut, Partition, PartitionId, RULES_KNOWN, SeenMap};
+use crate::ledger::{Cut, Partition, PartitionId};
 use crate::log::producer::Append;
 use crate::log::reader::{Found, Stretch};
 use crate::telemetry::failpoint::{self, Point};
-use crate::wire::outcome::{NO_HASH, OutcomeBody, hash};
-use crate::wire::record::{CLAIM_KEY, ClaimBody, GENESIS_KEY};
-use crate::wire::{Decoder, Hex, LegRecord, Time};
+use crate::wire::outcome::{NO_HASH, OutcomeBody};
+use crate::wire::record::{CLAIM_KEY, ClaimBody};
+use crate::wire::{Hex, LegRecord, MarkerBody, Time};
 
 /// A partition ready to go on.
 pub(super) struct Restored<W: World> {
@@ -38,55 +42,46 @@ pub(super) struct Restored<W: World> {
     pub(super) next: u64,
 }
 
-/// Takes `number` over.
+/// Takes `number` over; `warm` is what a standby has of it.
 pub(super) async fn take_over<W: World>(
     shared: &Arc<Shared<W>>,
     number: PartitionId,
+    warm: Option<Fold>,
 ) -> Result<Restored<W>, Failure> {
-    let started = shared.world.now();
+    let mut phases = Phases::new(shared);
     let epoch = claim(shared, number).await?;
+    phases.ended("claim");
     failpoint::pass(Point::AfterClaim);
     let mut hot = Hot::new(shared, number, epoch);
     hot.claim(epoch).await?;
-    let base = shared.world.base(number).await?;
-    let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
-    let mut fold = fold(shared, number, base, epoch).await?;
+    phases.ended("hot");
+    let warmed = warm.is_some();
+    let (mut fold, accepted) = state(shared, number, warm, epoch, &mut phases).await?;
     hot.saw_decided(decided_since(shared, number, epoch).await?);
-    send_legs(shared, number, &fold.legs, "sent-again")
-        .await?
-        .wait()
-        .await?;
-    let balances = fold.partition.take_touched().into_iter();
-    let holds = fold.partition.take_touched_holds().into_iter();
-    let subjects = balances
-        .map(Subject::Balance)
-        .chain(holds.map(Subject::Hold));
-    let touched: Vec<Touched> = subjects
-        .filter_map(|subject| touched(&fold.partition, subject, epoch))
-        .collect();
+    let legs = fold.take_legs();
+    send_again(shared, number, &legs).await?;
+    phases.ended("legs");
+    let touched = fold.take_touched(epoch);
     let cut = fold.partition.cut();
     if let Some(cut) = &cut {
         let at = (cut.command_offset, cut.log_time_ms);
         hot.install(touched.iter().cloned(), accepted, at).await?;
     }
-    let next = fold.last.map_or(0, |last| last + 1);
+    let next = fold.last().map_or(0, |last| last + 1);
     check_commands(shared, number, next).await?;
-    let seconds = (shared.world.now() - started).as_secs_f64();
-    shared
-        .metrics
-        .stage
-        .with_label_values(&["takeover"])
-        .observe(seconds);
+    phases.ended("install");
     tracing::info!(
         partition = number,
         epoch,
         next,
-        seconds,
-        legs = fold.legs.len(),
+        warmed,
+        legs = legs.len(),
+        touched = touched.len(),
+        seconds = phases.total(),
+        phases = phases.text,
         "partition taken over"
     );
     Ok(Restored {
-        partition: fold.partition,
         hash: fold.hash.unwrap_or(NO_HASH),
         epoch,
         hot,
@@ -95,25 +90,73 @@ pub(super) async fn take_over<W: World>(
         cut,
         position: fold.position,
         next,
+        partition: fold.partition,
     })
 }
 
-/// Folds the outcomes after `base` up to the claim at `epoch`. Where the chain ends in the base is
-/// known without its record if the journal ends there too: so a partition that was quiet for longer
-/// than `outcomes` keeps records can still be taken over. If more than that was trimmed, what comes
-/// next does not follow.
-async fn fold<W: World>(
-    shared: &Shared<W>,
+/// The state up to the claim at `epoch`, and the watermark of cold.
+async fn state<W: World>(
+    shared: &Arc<Shared<W>>,
+    number: PartitionId,
+    warm: Option<Fold>,
+    epoch: u64,
+    phases: &mut Phases<'_, W>,
+) -> Result<(Fold, Option<u64>), Failure> {
+    if let Some(warm) = warm
+        && let Some(marker) = shared.world.marker(number).await?
+        && warm.has_all_since(&marker)
+    {
+        phases.ended("watermark");
+        same_log(shared, &marker)?;
+        let fold = read(shared, number, warm.since(&marker), epoch).await;
+        phases.ended("fold");
+        match fold {
+            Ok(fold) => return Ok((fold, Some(marker.command_offset))),
+            // Copies may stand where the marker's writer did not: then cold has to tell.
+            Err(failure) => {
+                tracing::warn!(partition = number, %failure, "the standby was of no use");
+            }
+        }
+    }
+    let base = shared.world.base(number).await?;
+    phases.ended("cold");
+    if let Some(marker) = &base.marker {
+        same_log(shared, marker)?;
+    }
+    let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
+    let fold = fold_on(shared, number, base, epoch).await?;
+    phases.ended("fold");
+    Ok((fold, accepted))
+}
+
+fn same_log<W>(shared: &Shared<W>, marker: &MarkerBody) -> Result<(), Failure> {
+    match marker.generation == shared.generation {
+        true => Ok(()),
+        false => Err(Failure::OtherGeneration(marker.generation)),
+    }
+}
+
+/// Folds the outcomes after `base`, up to the claim at `epoch`.
+async fn fold_on<W: World>(
+    shared: &Arc<Shared<W>>,
     number: PartitionId,
     base: Base,
     epoch: u64,
 ) -> Result<Fold, Failure> {
-    if let Some(marker) = &base.marker
-        && marker.generation != shared.generation
-    {
-        return Err(Failure::OtherGeneration(marker.generation));
-    }
-    let mut fold = Fold::new(base, number, shared.partitions)?;
+    let fold = Fold::new(base, number, shared.partitions)?;
+    read(shared, number, fold, epoch).await
+}
+
+/// Folds outcomes up to the claim at `epoch`. Where the chain ends in the base is known without its
+/// record if the journal ends there too: so a partition that was quiet for longer than `outcomes`
+/// keeps records can still be taken over. If more than that was trimmed, what comes next does not
+/// follow.
+async fn read<W: World>(
+    shared: &Shared<W>,
+    number: PartitionId,
+    mut fold: Fold,
+    epoch: u64,
+) -> Result<Fold, Failure> {
     let topic = shared.topics.outcomes.clone();
     if fold.hash.is_some() {
         fold.from = fold.from.max(shared.world.bounds(&topic, number).await?.0);
@@ -126,6 +169,60 @@ async fn fold<W: World>(
     };
     let fold = shared.world.read(stretch, fold, Fold::take).await?;
     fold.ended()
+}
+
+/// Sends every leg since the watermark again, in order.
+async fn send_again<W: World>(
+    shared: &Shared<W>,
+    number: PartitionId,
+    legs: &[LegRecord],
+) -> Result<(), Failure> {
+    if legs.is_empty() {
+        return Ok(());
+    }
+    let sent = send_legs(shared, number, legs, "sent-again").await?;
+    sent.wait().await?;
+    Ok(())
+}
+
+/// How long each phase of a takeover takes.
+struct Phases<'a, W> {
+    shared: &'a Shared<W>,
+    started: Instant,
+    lapped: Instant,
+    /// For the log: milliseconds by phase.
+    text: String,
+}
+
+impl<'a, W: World> Phases<'a, W> {
+    fn new(shared: &'a Shared<W>) -> Self {
+        let now = shared.world.now();
+        Self {
+            shared,
+            started: now,
+            lapped: now,
+            text: String::new(),
+        }
+    }
+
+    fn ended(&mut self, phase: &str) {
+        let now = self.shared.world.now();
+        let lap = now - self.lapped;
+        self.lapped = now;
+        let seconds = &self.shared.metrics.takeover;
+        seconds
+            .with_label_values(&[phase])
+            .observe(lap.as_secs_f64());
+        let gap = if self.text.is_empty() { "" } else { " " };
+        self.text += &format!("{gap}{phase}={}ms", lap.as_millis());
+    }
+
+    fn total(&self) -> f64 {
+        let seconds = (self.lapped - self.started).as_secs_f64();
+        let stage = &self.shared.metrics.stage;
+        stage.with_label_values(&["takeover"]).observe(seconds);
+        seconds
+    }
 }
 
 /// Whether `commands` still holds everything from `next` on.
@@ -203,247 +300,4 @@ pub(super) async fn decided<W: World>(
         true
     };
     Ok(shared.world.read(stretch, None, latest).await?)
-}
-
-/// Outcomes folded on a base.
-pub(super) struct Fold {
-    pub(super) partition: Partition,
-    decoder: Decoder,
-    /// The watermark of the base.
-    base: Option<u64>,
-    /// The last outcome that counted.
-    last: Option<u64>,
-    pub(super) hash: Option<Hex<32>>,
-    /// Where on `outcomes` the last outcome is that counted.
-    pub(super) position: u64,
-    /// Where to start reading.
-    pub(super) from: u64,
-    legs: Vec<LegRecord>,
-    failure: Option<Failure>,
-}
-
-impl Fold {
-    /// Starts from the marker that cold accepted. References may be older there than balances,
-    /// where the journal is behind: then the fold starts earlier, for them alone.
-    pub(super) fn new(
-        base: Base,
-        number: PartitionId,
-        count: PartitionId,
-    ) -> Result<Self, Failure> {
-        let Some(marker) = base.marker else {
-            return Ok(Self::at(Partition::new(number, count), None, None, 0));
-        };
-        let watermark = marker.command_offset;
-        known(marker.rules)?;
-        let hash = base.journal_hash.map(Hex);
-        let cut = marker
-            .to_cut()
-            .map_err(|e| Failure::BadOutcome(watermark, e.to_string()))?;
-        let mut seen = SeenMap::default();
-        seen.reserve(base.seen.len());
-        for (key, mark) in base.seen {
-            seen.insert(key, mark);
-        }
-        let partition = Partition::from_cut(number, &cut, base.balances, base.holds, seen);
-        assert!(
-            partition.cut().as_ref() == Some(&cut),
-            "S1: cold is not the cut that its marker says, as of {watermark}"
-        );
-        let (last, from) = match base.journal {
-            Some((_, journaled)) if journaled >= watermark => (Some(watermark), marker.position),
-            Some((position, journaled)) => (Some(journaled), position.min(marker.position)),
-            None => (None, 0),
-        };
-        let mut fold = Self::at(partition, Some(watermark), last, from);
-        fold.hash = hash.filter(|_| base.journal.map(|(_, journaled)| journaled) == last);
-        Ok(fold)
-    }
-
-    pub(super) fn at(
-        partition: Partition,
-        base: Option<u64>,
-        last: Option<u64>,
-        from: u64,
-    ) -> Self {
-        Self {
-            partition,
-            decoder: Decoder::new(),
-            base,
-            last,
-            hash: None,
-            position: from,
-            from,
-            legs: Vec::new(),
-            failure: None,
-        }
-    }
-
-    /// Takes one record of `outcomes`; whether to go on.
-    pub(super) fn take(&mut self, found: Found<'_>) -> bool {
-        if found.key == CLAIM_KEY.as_bytes() || found.key == GENESIS_KEY.as_bytes() {
-            return true;
-        }
-        match self.one(found.offset, found.value) {
-            Ok(on) => on,
-            Err(failure) => {
-                self.failure = Some(failure);
-                false
-            }
-        }
-    }
-
-    /// What was folded, unless that is no state to go on from.
-    pub(super) fn ended(mut self) -> Result<Self, Failure> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
-        match (self.base, self.last) {
-            (Some(base), folded) if folded.is_none_or(|folded| folded < base) => {
-                Err(Failure::Torn { folded, base })
-            }
-            (Some(base), _) if self.hash.is_none() => Err(Failure::Torn {
-                folded: self.last,
-                base,
-            }),
-            _ => Ok(self),
-        }
-    }
-
-    /// Folds one outcome; whether to go on. A hole ends the fold, but not before the base: what
-    /// the base holds is on the log a second time, behind the hole.
-    fn one(&mut self, position: u64, value: &[u8]) -> Result<bool, Failure> {
-        let bad = |error: crate::wire::Invalid| Failure::BadOutcome(position, error.to_string());
-        let body = OutcomeBody::parse(value).map_err(bad)?;
-        match chain::place(self.last, body.offset, body.follows) {
-            Place::Next => {}
-            Place::Copy => {
-                if self.last == Some(body.offset) && self.hash.is_none() {
-                    self.hash = Some(hash(value));
-                    self.position = position;
-                }
-                return Ok(true);
-            }
-            Place::Hole | Place::Fork => return Ok(self.last < self.base),
-        }
-        known(body.rules.unwrap_or_default())?;
-        assert!(
-            self.hash.is_none_or(|hash| hash == body.prev),
-            "the chain of outcomes breaks at {position}"
-        );
-        let outcome = body.to_ledger(&mut self.decoder).map_err(bad)?;
-        match self.base {
-            Some(base) if outcome.offset <= base => self.partition.remember(&outcome),
-            Some(_) | None => {
-                self.partition.fold(&outcome);
-                self.legs.extend(body.legs);
-            }
-        }
-        self.last = Some(body.offset);
-        self.hash = Some(hash(value));
-        self.position = position;
-        Ok(true)
-    }
-}
-
-/// Refuses to go on from what was decided by rules that this binary does not know.
-fn known(rules: u32) -> Result<(), Failure> {
-    match rules <= RULES_KNOWN {
-        true => Ok(()),
-        false => Err(Failure::Rules { asked: rules }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::{Record, Setting};
-    use crate::wire::MarkerBody;
-    use uuid::Uuid;
-
-    /// Outcomes of a partition in which nothing can be understood, and its markers.
-    fn history(length: u64) -> (Vec<Vec<u8>>, Vec<MarkerBody>) {
-        let setting = Setting {
-            generation: Uuid::from_u128(7),
-            horizon_seconds: 1,
-        };
-        let mut partition = Partition::new(0, 1);
-        let (mut prev, mut values, mut markers) = (NO_HASH, Vec::new(), Vec::new());
-        for offset in 0..length {
-            let record = match offset {
-                0 => Record::Genesis(setting),
-                _ => Record::DeadLetter,
-            };
-            let outcome = partition.apply(offset, 5, &record);
-            let mut value = Vec::new();
-            prev = OutcomeBody::of(&outcome, 0, prev).seal(&mut value).unwrap();
-            values.push(value);
-            markers.push(MarkerBody::of(&partition.cut().unwrap(), 0, offset, 1));
-        }
-        (values, markers)
-    }
-
-    fn base(
-        marker: &MarkerBody,
-        journal: Option<(u64, u64)>,
-        journal_hash: Option<[u8; 32]>,
-    ) -> Base {
-        Base {
-            marker: Some(marker.clone()),
-            balances: Vec::new(),
-            holds: Vec::new(),
-            journal,
-            journal_hash,
-            seen: Vec::new(),
-        }
-    }
-
-    /// The journal has read up to a hole, and the base lies behind it: what fills the hole comes
-    /// later on the log.
-    #[test]
-    fn a_hole_before_the_base_does_not_end_the_fold() {
-        let (values, markers) = history(7);
-        let mut fold = Fold::new(base(&markers[5], Some((3, 2)), None), 0, 1).unwrap();
-        for (position, at) in [4, 5, 3, 4, 5, 6].into_iter().enumerate() {
-            assert!(fold.one(10 + position as u64, &values[at]).unwrap());
-        }
-        assert_eq!((fold.last, fold.position), (Some(6), 15));
-    }
-
-    #[test]
-    fn a_hole_after_the_base_ends_the_fold() {
-        let (values, markers) = history(7);
-        let mut fold = Fold::new(base(&markers[2], Some((3, 2)), None), 0, 1).unwrap();
-        assert!(fold.one(2, &values[2]).unwrap());
-        assert!(fold.one(3, &values[3]).unwrap());
-        assert!(!fold.one(4, &values[5]).unwrap());
-        assert_eq!((fold.last, fold.position), (Some(3), 3));
-    }
-
-    #[test]
-    fn what_unknown_rules_have_decided_is_no_base() {
-        let (values, markers) = history(3);
-        let marker = MarkerBody {
-            rules: RULES_KNOWN + 1,
-            ..markers[2].clone()
-        };
-        let refused = Fold::new(base(&marker, None, None), 0, 1).err();
-        assert!(matches!(refused, Some(Failure::Rules { asked }) if asked == RULES_KNOWN + 1));
-        let mut fold = Fold::new(base(&markers[1], Some((2, 1)), None), 0, 1).unwrap();
-        assert!(fold.one(1, &values[1]).unwrap());
-        let text = String::from_utf8(values[2].clone()).unwrap();
-        let raised = text.replacen('{', "{\"rules\":99,", 1);
-        let refused = fold.one(2, raised.as_bytes()).err();
-        assert!(matches!(refused, Some(Failure::Rules { asked: 99 })));
-    }
-
-    #[test]
-    fn the_journal_knows_where_the_chain_ends_if_it_ends_there() {
-        let (values, markers) = history(4);
-        let last = hash(&values[2]);
-        for (journaled, expected) in [(2, Some(last)), (3, None)] {
-            let journal = Some((journaled + 1, journaled));
-            let base = base(&markers[2], journal, Some(last.0));
-            assert_eq!(Fold::new(base, 0, 1).unwrap().hash, expected);
-        }
-    }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
 use redis::RedisResult;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -15,13 +16,15 @@ use crate::hot::key::Keys;
 use crate::hot::store::{Claimed, Entry, Step, Store, Written};
 use crate::ledger::{BalanceId, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed, LogProducer};
-use crate::log::reader::{self, Found, ReadError, Stretch};
+use crate::log::reader::{Found, ReadError, Readers, Stretch};
 use crate::log::{self, consumer};
 use crate::telemetry::clock;
+use crate::wire::MarkerBody;
 
 /// The clients that the partitions of one process share.
 pub struct Services {
     log: log::Options,
+    readers: Arc<Readers>,
     keys: Keys,
     generation: Uuid,
     pub(super) pool: PgPool,
@@ -47,6 +50,7 @@ impl Services {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             log: log.clone(),
+            readers: Arc::new(Readers::new(log)),
             keys: Keys::new(&hot.redis_prefix),
             generation,
             pool,
@@ -83,9 +87,13 @@ impl World for Services {
         base::base(&self.pool, partition).await
     }
 
+    async fn marker(&self, partition: PartitionId) -> Result<Option<MarkerBody>, sqlx::Error> {
+        base::marker(&self.pool, partition).await
+    }
+
     async fn bounds(&self, topic: &str, partition: PartitionId) -> Result<(u64, u64), ReadError> {
-        let (log, topic) = (self.log.clone(), topic.to_owned());
-        aside(move || reader::bounds(&log, &topic, partition)).await
+        let (readers, topic) = (self.readers.clone(), topic.to_owned());
+        aside(move || readers.lend(|reader| reader.bounds(&topic, partition))).await
     }
 
     async fn read<S: Send + 'static>(
@@ -94,21 +102,30 @@ impl World for Services {
         mut state: S,
         mut each: impl FnMut(&mut S, Found<'_>) -> bool + Send + 'static,
     ) -> Result<S, ReadError> {
-        let log = self.log.clone();
+        if stretch.from >= stretch.end {
+            return Ok(state);
+        }
+        let readers = self.readers.clone();
+        let on = move |message: &BorrowedMessage<'_>, state: &mut S| {
+            let found = Found {
+                offset: u64::try_from(message.offset()).unwrap_or(0),
+                key: message.key().unwrap_or_default(),
+                value: message.payload().unwrap_or_default(),
+            };
+            each(state, found)
+        };
         aside(move || {
+            let mut on = on;
             let Stretch {
                 topic,
                 partition,
                 from,
                 end,
             } = stretch;
-            reader::read(&log, &topic, partition, from, end, |message| {
-                let found = Found {
-                    offset: u64::try_from(message.offset()).unwrap_or(0),
-                    key: message.key().unwrap_or_default(),
-                    value: message.payload().unwrap_or_default(),
-                };
-                each(&mut state, found)
+            readers.lend(|reader| {
+                reader.read(&topic, partition, from, end, |message| {
+                    on(message, &mut state)
+                })
             })?;
             Ok(state)
         })

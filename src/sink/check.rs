@@ -65,14 +65,14 @@ pub(super) fn sort(pile: &Pile, stands: &Stands, sums: &Sums, partition: Partiti
     sorted
 }
 
-/// Puts `hold` in the place of its row; only open ones are summed up.
+/// Puts `hold` in the place of its row; those that are open or reversed are summed up.
 fn replace_hold(sums: &mut holds::Sums, row: Option<&holds::Stand>, hold: &Hold) {
-    if let Some(row) = row.filter(|row| row.open) {
-        sums.open -= 1;
+    if let Some(row) = row.filter(|row| row.summed) {
+        sums.open -= i128::from(row.open);
         sums.versions -= i128::from(row.version);
     }
-    if hold.stage.is_open() {
-        sums.open += 1;
+    if hold.is_summed() {
+        sums.open += i128::from(hold.stage.is_open());
         sums.versions += i128::from(hold.version);
     }
 }

@@ -4,7 +4,7 @@
 //! `1.5` against `1.50` and a bare `USD` against `USD/2` make no difference.
 
 use crate::ledger::command::{Body, Note};
-use crate::ledger::{BalanceId, Fingerprint, Limit, Posting, SeenKey, Target};
+use crate::ledger::{Amount, Asset, BalanceId, Fingerprint, Limit, Posting, SeenKey, Target};
 
 /// The key under which a partition remembers `reference` of `ledger`.
 pub fn seen_key(ledger: &str, reference: &str) -> SeenKey {
@@ -54,16 +54,22 @@ pub fn fingerprint(
         }
         Body::Post(post) => {
             fields.text("post").target(post.target);
-            fields.number(post.amount.is_some().into());
-            if let Some((amount, asset)) = &post.amount {
-                fields.wide(amount.minor()).text(asset.as_str());
-            }
+            fields.amount(post.amount.as_ref());
         }
         Body::Void(target) => {
             fields.text("void").target(*target);
         }
         Body::Expire(target) => {
             fields.text("expire").target(*target);
+        }
+        Body::Reverse(reverse) => {
+            fields.text("reverse");
+            fields.0.update(reverse.transaction.uuid().as_bytes());
+            // The original as a whole: what it says of itself, and under which reference.
+            fields.0.update(&reverse.original.fingerprint.0);
+            fields.text(&reverse.original.reference);
+            fields.amount(reverse.amount.as_ref());
+            fields.number(reverse.force.into());
         }
     }
     fields.number(expect.len() as u64);
@@ -103,6 +109,13 @@ impl Fields {
                 .balance(posting.destination.id);
             self.wide(posting.amount.minor()).text(posting.asset.code());
             self.number(posting.asset.scale().into());
+        }
+    }
+
+    fn amount(&mut self, amount: Option<&(Amount, Asset)>) {
+        self.number(amount.is_some().into());
+        if let Some((amount, asset)) = amount {
+            self.wide(amount.minor()).text(asset.as_str());
         }
     }
 

@@ -24,6 +24,9 @@ pub struct HoldBody<'a> {
     /// Left out: never, or known at the hold's home only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+    /// How many reversals of it have set out, known at home; left out where that is none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub reversals: u64,
     pub version: u64,
     /// All postings at the hold's home, elsewhere those that touch the partition.
     #[serde(borrow)]
@@ -50,6 +53,9 @@ pub struct PartBody<'a> {
     /// What is still reserved.
     pub rest: Money,
     pub posted: Money,
+    /// What of that was reversed, known at home; left out where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversed: Option<Money>,
 }
 
 impl<'a> HoldBody<'a> {
@@ -61,6 +67,7 @@ impl<'a> HoldBody<'a> {
             reference: (*hold.reference).into(),
             state: hold.stage.slug().into(),
             expires_at: hold.expires_at_ms.map(Time),
+            reversals: hold.reversals,
             version: hold.version,
             postings: hold.parts.iter().map(part_body).collect(),
             command_offset: hold.offset,
@@ -93,6 +100,7 @@ impl<'a> HoldBody<'a> {
             stage: stage.ok_or_else(|| broken("state", "is unknown".to_owned()))?,
             parts: parts.collect::<Result<_, _>>()?,
             expires_at_ms: self.expires_at.map(|at| at.0),
+            reversals: self.reversals,
             version: self.version,
             offset: self.command_offset,
             at_ms: self.at.0,
@@ -100,6 +108,10 @@ impl<'a> HoldBody<'a> {
         let id = id.ok_or_else(|| broken("id", "is no transaction's".to_owned()))?;
         Ok((id, hold))
     }
+}
+
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 fn part_body(part: &Part) -> PartBody<'_> {
@@ -112,6 +124,7 @@ fn part_body(part: &Part) -> PartBody<'_> {
         amount: money(part.amount),
         rest: money(part.rest),
         posted: money(part.posted),
+        reversed: (part.reversed != 0).then(|| money(part.reversed)),
     }
 }
 
@@ -128,6 +141,7 @@ fn part_of(body: &PartBody<'_>) -> Result<Part, Invalid> {
         amount: minor(body.amount)?,
         rest: minor(body.rest)?,
         posted: minor(body.posted)?,
+        reversed: body.reversed.map_or(Ok(0), minor)?,
     })
 }
 

@@ -18,6 +18,7 @@ pub enum InvalidKind {
     ReservedAccount,
     InvalidPostings,
     InvalidHold,
+    InvalidOriginal,
     InvalidSplit,
     InvalidExpect,
     InvalidDate,
@@ -30,7 +31,7 @@ pub enum InvalidKind {
 }
 
 impl InvalidKind {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::PayloadTooLarge,
         Self::ReferenceMissing,
@@ -43,6 +44,7 @@ impl InvalidKind {
         Self::ReservedAccount,
         Self::InvalidPostings,
         Self::InvalidHold,
+        Self::InvalidOriginal,
         Self::InvalidSplit,
         Self::InvalidExpect,
         Self::InvalidDate,
@@ -68,6 +70,7 @@ impl InvalidKind {
             Self::ReservedAccount => "reserved-account",
             Self::InvalidPostings => "invalid-postings",
             Self::InvalidHold => "invalid-hold",
+            Self::InvalidOriginal => "invalid-original",
             Self::InvalidSplit => "invalid-split",
             Self::InvalidExpect => "invalid-expect",
             Self::InvalidDate => "invalid-date",
@@ -98,6 +101,17 @@ impl Invalid {
             field: shortened(field.into()),
             detail: shortened(detail.into()),
         }
+    }
+
+    /// The same of a field that is part of `whole`.
+    #[must_use]
+    pub fn within(mut self, whole: &str) -> Self {
+        let field = match self.field.is_empty() {
+            true => whole.to_owned(),
+            false => format!("{whole}.{}", self.field),
+        };
+        self.field = shortened(field);
+        self
     }
 }
 

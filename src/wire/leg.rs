@@ -93,7 +93,7 @@ pub struct LegBody<'a> {
     pub transaction_id: Option<Uuid>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<CarriedBody<'a>>,
-    /// The portions of a hold that were posted or given up.
+    /// The portions of a hold that were posted or given up, or of a transaction that move back.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub portions: Vec<PortionBody<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -117,7 +117,7 @@ pub struct CarriedBody<'a> {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PortionBody<'a> {
-    /// The posting's place in the hold.
+    /// The posting's place in the transaction.
     pub posting: u16,
     pub source: Uuid,
     pub destination: Uuid,
@@ -226,17 +226,20 @@ fn step_of(body: &LegBody<'_>, command: Arc<Command>) -> Option<Step> {
             transaction: transaction?,
             command,
             carried: carried()?,
+            portions: portions()?,
         },
         "settle" => Step::Settle {
             transaction: transaction?,
             command,
             carried: carried()?,
+            portions: portions()?,
         },
         "unwind" => Step::Unwind {
             transaction: transaction?,
             command,
             carried: carried()?,
             reason: body.reason.as_deref().and_then(Rejection::from_slug)?,
+            portions: portions()?,
         },
         "question" => Step::Question {
             transaction: transaction?,

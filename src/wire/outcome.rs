@@ -18,8 +18,8 @@ use super::leg::LegRecord;
 use super::scalar::{Hex, Money, Str, Time};
 use crate::ledger::amount::minor_of;
 use crate::ledger::{
-    Asset, BalanceId, Decision, Direction, Effects, Entry, Fingerprint, Mark, Outcome, PartitionId,
-    Rejection, Setting, State, Status, Terms, TransactionId,
+    Asset, BalanceId, Command, Decision, Direction, Effects, Entry, Fingerprint, Mark, Outcome,
+    PartitionId, Rejection, Setting, State, Status, Terms, TransactionId,
 };
 
 /// The hash of the outcome before the first one.
@@ -28,7 +28,8 @@ pub const NO_HASH: Hex<32> = Hex([0; 32]);
 /// The most bytes of an outcome in a log of `partitions`, which its topic must take: the last stop
 /// of a walk sends every stop before it a settle, with the whole command in it.
 pub const fn bytes_max(partitions: PartitionId) -> usize {
-    const COMMAND: usize = 38 * 1024;
+    // That of a reversal, which names the whole original beside what it says itself.
+    const COMMAND: usize = 47 * 1024;
     const ENTRIES: usize = 256 * 1024;
     COMMAND * partitions as usize + ENTRIES
 }
@@ -74,6 +75,9 @@ pub struct OutcomeBody<'a> {
     pub kind: Option<Str<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Str<'a>>,
+    /// Of a reversal: the transaction that it moves back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverses: Option<Uuid>,
     /// The command offset whose decision this repeats; such an outcome changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<u64>,
@@ -183,6 +187,9 @@ impl<'a> OutcomeBody<'a> {
             transaction_id: outcome.transaction.map(TransactionId::uuid),
             kind: command.map(|command| command.kind().into()),
             ledger: command.map(|command| (*command.ledger).into()),
+            reverses: command
+                .and_then(Command::reverse)
+                .map(|reverse| reverse.transaction.uuid()),
             replay_of: outcome.replay_of,
             refused: outcome.detail.map(|detail| RefusedBody {
                 balance: detail.balance.uuid(),

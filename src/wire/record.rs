@@ -42,6 +42,10 @@ pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
 /// a copy of it to each of the others, and has to fit into one record.
 pub const WALK_BYTES_MAX: usize = 1536 * 1024;
 
+/// What reversing a command may add to it, at all its stops together: a record of 2 MiB still takes
+/// the outcome.
+const REVERSAL_BYTES_MORE: usize = 128 * 1024;
+
 /// What writing a command in its own words may add to it: scales of amounts, names of defaults.
 const CANONICAL_BYTES_MORE: usize = 4 * 1024;
 
@@ -212,21 +216,26 @@ impl Recognizer {
     /// Refuses a command that is too large for the number of partitions it passes.
     fn bound_walk(&self, bytes: usize, command: &Command) -> Result<(), Invalid> {
         let bytes = bytes + CANONICAL_BYTES_MORE;
-        let postings = command.postings();
+        let original = command.reverse().map(|reverse| &*reverse.original);
+        let limit = match original {
+            // What could be done can be reversed: there is room for a note of its own.
+            Some(_) => WALK_BYTES_MAX + REVERSAL_BYTES_MORE,
+            None => WALK_BYTES_MAX,
+        };
         // How many partitions a hold touches is not said by a command on it.
         let postings_max = match command.target() {
             Some(_) => POSTINGS_MAX,
-            None => postings.len(),
+            None => original.unwrap_or(command).postings().len(),
         };
         let stops_max = postings_max * 2;
-        if bytes * stops_max.min(self.count.into()) <= WALK_BYTES_MAX {
+        if bytes * stops_max.min(self.count.into()) <= limit {
             return Ok(());
         }
         let stops = match command.target() {
             Some(_) => stops_max.min(self.count.into()),
-            None => Walk::new(postings, self.count).stops().len(),
+            None => Walk::of(command, self.count).stops().len(),
         };
-        if bytes * stops <= WALK_BYTES_MAX {
+        if bytes * stops <= limit {
             return Ok(());
         }
         let detail = format!(
@@ -275,6 +284,8 @@ impl Recognizer {
 /// Whether a record whose first source is striped has the key of the other side, or of the account
 /// as a whole: nobody needs to know a stripe's id.
 fn names_other_side(command: &Command, key: &[u8]) -> bool {
+    let original = command.reverse().map(|reverse| &*reverse.original);
+    let command = original.unwrap_or(command);
     let Some(posting) = command.postings().first() else {
         return false;
     };
@@ -390,6 +401,7 @@ mod tests {
             transaction,
             carried: vec![Carried { asset, amount }],
             command,
+            portions: Vec::new(),
         };
         let leg = Leg {
             from: stops - 2,

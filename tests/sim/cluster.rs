@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 use steelyard::ledger::PartitionId;
-use steelyard::processor::{self, Shared, partition};
+use steelyard::processor::{self, Shared, partition, standby};
 use steelyard::sink::{self, SinkMetrics, Wiring};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use crate::world::{GENERATION, Sim};
 struct Process {
     shared: Arc<Shared<Node>>,
     node: Node,
+    standby: usize,
     owners: BTreeMap<PartitionId, Owner>,
 }
 
@@ -85,7 +86,7 @@ impl Cluster {
         self.balances.resize_with(members, || None);
     }
 
-    fn process(&mut self, place: usize) -> &mut Process {
+    fn process(&mut self, tasks: &mut Tasks, place: usize) -> &mut Process {
         let (sim, options, metrics, count) = (&self.sim, &self.options, &self.metrics, self.count);
         self.processes[place].get_or_insert_with(|| {
             let node = Node::new(sim);
@@ -102,8 +103,10 @@ impl Cluster {
                 metrics: metrics.clone(),
                 report: Arc::new(|_, _| {}),
             };
+            let shared = Shared::new(parts, node.clone());
             Process {
-                shared: Shared::new(parts, node.clone()),
+                standby: tasks.spawn(standby::follow(shared.clone())),
+                shared,
                 node,
                 owners: BTreeMap::new(),
             }
@@ -113,7 +116,7 @@ impl Cluster {
     /// Lets the process at `place` own `partition`, whoever else does.
     pub(crate) fn own(&mut self, tasks: &mut Tasks, place: usize, partition: PartitionId) {
         let inbox = Inbox::new(&self.sim, partition);
-        let process = self.process(place);
+        let process = self.process(tasks, place);
         if process
             .owners
             .get(&partition)
@@ -181,6 +184,7 @@ impl Cluster {
         let Some(process) = self.processes[place].take() else {
             return false;
         };
+        tasks.kill(process.standby);
         for owner in process.owners.values() {
             tasks.kill(owner.task);
         }

@@ -31,8 +31,8 @@ impl World {
     pub(crate) fn hold_sums(&self, partition: PartitionId) -> Sums {
         let mut sums = Sums::default();
         let rows = self.cold.holds[usize::from(partition)].values();
-        for hold in rows.filter(|hold| hold.stage.is_open()) {
-            sums.open += 1;
+        for hold in rows.filter(|hold| hold.is_summed()) {
+            sums.open += i128::from(hold.stage.is_open());
             sums.versions += i128::from(hold.version);
         }
         sums
@@ -45,6 +45,7 @@ impl World {
             let stand = Stand {
                 version: hold.version,
                 open: hold.stage.is_open(),
+                summed: hold.is_summed(),
             };
             Some((*key, stand))
         });

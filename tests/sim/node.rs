@@ -12,6 +12,7 @@ use steelyard::ledger::{BalanceId, PartitionId};
 use steelyard::log::producer::{Acks, Append, AppendFailed};
 use steelyard::log::reader::{Found, ReadError, Stretch};
 use steelyard::processor::ports;
+use steelyard::wire::MarkerBody;
 use tokio::sync::Notify;
 
 use crate::breaks::Break;
@@ -81,6 +82,13 @@ impl ports::World for Node {
         let base = self.sim.lock().cold_base(partition);
         self.sim.travel().await;
         base
+    }
+
+    async fn marker(&self, partition: PartitionId) -> Result<Option<MarkerBody>, sqlx::Error> {
+        self.sim.travel().await;
+        let marker = self.sim.lock().cold_marker(partition);
+        self.sim.travel().await;
+        marker
     }
 
     async fn bounds(&self, topic: &str, partition: PartitionId) -> Result<(u64, u64), ReadError> {

@@ -353,7 +353,8 @@ fn hot_is_true(world: &World, partition: PartitionId) {
 fn options(chance: &mut crate::chance::Chance) -> processor::Options {
     processor::Options {
         instance: None,
-        session_ms: *chance.pick(&[100, 1_000, 10_000]),
+        session_ms: Some(*chance.pick(&[100, 1_000, 10_000])),
+        standby: *chance.pick(&[processor::StandBy::All, processor::StandBy::None]),
         flush_ms: *chance.pick(&[10, 50, 500]),
         batch_records: *chance.pick(&[1, 3, 20, 1_000]),
         batch_bytes: *chance.pick(&[500, 1_048_576]),

@@ -1,11 +1,11 @@
-//! The largest outcome there can be: a transfer that visits every partition, with everything in it
-//! as long as it may be.
+//! The largest outcome there can be: a reversal of a transfer that visits every partition, with
+//! everything in it as long as it may be.
 
 use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 use steelyard::ledger::{
-    Asset, BalanceId, Outcome, Partition, PartitionId, Record, Setting, partition_of,
+    Asset, BalanceId, Outcome, Partition, PartitionId, Record, Setting, TransactionId, partition_of,
 };
 use steelyard::wire::outcome::{NO_HASH, bytes_max};
 use steelyard::wire::record::{
@@ -49,7 +49,7 @@ impl Log {
     }
 
     /// Decides a command and every leg that follows from it.
-    fn command(&mut self, json: &Value, key: BalanceId) {
+    fn command(&mut self, json: &Value, key: BalanceId) -> TransactionId {
         let home = partition_of(key, COUNT);
         let secret = Secret::new("a secret of the tests").unwrap();
         let topic = "r".repeat(249);
@@ -70,11 +70,13 @@ impl Log {
             headers: Headers::of(headers.into_iter().map(|(name, value)| (name, Some(value)))),
         };
         let record = recognizer.recognize(&raw).unwrap();
-        let mut legs: VecDeque<_> = self.decide(home, &record).legs.into();
+        let outcome = self.decide(home, &record);
+        let mut legs: VecDeque<_> = outcome.legs.into();
         while let Some(leg) = legs.pop_front() {
             let to = leg.to;
             legs.extend(self.decide(to, &Record::Leg(leg)).legs);
         }
+        outcome.transaction.unwrap()
     }
 }
 
@@ -93,9 +95,10 @@ fn the_largest_outcome_is_as_large_as_we_say() {
     for id in 0..COUNT {
         log.decide(id, &Record::Genesis(setting));
     }
-    let sources: Vec<_> = (0..100).map(|at| account(0, at)).collect();
-    let spread = |at: usize| account(PartitionId::try_from(at % 32).unwrap(), 100 + at / 32);
-    let destinations: Vec<_> = (0..100).map(spread).collect();
+    // On the way back, too, every stop before the last is settled.
+    let spread = |at: usize| account(PartitionId::try_from(at % 32).unwrap(), at / 32);
+    let sources: Vec<_> = (0..100).map(spread).collect();
+    let destinations: Vec<_> = (101..201).map(spread).collect();
     for (name, id) in sources.iter().chain(&destinations) {
         let open = json!({"account": name, "key": "k".repeat(64), "asset": ASSET, "floor": null});
         let reference = id.to_string();
@@ -108,7 +111,7 @@ fn the_largest_outcome_is_as_large_as_we_say() {
         |((_, source), (_, destination)): (&(String, BalanceId), &(String, BalanceId))| {
             json!({
                 "source": source.uuid(), "destination": destination.uuid(),
-                "amount": format!("{}.{}", "9".repeat(8), "9".repeat(18)), "asset": ASSET,
+                "amount": format!("{}.{}", "9".repeat(6), "9".repeat(18)), "asset": ASSET,
             })
         };
     let postings: Vec<Value> = sources.iter().zip(&destinations).map(posting).collect();
@@ -123,7 +126,13 @@ fn the_largest_outcome_is_as_large_as_we_say() {
         "postings": postings, "expect": expect, "metadata": metadata,
         "description": "\u{1}".repeat(256), "effective_at": "1970-01-01T00:00:00Z",
     });
-    log.command(&command, sources[0].1);
+    let transaction = log.command(&command, sources[0].1);
+    let reverse = json!({"transaction": transaction.uuid(), "original": command, "force": true});
+    let back = json!({
+        "reference": "b".repeat(128), "type": "reverse", "ledger": ledger(), "reverse": reverse,
+        "metadata": command["metadata"],
+    });
+    log.command(&back, sources[0].1);
     let limit = bytes_max(COUNT);
     assert!(
         log.largest <= limit,

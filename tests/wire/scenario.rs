@@ -95,6 +95,7 @@ impl Day {
         day.strays();
         day.periods();
         day.holds();
+        day.reversals();
         day.projections(nine);
         day.written
     }
@@ -279,6 +280,31 @@ impl Day {
         self.leg(at + 11);
         self.command(0, &hold("hold-4", &one, r#""hold": {"expires_in": "1d"}"#));
         self.leg(at + 12);
+    }
+
+    fn reversals(&mut self) {
+        let ((_, alice), (_, bob)) = (account(0, 0), account(1, 0));
+        let reverse = |reference, of: TransactionId, original: &str, more| {
+            format!(
+                r#"{{"reference": "{reference}", "type": "reverse", "ledger": "{LEDGER}",
+                "reverse": {{"transaction": "{of}", "original": {original}{more}}}}}"#
+            )
+        };
+        let at = self.written.legs.len();
+        let first = TransactionId::new(0, self.offsets[0], GENERATION);
+        let original = transfer("reversed-1", &[(alice, bob, "3.00")]);
+        self.command(0, &original);
+        self.leg(at);
+        // a part, then all that is left, below the floor
+        let part = r#", "amount": "1", "asset": "USD""#;
+        self.command(0, &reverse("reverse-1", first, &original, part));
+        self.leg(at + 1);
+        self.leg(at + 2);
+        let force = r#", "force": true"#;
+        self.command(0, &reverse("reverse-2", first, &original, force));
+        self.leg(at + 3);
+        self.leg(at + 4);
+        self.command(0, &reverse("reverse-3", first, &original, ""));
     }
 
     /// What an owner writes when a hold is due.

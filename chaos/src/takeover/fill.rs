@@ -3,6 +3,8 @@
 //! Every balance is empty and has one version, so the sums of posted stay zero; references hang on
 //! transactions just below the watermark. Nobody may run meanwhile who would write over it.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use sqlx::PgPool;
 use steelyard::wire::MarkerBody;
@@ -12,21 +14,24 @@ use crate::world::World;
 /// Rows of one statement.
 const ROWS: u64 = 500_000;
 
-/// Adds to every partition of a world at rest.
-pub(super) async fn fill(world: &World, balances: u64, references: u64) -> Result<()> {
+/// Adds balances and references, by number, to every partition of a world at rest.
+pub(super) async fn fill(
+    world: &World,
+    balances: Range<u64>,
+    references: Range<u64>,
+) -> Result<()> {
     let pool = world.cold().connect()?;
     for partition in 0..world.partitions {
         let number = i32::from(partition);
-        for from in (0..balances).step_by(usize::try_from(ROWS)?) {
-            add_balances(&pool, number, (from, balances.min(from + ROWS))).await?;
+        for from in balances.clone().step_by(usize::try_from(ROWS)?) {
+            add_balances(&pool, number, (from, balances.end.min(from + ROWS))).await?;
         }
-        for from in (0..references).step_by(usize::try_from(ROWS)?) {
-            add_references(&pool, number, (from, references.min(from + ROWS))).await?;
+        for from in references.clone().step_by(usize::try_from(ROWS)?) {
+            add_references(&pool, number, (from, references.end.min(from + ROWS))).await?;
         }
-        correct(&pool, number, balances).await?;
+        correct(&pool, number, balances.end - balances.start).await?;
     }
     sqlx::query("analyze").execute(&pool).await?;
-    // What hot has belongs to a watermark that says less.
     Ok(())
 }
 

@@ -7,23 +7,19 @@
 //! Balances and references are put into cold beforehand, with a marker to match, so that a size
 //! takes minutes to make and not hours: such a world is good for measuring, and is not checked.
 
+mod bench;
 mod fill;
 mod tail;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use load::table::{Table, grouped};
-use tokio::time::sleep;
 
-use self::tail::Outcomes;
-use crate::drive::Size;
-use crate::flow::Flow;
-use crate::lab::Lab;
-use crate::node::Role;
+use self::bench::{Bench, Conditions, Ended, PHASES};
 use crate::stack::Stack;
-use crate::wait;
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,12 +28,15 @@ pub struct Options {
     /// Ends of a processor by `kill -9` for each size; half as many planned stops.
     #[arg(long, default_value_t = 20)]
     kills: usize,
-    /// Balances of each partition, a row for each number.
+    /// Balances of each partition, a row for each number; none may be below the one before.
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
     balances: Vec<u64>,
     /// Remembered references of each partition.
     #[arg(long, default_value_t = 5_000_000)]
     references: u64,
+    /// Partitions; each of the two processors has half of them.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..))]
+    partitions: u16,
     /// Payments a second meanwhile.
     #[arg(long, default_value_t = 200)]
     rate: u64,
@@ -45,14 +44,10 @@ pub struct Options {
     /// program's own]
     #[arg(long)]
     session_ms: Option<u64>,
+    /// Let nobody stand by: every takeover reads Postgres.
+    #[arg(long)]
+    without_standby: bool,
 }
-
-/// How long one takeover may take before the measurement is given up.
-const TAKEN: Duration = Duration::from_secs(300);
-/// How long things may settle between two ends.
-const CALM: Duration = Duration::from_secs(3);
-/// The gauge that only the owner of a partition has.
-const OWNED: &str = "steelyard_partition_epoch{";
 
 /// # Errors
 /// If a takeover does not come to an end.
@@ -62,40 +57,86 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
         "balances",
         "references",
         "end",
-        "p50",
-        "p99",
-        "most",
-        "others' p99",
+        "ends",
+        "p50 ms",
+        "p99 ms",
+        "until claimed, p50 ms",
+        "others' p99 ms",
+        "back and standing by, p50 s",
+        "phases, mean ms",
     ];
     let mut table = Table::new(&head);
+    let conditions = Conditions {
+        partitions: options.partitions,
+        rate: options.rate,
+        session_ms: options.session_ms,
+        standby: !options.without_standby,
+    };
+    let mut bench = Bench::new(&stack, program, conditions).await?;
     for &balances in &options.balances {
-        let mut bench = Bench::start(&stack, program, options, balances).await?;
+        let running = bench.fill(balances, options.references).await?;
         for (end, signal, times) in [
             ("kill -9", "KILL", options.kills),
             ("planned", "TERM", options.kills / 2),
         ] {
-            let (mut taken, mut others) = (Vec::new(), Vec::new());
+            let (mut ends, mut backs) = (Vec::new(), Vec::new());
             for at in 0..times {
-                let (ms, meanwhile) = bench.end(at, signal).await?;
-                println!("  {balances} balances, {end}: {ms} ms");
-                taken.push(ms);
-                others.extend(meanwhile);
+                let (ended, back) = bench.end(&running, at, signal).await?;
+                println!(
+                    "  {balances} balances, {end}: {} ms, of which {} until claimed; {}; back in {back:.1?}",
+                    ended.stood,
+                    ended.unclaimed,
+                    phases(std::slice::from_ref(&ended)),
+                );
+                ends.push(ended);
+                backs.push(back);
             }
-            let ms = |value: Option<u64>| value.map_or_else(String::new, |ms| format!("{ms} ms"));
-            table.row(vec![
+            let mut row = vec![
                 grouped(balances),
                 grouped(options.references),
                 end.to_owned(),
-                ms(quantile(&mut taken, 0.5)),
-                ms(quantile(&mut taken, 0.99)),
-                ms(taken.last().copied()),
-                ms(quantile(&mut others, 0.99)),
-            ]);
+                times.to_string(),
+            ];
+            row.extend(cells(&ends, &mut backs));
+            table.row(row);
         }
-        bench.flow.finish().await;
+        bench.rest(running).await?;
     }
     print!("{}", table.markdown());
     Ok(())
+}
+
+/// What is told of several ends.
+fn cells(ends: &[Ended], backs: &mut [Duration]) -> [String; 6] {
+    let of = |what: fn(&Ended) -> u64| ends.iter().map(what).collect::<Vec<u64>>();
+    let text = |value: Option<u64>| value.map_or_else(String::new, |ms| ms.to_string());
+    let (mut stood, mut unclaimed) = (of(|it| it.stood), of(|it| it.unclaimed));
+    let mut others: Vec<u64> = ends.iter().flat_map(|it| it.others.clone()).collect();
+    backs.sort_unstable();
+    let back = backs.get(backs.len() / 2).copied().unwrap_or_default();
+    [
+        text(quantile(&mut stood, 0.5)),
+        text(quantile(&mut stood, 0.99)),
+        text(quantile(&mut unclaimed, 0.5)),
+        text(quantile(&mut others, 0.99)),
+        format!("{:.1}", back.as_secs_f64()),
+        phases(ends),
+    ]
+}
+
+/// How long each phase of a partition's takeover took, in milliseconds.
+fn phases(ends: &[Ended]) -> String {
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for (phase, (sum, count)) in ends.iter().flat_map(|ended| &ended.phases) {
+        let total = sums.entry(phase).or_default();
+        total.0 += sum;
+        total.1 += count;
+    }
+    let met = PHASES.iter().filter_map(|phase| {
+        let (sum, count) = sums.get(phase)?;
+        (*count > 0.0).then(|| format!("{phase} {:.0}", sum / count))
+    });
+    met.collect::<Vec<_>>().join(", ")
 }
 
 /// The value that `share` of all values do not exceed; sorts them.
@@ -104,93 +145,6 @@ fn quantile(values: &mut [u64], share: f64) -> Option<u64> {
     let last = values.len().checked_sub(1)?;
     let at = (share * values.len() as f64).ceil() as usize;
     values.get(at.saturating_sub(1).min(last)).copied()
-}
-
-/// Two processors of a size, under a steady flow.
-struct Bench {
-    lab: Lab,
-    flow: Flow,
-    outcomes: Outcomes,
-    session_ms: Option<String>,
-}
-
-impl Bench {
-    async fn start(
-        stack: &Stack,
-        program: &Path,
-        options: &Options,
-        balances: u64,
-    ) -> Result<Self> {
-        let size = Size {
-            accounts: 64,
-            clients: 1,
-            think: Duration::from_millis(50),
-        };
-        let mut lab = Lab::start(stack, program, size, balances).await?;
-        sleep(CALM).await;
-        lab.rest().await?;
-        let world = lab.world.clone();
-        fill::fill(&world, balances, options.references).await?;
-        let flow = Flow::start(&world, &lab.drive.scene.cast, options.rate, 3)?;
-        let mut bench = Self {
-            outcomes: Outcomes::watch(&world)?,
-            flow,
-            lab,
-            session_ms: options.session_ms.map(|ms| ms.to_string()),
-        };
-        bench.all_up().await?;
-        Ok(bench)
-    }
-
-    /// Starts what does not run, and waits until both processors have their share.
-    async fn all_up(&mut self) -> Result<()> {
-        let world = self.lab.world.clone().without_session();
-        let session = self.session_ms.as_deref();
-        let session = session.map(|ms| ("STEELYARD_SESSION_MS", ms));
-        let settings: Vec<(&str, &str)> = session.into_iter().collect();
-        let nodes = self.lab.fleet.nodes.iter_mut();
-        for node in nodes.filter(|node| node.role != Role::Ingress && !node.runs()) {
-            node.start(&world, &settings)?;
-        }
-        let nodes = &self.lab.fleet.nodes;
-        for node in nodes.iter().filter(|node| node.role == Role::Processor) {
-            let owns = async || {
-                let owns = node.is_ready().await && node.count(OWNED).await > 0.0;
-                owns.then_some(())
-            };
-            let what = format!("{} to own something", node.name);
-            wait::until(&what, TAKEN, owns).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends one processor; how long its partitions stood, and how late the others' outcomes were
-    /// meanwhile, all in milliseconds.
-    async fn end(&mut self, at: usize, signal: &str) -> Result<(u64, Vec<u64>)> {
-        sleep(CALM).await;
-        let name = ["processor-a", "processor-b"][at % 2];
-        let node = self.lab.fleet.node(name)?;
-        let owned = node.labels(OWNED, "partition").await;
-        let owned: Vec<u16> = owned.iter().filter_map(|it| it.parse().ok()).collect();
-        ensure!(!owned.is_empty(), "{name} owns nothing");
-        let began_ms = steelyard::telemetry::clock::now_ms();
-        node.signal(signal)?;
-        let taken = wait::until("its partitions to go on", TAKEN, async || {
-            let each = owned.iter().map(|it| self.outcomes.taken(*it, began_ms));
-            each.collect::<Option<Vec<_>>>()
-        });
-        let taken = taken.await?;
-        let stood = taken.iter().map(|taken| match signal {
-            "KILL" => taken.first_ms - began_ms,
-            _ => taken.first_ms - taken.last_ms,
-        });
-        let stood = stood.max().unwrap_or(0);
-        let others = self.outcomes.delays(&owned, began_ms);
-        let node = self.lab.fleet.node(name)?;
-        node.ended(Duration::from_secs(60)).await?;
-        self.all_up().await?;
-        Ok((u64::try_from(stood)?, others))
-    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ struct Seen {
 pub(super) struct Taken {
     /// When its last outcome before the claim arrived.
     pub(super) last_ms: i64,
-    /// When the first new one behind it did.
+    /// When the claim did.
+    pub(super) claimed_ms: i64,
+    /// When the first new outcome behind it did.
     pub(super) first_ms: i64,
 }
 
@@ -89,6 +91,7 @@ fn taken(seen: &[Seen], since_ms: i64) -> Option<Taken> {
     let first = behind.iter().find(new)?;
     Some(Taken {
         last_ms: last.arrived_ms,
+        claimed_ms: behind.first()?.arrived_ms,
         first_ms: first.arrived_ms,
     })
 }
@@ -117,6 +120,7 @@ mod tests {
         ];
         let expected = Taken {
             last_ms: 22,
+            claimed_ms: 30,
             first_ms: 40,
         };
         assert_eq!(taken(&seen, 20), Some(expected));

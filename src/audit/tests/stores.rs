@@ -141,12 +141,14 @@ fn holds_that_are_missing_or_changed_are_found() {
         stage: Stage::Open,
         parts: Box::new([]),
         expires_at_ms: None,
+        reversals: 0,
         version: 1,
         offset: 7,
         at_ms: 0,
     };
     let world = day();
-    let cut = world.partitions[0].cut().unwrap();
+    let mut cut = world.partitions[0].cut().unwrap();
+    cut.holds = cut.holds.with(&hold);
     let state = Partition::from_cut(0, &cut, [], [(id, hold.clone())], SeenMap::default());
     let differences = |rows: &[(TransactionId, Hold)]| {
         let mut check = Check::new("cold", "rows");

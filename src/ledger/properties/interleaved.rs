@@ -118,7 +118,7 @@ fn check_rest(desk: &Desk) {
                 let (version, posted) = folded.entry(entry.balance).or_default();
                 *version += 1;
                 *posted += match entry.direction {
-                    Direction::Debit | Direction::Post => -entry.amount,
+                    Direction::Debit | Direction::Post | Direction::Force => -entry.amount,
                     Direction::Credit | Direction::Settle => entry.amount,
                     Direction::Open
                     | Direction::Configure

@@ -39,6 +39,8 @@ enum Action {
     Move(Vec<Move>, Option<Option<u32>>, Option<i64>, Option<u64>),
     Post(Index, Option<(String, usize)>, Option<i64>),
     Void(Index),
+    /// Which transfer or hold; how much; whether by force; in one of ten, of another id.
+    Reverse(Index, Option<(String, usize)>, bool),
     Tick(Index),
     Set(usize, &'static str, Value),
     /// Closes what is so many seconds before now.
@@ -99,12 +101,14 @@ fn action() -> impl Strategy<Value = Action> {
     let hold = prop::option::weighted(0.7, prop::option::of(lasts));
     let dated = || prop::option::weighted(0.2, -60_i64..90);
     let expect = prop::option::weighted(0.1, 0_u64..6);
-    let part = prop::option::weighted(0.7, (amount(), 0..ASSETS.len()));
+    let part = || prop::option::weighted(0.7, (amount(), 0..ASSETS.len()));
     let via = prop::option::of(any::<u16>());
     prop_oneof![
         12 => (moves, hold, dated(), expect).prop_map(|(m, h, d, e)| Action::Move(m, h, d, e)),
-        6 => (one(), part, dated()).prop_map(|(which, part, date)| Action::Post(which, part, date)),
+        6 => (one(), part(), dated()).prop_map(|(of, part, date)| Action::Post(of, part, date)),
         2 => one().prop_map(Action::Void),
+        8 => (one(), part(), any::<bool>())
+            .prop_map(|(which, part, force)| Action::Reverse(which, part, force)),
         3 => one().prop_map(Action::Tick),
         2 => set(),
         1 => (-20_i64..60).prop_map(Action::Close),
@@ -123,17 +127,20 @@ struct World {
     sent: Vec<(PartitionId, BalanceId, Value)>,
     /// What may be a hold, and a balance of its home.
     holds: Vec<(TransactionId, BalanceId)>,
+    /// Every transfer and hold that was sent, under the id that it has if it is the first of its
+    /// reference.
+    originals: Vec<(TransactionId, BalanceId, Value)>,
 }
 
 impl World {
     fn new(count: PartitionId) -> Self {
         let (book, cluster) = (Book::new(count), Cluster::new(count));
-        let (sent, holds) = (Vec::new(), Vec::new());
         let mut world = Self {
             book,
             cluster,
-            sent,
-            holds,
+            sent: Vec::new(),
+            holds: Vec::new(),
+            originals: Vec::new(),
         };
         for who in 0..ACCOUNTS {
             for (code, text) in ASSETS.iter().enumerate() {
@@ -207,15 +214,38 @@ impl World {
         let expect = expected.map(|(version, _)| json!({key.to_string(): version}));
         let expect = expect.unwrap_or(json!({}));
         let mut json = self.book.transfer(&self.reference(), &postings, expect);
+        let to = partition_of(key, self.book.count);
+        let offset = self.cluster.node(to).log.len() as u64;
+        let id = TransactionId::new(to, offset, SETTING.generation);
         if let Some(seconds) = hold {
             let terms = seconds.map(|seconds| json!({"expires_in": format!("{seconds}s")}));
             json["hold"] = terms.unwrap_or(json!({}));
-            let to = partition_of(key, self.book.count);
-            let offset = self.cluster.node(to).log.len() as u64;
-            let id = TransactionId::new(to, offset, SETTING.generation);
             self.holds.push((id, key));
         }
         self.dated(&mut json, *date);
+        self.originals.push((id, key, json.clone()));
+        self.send(key, json);
+    }
+
+    fn reverse(&mut self, which: &Index, part: Option<&(String, usize)>, force: bool) {
+        if self.originals.is_empty() {
+            return;
+        }
+        let (mut id, key, original) = which.get(&self.originals).clone();
+        if which.index(1 << 20).is_multiple_of(10) {
+            id = which
+                .get(&self.originals[..self.originals.len().div_ceil(2)])
+                .0;
+        }
+        let mut part = match part {
+            Some((amount, code)) => json!({"amount": amount, "asset": ASSETS[*code]}),
+            None => json!({}),
+        };
+        part["transaction"] = json!(id.uuid());
+        part["original"] = original;
+        part["force"] = json!(force);
+        let json = json!({"reference": self.reference(), "type": "reverse",
+            "ledger": self.book.ledger, "reverse": part});
         self.send(key, json);
     }
 
@@ -254,6 +284,7 @@ impl World {
                 self.on_hold("post", which, more.unwrap_or(json!({})), *date);
             }
             Action::Void(which) => self.on_hold("void", which, json!({}), None),
+            Action::Reverse(which, part, force) => self.reverse(which, part.as_ref(), *force),
             Action::Tick(which) => self.on_hold("expire", which, json!({}), None),
             Action::Set(who, name, value) => {
                 let change = json!({"asset": ASSETS[0], *name: value});

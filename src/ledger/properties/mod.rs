@@ -5,7 +5,8 @@
 //! [`interleaved`] delivers legs in any order of partitions, twice, and with owners that start
 //! again: what must hold then is conservation, one answer for every question, and the same bytes.
 //! Every command of it is rehearsed first ([`rehearsed`]), and must then do just that.
-//! [`held`] does both with holds, and [`mixed`] gives the oracle whatever an edge lets through.
+//! [`held`] does both with holds, [`reversed`] gives back what was moved, and [`mixed`] gives the
+//! oracle whatever an edge lets through.
 //! [`values`] holds the small types against numbers computed by hand.
 
 mod desk;
@@ -15,6 +16,7 @@ mod mixed;
 mod oracle;
 mod plan;
 mod rehearsed;
+mod reversed;
 mod sequential;
 mod splits;
 mod values;

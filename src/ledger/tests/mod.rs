@@ -15,6 +15,7 @@ pub(super) mod names;
 pub(super) mod node;
 mod periods;
 mod references;
+mod reversals;
 mod rules;
 mod stripes;
 mod table;

@@ -8,10 +8,13 @@
 //! | `… dated 30` | at the end of a transfer: it takes effect at second 30 |
 //! | `close 60` | closes what takes effect before second 60 |
 //! | `… bob > @fees 1 …` | a striped account by its name |
-//! | `stripe fees:USD 1 5.00` | what its stripe in partition 1 has, or `none` |
+//! | `stripe @fees:USD 1 5.00` | what its stripe in partition 1 has, or `none` |
 //! | `via 1 …` | the same, sent to partition 1 |
 //! | `h: hold alice > bob 5 for 15m` | the same, held, and known as `h` |
 //! | `post h`, `post h 2.00 EUR/2`, `void h`, `tick h` | posts, voids, or expires it if it is due |
+//! | `reverse r1`, `reverse r1 2.00 EUR/2 force` | moves back what `r1` has moved, or a part |
+//! | `reverse r1 as hold`, `reverse r1 as transfer` | the same, calling it what it is not |
+//! | `reversed r1 1.00 0` | what home counts as reversed, of every posting |
 //! | `hold h 1 open 5.00 0.50` | what partition 1 keeps of it: its state, and the rest of every posting |
 //! | `leg 0>1` | the next leg from 0 to 1 arrives; `again 0>1 2` sends the second one again |
 //! | `genesis 1`, `junk 1` | a genesis record, or no JSON at all, arrives at partition 1 |
@@ -43,7 +46,7 @@ pub(super) fn check(partitions: PartitionId, table: &str) {
         cluster: Cluster::new(partitions),
         names: HashMap::new(),
         tickets: 0,
-        holds: HashMap::new(),
+        originals: HashMap::new(),
     };
     for line in table.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -63,8 +66,8 @@ struct Run {
     /// Every balance that was named so far.
     names: HashMap<BalanceId, String>,
     tickets: u64,
-    /// Id and deciding balance of every hold.
-    holds: HashMap<String, (TransactionId, BalanceId)>,
+    /// Id, deciding balance and command of every transfer and hold.
+    originals: HashMap<String, (TransactionId, BalanceId, Value)>,
 }
 
 impl Run {
@@ -92,8 +95,10 @@ impl Run {
             "wire" => return self.wire(words[1], words[2]),
             "stripe" => return self.stripe(words[1], words[2], words[3]),
             "hold" if words[2].parse::<u16>().is_ok() => return self.hold(&words[1..]),
+            "reversed" => return self.reversed(words[1], &words[2..]),
             "tick" => {
-                let (hold, balance) = self.holds[words[1]];
+                let (hold, balance, _) = &self.originals[words[1]];
+                let (hold, balance) = (*hold, *balance);
                 let target = json!({"hold": hold.uuid(), "balance": balance.uuid()});
                 let json = json!({
                     "reference": words[1], "type": "expire", "ledger": self.book.ledger,
@@ -140,6 +145,7 @@ impl Run {
             }
             "set" => self.configure(&reference, words),
             "post" | "void" => self.resolve(&reference, words),
+            "reverse" => self.reverse(&reference, words),
             "hold" => {
                 let until = words.iter().position(|word| *word == "for");
                 let (words, expires) = words.split_at(until.unwrap_or(words.len()));
@@ -155,14 +161,15 @@ impl Run {
         };
         let to = via.unwrap_or_else(|| partition_of(key, self.cluster.count()));
         let outcome = self.record(to, Message::command(self.tickets, key, &json))?;
-        if let (Some(id), true) = (outcome.transaction, json.get("hold").is_some()) {
-            self.holds.insert(reference, (id, key));
+        if let (Some(id), true) = (outcome.transaction, json.get("postings").is_some()) {
+            self.originals.insert(reference, (id, key, json));
         }
         Some(outcome)
     }
 
     fn resolve(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
-        let (hold, balance) = self.holds[words[1]];
+        let (hold, balance, _) = &self.originals[words[1]];
+        let balance = *balance;
         let mut part = json!({"hold": hold.uuid(), "balance": balance.uuid()});
         if let Some(amount) = words.get(2) {
             part["amount"] = json!(amount);
@@ -175,10 +182,47 @@ impl Run {
         (balance, json)
     }
 
+    fn reverse(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
+        let (words, expect) = self.expect(words);
+        let (id, key, original) = &self.originals[words[1]];
+        let mut original = original.clone();
+        let called = words.iter().position(|word| *word == "as");
+        let (words, called) = words.split_at(called.unwrap_or(words.len()));
+        match called.get(1) {
+            Some(&"hold") => original["hold"] = json!({}),
+            Some(_) => drop(original.as_object_mut().unwrap().remove("hold")),
+            None => {}
+        }
+        let mut part = json!({"transaction": id.uuid(), "original": original});
+        let forced = words.last() == Some(&"force");
+        part["force"] = json!(forced);
+        let words = &words[..words.len() - usize::from(forced)];
+        if let Some(amount) = words.get(2) {
+            part["amount"] = json!(amount);
+            part["asset"] = json!(words.get(3).unwrap_or(&"USD"));
+        }
+        let json = json!({"reference": reference, "type": "reverse", "ledger": self.book.ledger,
+            "reverse": part, "expect": expect});
+        (*key, json)
+    }
+
+    fn reversed(&self, name: &str, amounts: &[&str]) -> String {
+        let id = self.originals[name].0;
+        let holds = self.cluster.node(id.home()).partition.holds();
+        let parts = holds.get(id).map_or(&[][..], |hold| &hold.parts);
+        let reversed = parts.iter().map(|part| {
+            decimal_of(part.reversed, part.asset.scale())
+                .normalize()
+                .to_string()
+        });
+        assert_eq!(reversed.collect::<Vec<_>>(), amounts, "reversed of {name}");
+        String::new()
+    }
+
     /// Compares what a partition keeps of a hold with what the words say of it.
     fn hold(&self, words: &[&str]) -> String {
         let holds = self.cluster.node(number(words[1])).partition.holds();
-        let hold = holds.get(self.holds[words[0]].0).unwrap();
+        let hold = holds.get(self.originals[words[0]].0).unwrap();
         assert_eq!(hold.stage.slug(), words[2], "{hold:?}");
         let rests = hold.parts.iter();
         let rests: Vec<_> = rests

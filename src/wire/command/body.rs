@@ -7,8 +7,10 @@ use uuid::Uuid;
 use super::names::NameBody;
 use super::side::SideBody;
 use crate::ledger::Limit;
-use crate::ledger::command::{Body, Command, Configure, Hold, Open, Party, Post, Posting, Target};
-use crate::wire::object::{object, objects};
+use crate::ledger::command::{
+    Body, Command, Configure, Hold, Open, Party, Post, Posting, Reverse, Target,
+};
+use crate::wire::object::{Object, object, objects};
 use crate::wire::scalar::{Money, Pairs, Span, Str, Time};
 
 /// A command as JSON.
@@ -73,6 +75,13 @@ pub struct CommandBody<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub close_period: Option<ClosePeriodBody>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub reverse: Option<ReverseBody<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Pairs<Uuid, u64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +103,7 @@ pub enum Kind {
     Expire,
     #[serde(rename = "close-period")]
     ClosePeriod,
+    Reverse,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -142,6 +152,24 @@ pub struct PostBody<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "USD")]
     pub asset: Option<Str<'a>>,
+}
+
+/// Moves back what a transaction has moved, or `amount` of it. An amount needs its `asset`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReverseBody<'a> {
+    /// `transaction_id` of the transaction.
+    pub transaction: Uuid,
+    /// The command of the transaction, a transfer or a hold, as it was sent.
+    #[serde(borrow, deserialize_with = "original")]
+    pub original: Box<CommandBody<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Money>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<Str<'a>>,
+    /// Whether a balance may go below its floor for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// `floor` left out is zero; `null` is unlimited. `ceiling` left out or `null` is unlimited.
@@ -195,6 +223,11 @@ pub struct ClosePeriodBody {
     pub before: Time,
 }
 
+fn original<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<CommandBody<'de>>, D::Error> {
+    let Object(body) = Object::deserialize(deserializer)?;
+    Ok(Box::new(body))
+}
+
 /// Tells a field that is `null` from one that is left out.
 pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
@@ -217,6 +250,7 @@ impl<'a> CommandBody<'a> {
             void: None,
             expire: None,
             close_period: None,
+            reverse: None,
             expect: None,
             effective_at: None,
             description: None,
@@ -282,6 +316,10 @@ impl<'a> CommandBody<'a> {
                     before: Time(close.before_ms),
                 });
             }
+            Body::Reverse(reverse) => {
+                body.kind = Kind::Reverse;
+                body.reverse = Some(reverse_body(reverse));
+            }
         }
         body
     }
@@ -325,6 +363,17 @@ fn post_body(post: &Post) -> PostBody<'_> {
         balance,
         amount: amount.map(|(amount, asset)| Money::of(amount.minor(), asset.scale())),
         asset: amount.map(|(_, asset)| asset.as_str().into()),
+    }
+}
+
+fn reverse_body(reverse: &Reverse) -> ReverseBody<'_> {
+    let amount = reverse.amount.as_ref();
+    ReverseBody {
+        transaction: reverse.transaction.uuid(),
+        original: Box::new(CommandBody::of(&reverse.original)),
+        amount: amount.map(|(amount, asset)| Money::of(amount.minor(), asset.scale())),
+        asset: amount.map(|(_, asset)| asset.as_str().into()),
+        force: reverse.force,
     }
 }
 

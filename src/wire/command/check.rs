@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::body::{CommandBody, ConfigureBody, Kind, OpenBody, PostBody, TargetBody};
+use super::body::{CommandBody, ConfigureBody, Kind, OpenBody, PostBody, ReverseBody, TargetBody};
 use super::{
     DESCRIPTION_MAX, METADATA_BYTES_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX,
     NAME_MAX, REFERENCE_MAX,
 };
 use crate::ledger::amount;
-use crate::ledger::command::{Body, Configure, Hold, Open, Post, Target};
+use crate::ledger::command::{
+    Body, Command, Configure, Hold, Open, Post, Posting, Reverse, Target,
+};
 use crate::ledger::{Amount, Asset, BalanceId, Limit, Status, TransactionId};
 use crate::wire::invalid::{Invalid, InvalidKind};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
@@ -145,6 +147,7 @@ pub(super) fn only_its_part(body: &CommandBody<'_>) -> Result<(), Invalid> {
         body.void.is_some(),
         body.expire.is_some(),
         body.close_period.is_some(),
+        body.reverse.is_some(),
     ];
     let (part, at) = match body.kind {
         Kind::Transfer => ("postings", 0),
@@ -154,6 +157,7 @@ pub(super) fn only_its_part(body: &CommandBody<'_>) -> Result<(), Invalid> {
         Kind::Void => ("void", 4),
         Kind::Expire => ("expire", 5),
         Kind::ClosePeriod => ("close_period", 6),
+        Kind::Reverse => ("reverse", 7),
     };
     let alone = parts.iter().filter(|given| **given).count() == 1;
     if !alone || !parts[at] || (body.hold.is_some() && at != 0) {
@@ -175,33 +179,66 @@ pub(super) fn accept_target(target: TargetBody, part: &str) -> Result<Target, In
 pub(super) fn accept_post(post: &PostBody<'_>) -> Result<Post, Invalid> {
     let PostBody { hold, balance, .. } = *post;
     let target = accept_target(TargetBody { hold, balance }, "post")?;
-    let amount = match (post.amount, post.asset.as_deref()) {
-        (None, None) => None,
+    let amount = part_of(post.amount, post.asset.as_deref(), "post")?;
+    Ok(Post { target, amount })
+}
+
+/// How much of something, if not all that is left; `part` is the command's part that says so.
+fn part_of(
+    amount: Option<Money>,
+    name: Option<&str>,
+    part: &str,
+) -> Result<Option<(Amount, Asset)>, Invalid> {
+    let refuse = |kind, field, detail| Err(Invalid::new(kind, format!("{part}.{field}"), detail));
+    match (amount, name) {
+        (None, None) => Ok(None),
         (Some(_), None) => {
             let detail = "needs the asset it is written in";
-            return Err(Invalid::new(
-                InvalidKind::InvalidAsset,
-                "post.amount",
-                detail,
-            ));
+            refuse(InvalidKind::InvalidAsset, "amount", detail)
         }
         (None, Some(_)) => {
-            let detail = "needs an amount; leave both out to post all that is left";
-            return Err(Invalid::new(
-                InvalidKind::InvalidAmount,
-                "post.asset",
-                detail,
-            ));
+            let detail = "needs an amount; leave both out for all that is left";
+            refuse(InvalidKind::InvalidAmount, "asset", detail)
         }
-        (Some(money), Some(text)) => {
-            let asset = asset(text, || "post.asset".to_owned())?;
+        (Some(money), Some(name)) => {
+            let asset = asset(name, || format!("{part}.asset"))?;
             let amount = Amount::from_decimal(money.0, asset.scale()).map_err(|error| {
-                Invalid::new(InvalidKind::InvalidAmount, "post.amount", error.to_string())
+                let field = format!("{part}.amount");
+                Invalid::new(InvalidKind::InvalidAmount, field, error.to_string())
             })?;
-            Some((amount, asset))
+            Ok(Some((amount, asset)))
         }
+    }
+}
+
+/// Checks a reversal in `ledger` of `original`.
+pub(super) fn accept_reverse(
+    reverse: &ReverseBody<'_>,
+    original: Command,
+    ledger: &Arc<str>,
+) -> Result<Reverse, Invalid> {
+    let refuse = |kind, field: &str, detail| {
+        let field = format!("reverse.{field}");
+        Err(Invalid::new(kind, field, detail))
     };
-    Ok(Post { target, amount })
+    let Some(transaction) = TransactionId::from_uuid(reverse.transaction) else {
+        let detail = "is not the id of a transaction";
+        return refuse(InvalidKind::InvalidOriginal, "transaction", detail);
+    };
+    if original.ledger != *ledger {
+        let detail = "must be the ledger of the reversal";
+        return refuse(InvalidKind::InvalidOriginal, "original.ledger", detail);
+    }
+    if original.postings().is_empty() {
+        let detail = "must be transfer: nothing else is reversed";
+        return refuse(InvalidKind::InvalidOriginal, "original.type", detail);
+    }
+    Ok(Reverse {
+        transaction,
+        original: Box::new(original),
+        amount: part_of(reverse.amount, reverse.asset.as_deref(), "reverse")?,
+        force: reverse.force,
+    })
 }
 
 pub(super) fn expect(
@@ -221,9 +258,8 @@ pub(super) fn expect(
             false
         }
         Body::Configure(configure) => configure.balance == id,
-        Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => postings
-            .iter()
-            .any(|p| p.source.id == id || p.destination.id == id),
+        Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => moves(postings, id),
+        Body::Reverse(reverse) => moves(reverse.original.postings(), id),
     };
     match expect.iter().find(|(id, _)| !concerns(*id)) {
         None => Ok(expect),
@@ -232,6 +268,11 @@ pub(super) fn expect(
             Err(Invalid::new(InvalidKind::InvalidExpect, "expect", detail))
         }
     }
+}
+
+fn moves(postings: &[Posting], id: BalanceId) -> bool {
+    let sides = |posting: &Posting| [posting.source.id, posting.destination.id];
+    postings.iter().any(|posting| sides(posting).contains(&id))
 }
 
 /// Checks a date that something takes effect at, from 1970 to 9999: milliseconds since the epoch.

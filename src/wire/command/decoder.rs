@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::DEFAULT_ORGANIZATION;
 use super::body::{CommandBody, PostingBody};
 use super::check::{
-    accept_configure, accept_open, accept_post, accept_target, asset, date, description, expect,
-    metadata, only_its_part, plain_name, reference,
+    accept_configure, accept_open, accept_post, accept_reverse, accept_target, asset, date,
+    description, expect, metadata, only_its_part, plain_name, reference,
 };
 use super::names::{NameBody, Named, Names};
 use super::side::SideBody;
@@ -149,6 +149,11 @@ impl Decoder {
                 before_ms: date(close.before, "close_period.before")?,
                 home: BalanceId::period(ledger),
             }));
+        }
+        if let Some(reverse) = &body.reverse {
+            let original = self.accept(&reverse.original, None, None);
+            let original = original.map_err(|invalid| invalid.within("reverse.original"))?;
+            return accept_reverse(reverse, original, ledger).map(Body::Reverse);
         }
         let postings = body.postings.as_deref().unwrap_or_default();
         if postings.is_empty() || postings.len() > POSTINGS_MAX {

@@ -17,7 +17,7 @@ mod side;
 
 pub use body::{
     ClosePeriodBody, CommandBody, ConfigureBody, HoldTermsBody, Kind, OpenBody, PostBody,
-    PostingBody, TargetBody, given,
+    PostingBody, ReverseBody, TargetBody, given,
 };
 pub use check::{account_name, asset, date};
 pub use decoder::{Decoder, malformed};

@@ -158,6 +158,10 @@ pub struct HeldPostingView<'a> {
     pub rest: Money,
     #[schema(value_type = String, example = "2.50")]
     pub posted: Money,
+    /// What of that was reversed; left out where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "1.00")]
+    pub reversed: Option<Money>,
 }
 
 /// A balance and its open holds, all as of one moment.
@@ -181,6 +185,7 @@ impl<'a> HoldView<'a> {
             amount: part.amount,
             rest: part.rest,
             posted: part.posted,
+            reversed: part.reversed,
         };
         Self {
             id: hold.id,

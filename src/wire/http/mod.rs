@@ -15,6 +15,7 @@ pub mod party;
 pub mod period;
 pub mod problem;
 pub mod request;
+pub mod reversal;
 pub mod transaction;
 pub mod view;
 
@@ -28,6 +29,7 @@ pub use list::{BatchResultView, BatchView, DryRunView, PageView};
 pub use party::PartyBody;
 pub use period::{ClosePeriodRequest, ClosedPeriodView};
 pub use problem::ProblemBody;
+pub use reversal::{KnownOriginal, ReversePart, ReverseRequest, SumView};
 pub use transaction::TransactionRequest;
 pub use view::{EntryView, TransactionView};
 

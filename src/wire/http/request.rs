@@ -60,7 +60,7 @@ pub fn accept(
         | (Some(_), Kind::Open | Kind::ClosePeriod | Kind::Post | Kind::Void | Kind::Expire) => {
             Ok(command)
         }
-        (Some(version), Kind::Transfer | Kind::Configure) => {
+        (Some(version), Kind::Transfer | Kind::Configure | Kind::Reverse) => {
             expect(&mut body, decider, version)?;
             decoder.accept(&body, None, None)
         }

@@ -12,7 +12,7 @@ fn id(ledger: &str, account: &str, asset: &str, key: &str) -> BalanceId {
 fn http(json: &str) -> Result<Command, Invalid> {
     let request: TransactionRequest<'_> = parse(json.as_bytes())?;
     let reference = request.reference.as_deref();
-    request.command(reference, None, &mut Decoder::new())
+    request.command(reference, None, None, &mut Decoder::new())
 }
 
 fn kafka(json: &str) -> Command {
@@ -74,7 +74,7 @@ fn a_split_is_the_same_on_both_roads() {
         {"balance":"fees","percent":"2.90"},{"balance":{"account":"fees"},"amount":"0.30"},
         {"balance":"bob","remaining":true}],"amount":"10.00","asset":"USD/2"}]}"#;
     let request: TransactionRequest<'_> = parse(json).unwrap();
-    let command = request.command(Some("r"), Some(7), &mut Decoder::new());
+    let command = request.command(Some("r"), Some(7), None, &mut Decoder::new());
     assert_eq!(command.unwrap(), record);
     assert_eq!(record.postings().len(), 3);
     let refused = http(
@@ -119,7 +119,7 @@ fn if_match_expects_the_balance_that_decides() {
         {"source":"alice","destination":"bob","amount":"1","asset":"USD"}]}"#;
     let request: TransactionRequest<'_> = parse(json).unwrap();
     let command = request
-        .command(Some("r"), Some(17), &mut Decoder::new())
+        .command(Some("r"), Some(17), None, &mut Decoder::new())
         .unwrap();
     let alice = id("default/main", "alice", "USD", "default");
     assert_eq!(command.expect, [(alice, 17)]);
@@ -130,7 +130,7 @@ fn if_match_expects_the_balance_that_decides() {
     );
     let request: TransactionRequest<'_> = parse(text.as_bytes()).unwrap();
     let refused = request
-        .command(Some("r"), Some(17), &mut Decoder::new())
+        .command(Some("r"), Some(17), None, &mut Decoder::new())
         .unwrap_err();
     assert_eq!(
         (refused.kind, &*refused.field),

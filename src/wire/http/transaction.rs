@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::party::{PartyBody, SideSchema};
 use super::request::{accept, main_ledger};
+use super::reversal::{KnownOriginal, ReversePart};
 use crate::ledger::command::POSTINGS_MAX;
 use crate::ledger::{Asset, Command};
 use crate::wire::command::{
@@ -31,7 +32,7 @@ pub struct TransactionRequest<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, max_length = 128, example = "order-8412")]
     pub reference: Option<Str<'a>>,
-    /// `transfer`, `open`, `configure`, `close-period`, `post` or `void`.
+    /// `transfer`, `open`, `configure`, `close-period`, `post`, `void` or `reverse`.
     #[serde(rename = "type", default = "transfer")]
     #[schema(value_type = String, default = "transfer")]
     pub kind: Kind,
@@ -55,6 +56,9 @@ pub struct TransactionRequest<'a> {
     /// Of a type `void`: releases what is left of a hold.
     #[serde(default, deserialize_with = "object")]
     pub void: Option<TargetBody>,
+    /// Of type `reverse`: moves back what a transaction has moved, in part or all that is left.
+    #[serde(borrow, default, deserialize_with = "object")]
+    pub reverse: Option<ReversePart<'a>>,
     /// Of type `close-period`.
     #[serde(default, deserialize_with = "object")]
     pub close_period: Option<ClosePeriodBody>,
@@ -152,11 +156,12 @@ fn transfer() -> Kind {
 
 impl TransactionRequest<'_> {
     /// The command this means under `reference`; `if_match` is the version of the balance that
-    /// decides, which is the first source or the balance itself.
+    /// decides, which is the first source or the balance itself. A reversal needs its `original`.
     pub fn command(
         &self,
         reference: Option<&str>,
         if_match: Option<u64>,
+        original: Option<&KnownOriginal>,
         decoder: &mut Decoder,
     ) -> Result<Command, Invalid> {
         if self.expect_retries > EXPECT_RETRIES_MAX {
@@ -171,9 +176,14 @@ impl TransactionRequest<'_> {
             ));
         }
         if self.kind == Kind::Expire {
-            let detail = "must be transfer, open, configure, post or void";
+            let detail = "must be transfer, open, configure, close-period, post, void or reverse";
             return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
         }
+        if self.reverse.is_some() && original.is_none() {
+            let detail = "cannot be tried: a dry run takes transfer, open and configure";
+            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+        }
+        let reverse = self.reverse.as_ref().zip(original);
         let ledger = decoder.ledger(&self.ledger)?;
         let body = CommandBody {
             reference: reference.map(Into::into),
@@ -181,6 +191,9 @@ impl TransactionRequest<'_> {
             open: self.open.as_ref().map(OpenPart::body),
             configure: self.configure.as_ref().map(ConfigurePart::body),
             close_period: self.close_period,
+            reverse: reverse
+                .map(|(part, original)| part.body(original))
+                .transpose()?,
             expect: self.expect.clone(),
             effective_at: self.effective_at,
             description: self.description.as_deref().map(Into::into),

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{HoldView, RETRY_MARK};
+use super::{HoldView, RETRY_MARK, SumView};
 use crate::ledger::{Asset, BalanceId, PartitionId, TransactionId};
 use crate::wire::outcome::{EntryBody, OutcomeBody, TermsBody};
 use crate::wire::scalar::{Money, Str, Time};
@@ -74,6 +74,16 @@ pub struct TransactionView<'a> {
     /// Of a hold, a post or a void: the hold as this decision left it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldView<'a>>,
+    /// Of a reversal: `transaction_id` of what it moves back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverses: Option<Uuid>,
+    /// Of what was reversed: how much, by asset; on its way or done.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub reversed: Vec<SumView<'a>>,
+    /// The references of the reversals that were applied.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub reversed_by: Vec<Str<'a>>,
     /// Some entries are left out: the transaction went through several partitions, or was decided
     /// long ago. Reading it again later gives all of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -101,7 +111,8 @@ pub struct EntryView<'a> {
     /// The balance's version from here on.
     pub version: u64,
     /// `open`, `configure`, `debit`, `credit`; of holds and between partitions `reserve`, `settle`
-    /// and `release` of a credit, and `hold`, `post` and `void` of a debit.
+    /// and `release` of a credit, and `hold`, `post` and `void` of a debit; `force` is a debit of a
+    /// forced reversal.
     #[serde(borrow)]
     #[schema(value_type = String)]
     pub direction: Str<'a>,
@@ -167,6 +178,9 @@ impl<'a> TransactionView<'a> {
             version: None,
             entries: Vec::new(),
             hold: None,
+            reverses: None,
+            reversed: Vec::new(),
+            reversed_by: Vec::new(),
             partial: false,
             effective_at: None,
             description: None,
@@ -224,7 +238,14 @@ impl<'a> TransactionView<'a> {
                 && (walked || outcome.replay_of.is_some() || elsewhere)
                 && outcome.closed_before.is_none(),
             entries,
-            hold: outcome.hold.map(HoldView::of),
+            // What a reversal leaves of the original is the original's.
+            hold: outcome
+                .hold
+                .filter(|_| outcome.reverses.is_none())
+                .map(HoldView::of),
+            reverses: outcome.reverses,
+            reversed: Vec::new(),
+            reversed_by: Vec::new(),
             effective_at: outcome.effective_at,
             description: outcome.description,
             metadata: outcome.metadata.map(ToOwned::to_owned),

@@ -11,6 +11,7 @@ pub(super) fn keys_file(name: &str) -> std::path::PathBuf {
     let keys = json!({"keys": [
         {"name": "acme", "hash": hash("acme-key"), "scopes": ["acme/*"], "permission": "write"},
         {"name": "other", "hash": hash("other-key"), "scopes": ["other/main"], "permission": "write"},
+        {"name": "chief", "hash": hash("chief-key"), "scopes": ["acme/*"], "permission": "force"},
         {"name": "eye", "hash": hash("eye-key"), "scopes": ["acme/main"], "permission": "read"},
     ]});
     let path = std::env::temp_dir().join(format!("{name}.json"));

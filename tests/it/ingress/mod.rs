@@ -7,5 +7,6 @@ mod dry_run;
 mod faults;
 mod holds;
 mod keys;
+mod reversals;
 mod road;
 mod security;

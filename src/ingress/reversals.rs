@@ -1,0 +1,140 @@
+//! Reversals: a transaction moved back by its reference, whole or in part.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use super::answer::Form;
+use super::auth::Caller;
+use super::context::Context;
+use super::error::{Class, Kind as ProblemKind};
+use super::header;
+use super::lookup::Found;
+use super::name::Name;
+use super::prefer::Preference;
+use super::problem::Problem;
+use crate::ledger::TransactionId;
+use crate::wire::command::{CommandBody, Kind};
+use crate::wire::http::request::{accept, client_reference, parse};
+use crate::wire::http::{
+    KnownOriginal, ProblemBody, ReversePart, ReverseRequest, TransactionRequest, TransactionView,
+};
+
+/// Reverse a transaction
+///
+/// Moves back what it has moved: `amount` of it, as often as something is left, or all that is
+/// left; of a hold, what was posted of it. A transaction of its own, with a reference of its own,
+/// and refused where the money is gone, unless it is forced. The original is known for the dedupe
+/// horizon, and its command has to be on the log still.
+#[utoipa::path(
+    post, path = "/v1/transactions/{reference}/reverse", tag = "transactions",
+    params(
+        ("reference" = String, Path, description = "of the transaction to reverse, percent-encoded"),
+        ("Idempotency-Key" = Option<String>, Header, description = "alias of the body's `reference`"),
+        ("If-Match" = Option<String>, Header, description = "the version of the original's first source; another one is 412"),
+        ("Prefer" = Option<String>, Header, description = "as for a transaction"),
+    ),
+    request_body(content = ReverseRequest),
+    responses(
+        (status = 201, description = "reversed, and final", body = TransactionView),
+        (status = 202, description = "on the log, and not decided within the wait", body = TransactionView),
+        (status = 403, description = "the API key may not force", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "no transaction of this reference is known", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "the transaction is not decided yet: send this again in a moment", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "its command is not on the log any more", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "rejected: more than what is left, or the money is gone", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn reverse(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Name(of): Name,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let preference = Preference::of(&headers)?;
+    let if_match = header::if_match(&headers)?;
+    let bytes = context.json(&headers, body).await?;
+    let request: ReverseRequest<'_> = parse(&bytes)?;
+    let reference = header::reference(&headers, request.reference.as_deref())?;
+    if let Some(reference) = reference {
+        client_reference(reference, 0)?;
+    }
+    let part = request.part(&of);
+    let original = context.original(&caller, &request.ledger, &part).await?;
+    let body = CommandBody {
+        reference: reference.map(Into::into),
+        reverse: Some(part.body(&original)?),
+        expect: request.expect.clone(),
+        effective_at: request.effective_at,
+        description: request.description.as_deref().map(Into::into),
+        metadata: request.metadata.clone(),
+        ..CommandBody::new(Kind::Reverse, &request.ledger)
+    };
+    let command = context
+        .decode(|decoder| accept(body, if_match, decoder))
+        .map_err(|mut invalid| {
+            if let Some(field) = invalid.field.strip_prefix("reverse.") {
+                invalid.field = field.to_owned();
+            }
+            invalid
+        })?;
+    let form = Form {
+        applied: Class::Created,
+        location: None,
+        precondition: if_match.is_some(),
+        preference,
+    };
+    context.carry_out(&caller, &headers, &command, form).await
+}
+
+impl Context {
+    /// What a request reverses, if it is a reversal.
+    pub async fn original_of(
+        &self,
+        caller: &Caller,
+        request: &TransactionRequest<'_>,
+    ) -> Result<Option<KnownOriginal>, Problem> {
+        match &request.reverse {
+            None => Ok(None),
+            Some(part) => self.original(caller, &request.ledger, part).await.map(Some),
+        }
+    }
+
+    /// What `part` reverses in `ledger`, if the caller may do that.
+    async fn original(
+        &self,
+        caller: &Caller,
+        ledger: &str,
+        part: &ReversePart<'_>,
+    ) -> Result<KnownOriginal, Problem> {
+        let ledger = self.decode(|decoder| decoder.ledger(ledger))?;
+        match part.force {
+            true => caller.may_force(&ledger)?,
+            false => caller.may_write(&ledger)?,
+        }
+        let unknown = || {
+            let detail = "no transaction of this reference is known here";
+            Problem::new(ProblemKind::TransactionNotFound, detail)
+        };
+        let found = match self.find(&ledger, &part.reference).await? {
+            Found::Nothing => return Err(unknown()),
+            Found::Pending => {
+                let detail = "the transaction is not decided yet; send this again in a moment";
+                return Err(Problem::new(ProblemKind::RequestInFlight, detail));
+            }
+            Found::Decided(decided) => decided,
+        };
+        let view: Option<TransactionView<'_>> = serde_json::from_slice(&found.json).ok();
+        let id = view.and_then(|view| TransactionId::from_uuid(view.transaction_id?));
+        let id = id.ok_or_else(unknown)?;
+        Ok(KnownOriginal {
+            transaction: id.uuid(),
+            command: self.originals.command(id).await?,
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! Reversals on the whole road: over HTTP, in a batch, from Kafka, over partitions, after a crash.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::api::Api;
+use super::keys::{ask, keys_file};
+use crate::support::kafka::Sent;
+use crate::support::{World, account_in, balance_id, until};
+
+/// Reverses; status, and status or slug.
+async fn reverse(api: &Api, of: &str, body: Value) -> (u16, String) {
+    let path = format!("/v1/transactions/{of}/reverse");
+    let answer = api.post(&path, &body).await;
+    let view = answer.json();
+    match view["status"].as_str() {
+        Some(status) if answer.status == 201 => (201, status.to_owned()),
+        _ => (answer.status, answer.slug()),
+    }
+}
+
+fn applied() -> (u16, String) {
+    (201, "applied".to_owned())
+}
+
+fn refused(slug: &str) -> (u16, String) {
+    (422, slug.to_owned())
+}
+
+/// Posted, once hot shows it.
+async fn has(api: &Api, account: &str, posted: &str) {
+    let path = format!("/v1/balances/{}", balance_id(account));
+    until(&format!("{account} at {posted}"), async || {
+        (api.get(&path).await.json()["posted"] == posted).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_transaction_is_reversed_in_parts_and_shows_it() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    for account in ["alice", "bob", "carl"] {
+        api.open(account).await;
+    }
+    api.transfer("fund", "@world", "alice", "100").await;
+    api.transfer("order", "alice", "bob", "60").await;
+    let part = json!({"reference": "r1", "amount": "20"});
+    assert_eq!(reverse(&api, "order", part.clone()).await, applied());
+    let again = api.post("/v1/transactions/order/reverse", &part).await;
+    assert!(again.status == 201 && again.replayed(), "{again:?}");
+    let beyond = json!({"reference": "r2", "amount": "40.01"});
+    assert_eq!(
+        reverse(&api, "order", beyond).await,
+        refused("reverse-exceeds-original")
+    );
+    api.transfer("spend", "bob", "carl", "30").await;
+    let all = |reference: &str| json!({"reference": reference});
+    assert_eq!(
+        reverse(&api, "order", all("r3")).await,
+        refused("insufficient-funds")
+    );
+    let forced = json!({"reference": "r4", "force": true});
+    assert_eq!(reverse(&api, "order", forced).await, applied());
+    assert_eq!(
+        reverse(&api, "order", all("r5")).await,
+        refused("nothing-to-reverse")
+    );
+    has(&api, "alice", "100.00").await;
+    has(&api, "bob", "-30.00").await;
+    let view = until("the reversals in cold", async || {
+        let view = api.get("/v1/transactions/order").await.json();
+        let amount = &view["reversed"][0]["amount"];
+        (view["reversed_by"] == json!(["r1", "r4"]) && amount == "60.00").then_some(view)
+    })
+    .await;
+    assert_eq!(view["hold"], Value::Null, "{view}");
+    let reversal = api.get("/v1/transactions/r1").await.json();
+    assert_eq!(reversal["reverses"], view["transaction_id"], "{reversal}");
+    assert_eq!(reversal["type"], "reverse", "{reversal}");
+    api.ended().await;
+    world.audit();
+}
+
+/// Home is killed between two reversals, and the batch names what it reverses.
+#[tokio::test]
+async fn what_was_reversed_is_known_to_the_next_owner() {
+    let world = World::new(2);
+    let mut processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    let (near, far) = (account_in("near", 0, 2), account_in("far", 1, 2));
+    api.open(&near).await;
+    api.open(&far).await;
+    api.transfer("fund", "@world", &near, "10").await;
+    api.transfer("order", &near, &far, "6").await;
+    let part = json!({"reference": "r1", "amount": "2"});
+    assert_eq!(reverse(&api, "order", part).await, applied());
+    processor.kill();
+    let _processor = world.start("processor").await;
+    let batch = json!([
+        {"reference": "r2", "type": "reverse", "reverse": {"reference": "order", "amount": "5"}},
+        {"reference": "r3", "type": "reverse", "reverse": {"reference": "order", "amount": "3"}},
+        {"reference": "r4", "type": "reverse", "reverse": {"reference": "nothing"}},
+        {"reference": "r5", "type": "reverse", "reverse": {"reference": "order", "sum": "3"}},
+    ]);
+    let answer = api.post("/v1/transactions/batch", &batch).await.json();
+    let result = |at: usize| answer["results"][at].clone();
+    let slug = |at: usize| result(at)["problem"]["type"].clone();
+    assert_eq!(slug(0), "/problems/reverse-exceeds-original", "{answer}");
+    assert_eq!(result(1)["transaction"]["status"], "applied", "{answer}");
+    assert_eq!(slug(2), "/problems/transaction-not-found", "{answer}");
+    assert_eq!(slug(3), "/problems/malformed-request", "{answer}");
+    has(&api, &near, "9.00").await;
+    has(&api, &far, "1.00").await;
+    api.ended().await;
+    world.audit();
+}
+
+#[tokio::test]
+async fn a_hold_is_reversed_as_far_as_it_was_posted() {
+    let world = World::new(2);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    let (near, far) = (account_in("near", 0, 2), account_in("far", 1, 2));
+    api.open(&near).await;
+    api.open(&far).await;
+    api.transfer("fund", "@world", &near, "10").await;
+    let posting = json!({"source": near, "destination": far, "amount": "6", "asset": "USD"});
+    let hold = json!({"reference": "hold", "postings": [posting], "hold": {}});
+    let made = api.post("/v1/transactions", &hold).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let all = |reference: &str| json!({"reference": reference});
+    assert_eq!(
+        reverse(&api, "hold", all("r1")).await,
+        refused("nothing-to-reverse")
+    );
+    let post = json!({"reference": "p1", "amount": "4"});
+    let posted = api.post("/v1/transactions/hold/post", &post).await;
+    assert_eq!(posted.status, 201, "{posted:?}");
+    has(&api, &far, "4.00").await;
+    assert_eq!(reverse(&api, "hold", all("r2")).await, applied());
+    has(&api, &near, "10.00").await;
+    let rest = api.post("/v1/transactions/hold/post", &all("p2")).await;
+    assert_eq!(rest.status, 201, "{rest:?}");
+    has(&api, &far, "2.00").await;
+    let view = until("the reversal in cold", async || {
+        let view = api.get("/v1/transactions/hold").await.json();
+        (view["hold"]["state"] == "spent").then_some(view)
+    })
+    .await;
+    let posting = &view["hold"]["postings"][0];
+    assert_eq!(posting["posted"], "6.00", "{view}");
+    assert_eq!(posting["reversed"], "4.00", "{view}");
+    api.ended().await;
+    world.audit();
+}
+
+/// A producer says what it reverses in its own words, and gets the outcome on the log.
+#[tokio::test]
+async fn a_producer_reverses_what_it_sent() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    api.open("bob").await;
+    api.transfer("fund", "@world", "alice", "10").await;
+    let key = balance_id("alice");
+    let original = pay("6");
+    send(&world, key, &original).await;
+    has(&api, "bob", "6.00").await;
+    let id = |view: Value| view["transaction_id"].as_str().map(str::to_owned);
+    let id = until("the order", async || {
+        id(api.get("/v1/transactions/order").await.json())
+    })
+    .await;
+    let back = |reference: &str, original: &Value| {
+        json!({"reference": reference, "type": "reverse", "ledger": "main",
+            "reverse": {"transaction": id, "original": original}})
+    };
+    send(&world, key, &back("r1", &pay("7"))).await;
+    send(&world, key, &back("r2", &original)).await;
+    has(&api, "alice", "10.00").await;
+    let said = until("the refusal", async || {
+        let view = api.get("/v1/transactions/r1").await.json();
+        (view["status"] == "rejected").then_some(view)
+    })
+    .await;
+    assert_eq!(said["reason"], "original-mismatch", "{said}");
+    // What HTTP reads back of the log is the same transaction.
+    let twice = json!({"reference": "r3"});
+    assert_eq!(
+        reverse(&api, "order", twice).await,
+        refused("nothing-to-reverse")
+    );
+    api.ended().await;
+    world.audit();
+}
+
+fn pay(amount: &str) -> Value {
+    let (alice, bob) = (balance_id("alice"), balance_id("bob"));
+    json!({
+        "reference": "order", "type": "transfer", "ledger": "main",
+        "postings": [{"source": alice, "destination": bob, "amount": amount, "asset": "USD"}],
+    })
+}
+
+async fn send(world: &World, key: Uuid, json: &Value) {
+    let key = key.to_string();
+    let value = json.to_string();
+    let sent = Sent {
+        key: Some(key.as_bytes()),
+        value: Some(value.as_bytes()),
+        ..Sent::default()
+    };
+    world.send(sent).await;
+}
+
+#[tokio::test]
+async fn forcing_needs_a_key_that_may() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let file = keys_file(&world.name);
+    let api = Api::start(&world, &["--api-keys-file", file.to_str().unwrap()]).await;
+    let post = async |key: &str, path: &str, body: Value| {
+        let answer = ask(&api, key, Method::POST, path, Some(&body)).await;
+        let slug = match answer.status {
+            201 => "applied".to_owned(),
+            _ => answer.slug(),
+        };
+        (answer.status, slug)
+    };
+    for account in ["alice", "bob"] {
+        let open = json!({"ledger": "acme/main", "account": account, "asset": "USD"});
+        assert_eq!(post("acme-key", "/v1/balances", open).await, applied());
+    }
+    for (reference, source, destination) in [("in", "@world", "alice"), ("out", "alice", "bob")] {
+        let posting =
+            json!({"source": source, "destination": destination, "amount": "5", "asset": "USD"});
+        let body = json!({"reference": reference, "ledger": "acme/main", "postings": [posting]});
+        let made = post("acme-key", "/v1/transactions", body).await;
+        assert_eq!(made, applied(), "{reference}");
+    }
+    let path = "/v1/transactions/in/reverse";
+    let forced = json!({"reference": "f", "ledger": "acme/main", "force": true});
+    let forbidden = (403, "forbidden".to_owned());
+    assert_eq!(post("acme-key", path, forced.clone()).await, forbidden);
+    let hidden = post("other-key", path, forced.clone()).await;
+    assert_eq!(hidden, forbidden, "a ledger of others");
+    let plain = json!({"reference": "p", "ledger": "acme/main"});
+    let gone = post("acme-key", path, plain).await;
+    assert_eq!(gone, refused("insufficient-funds"));
+    assert_eq!(post("chief-key", path, forced).await, applied());
+    api.ended().await;
+    world.audit();
+}
