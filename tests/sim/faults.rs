@@ -85,8 +85,8 @@ impl Faults {
         Self { deck, one_in }
     }
 
-    /// Owners at once that never learn of each other, while the sink is often away and compaction is
-    /// not: what it takes for errors in a sum to cancel.
+    /// Owners at once that never learn of each other, while the sink is often away and compaction
+    /// is not: what it takes for errors in a sum to cancel.
     pub(crate) fn of_late_owners() -> Self {
         let often = |fault, times| std::iter::repeat_n(fault, times);
         let deck = often(Fault::Compact, 6)
