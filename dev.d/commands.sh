@@ -183,6 +183,7 @@ chaos_program() { # PROFILE ARGS...: against the stack of this directory, which 
   load_ports
   set_env stack_env
   export STEELYARD_HOME=$HOME_DIR STEELYARD_DEV=$ROOT/dev
+  [[ -z ${PORT[link]:-} ]] || export STEELYARD_KAFKA_LINK="127.0.0.1:${PORT[link]} 127.0.0.1:${PORT[linked]}"
   foreground "$program" "$@"
 }
 

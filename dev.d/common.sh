@@ -111,7 +111,7 @@ ready_or_dead() { local name=$1; shift; ! alive "$name" || "$@"; }
 # ---- ports -----------------------------------------------------------------------------------------------------
 
 # Chosen once and kept in $HOME_DIR/ports. Below the kernel's ephemeral range, so no client socket sits on one.
-PORT_NAMES=(kafka controller redis postgres http ops)
+PORT_NAMES=(kafka controller link linked redis postgres http ops)
 
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 

@@ -80,18 +80,20 @@ kafka_answers() { # NODE
 }
 
 kafka_properties() { # NODE
-  local controller=127.0.0.1:${PORT[$(kafka_controller "$1")]} node voters='' count=0
+  local controller=127.0.0.1:${PORT[$(kafka_controller "$1")]} node voters='' count=0 link='' linked=''
   for node in $(kafka_nodes); do voters+=${voters:+,}$(kafka_number "$node")@127.0.0.1:${PORT[$(kafka_controller "$node")]}; ((++count)); done
+  # A broker alone has a second listener, whose clients are sent to a port of somebody else's: the fault lab's way to it.
+  ((count > 1)) || { link=,LINK://127.0.0.1:${PORT[link]}; linked=,LINK://127.0.0.1:${PORT[linked]}; }
   cat <<PROPERTIES
 # Written by ./dev at every start.
 process.roles=broker,controller
 node.id=$(kafka_number "$1")
 controller.quorum.voters=$voters
-listeners=PLAINTEXT://127.0.0.1:${PORT[$1]},CONTROLLER://$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:${PORT[$1]}
+listeners=PLAINTEXT://127.0.0.1:${PORT[$1]},CONTROLLER://$controller$link
+advertised.listeners=PLAINTEXT://127.0.0.1:${PORT[$1]}$linked
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT
 log.dirs=$HOME_DIR/$1/data
 $(cat "$DEV_D/kafka/server.properties")
 PROPERTIES

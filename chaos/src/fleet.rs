@@ -4,17 +4,29 @@ use anyhow::{Context, Result, bail, ensure};
 use load::rng::Rng;
 
 use crate::node::{Node, Role};
+use crate::proxy::Proxy;
+use crate::stack::Link;
 use crate::world::World;
 
 #[derive(Debug)]
 pub struct Fleet {
     pub nodes: Vec<Node>,
+    /// The unnamed nodes' way to the broker, if they have one of their own.
+    pub kafka: Option<Proxy>,
 }
 
 impl Fleet {
     /// Two nodes of each role, running and ready. The first of each has a name in its groups, the
-    /// second has none, so that both ways of membership are met.
+    /// second has none, so that both ways of membership are met; it has a way to the broker of
+    /// its own.
     pub async fn start(world: &World, rng: &mut Rng) -> Result<Self> {
+        let kafka = match &world.stack.link {
+            None => None,
+            Some(Link {
+                listens,
+                advertised,
+            }) => Some(Proxy::at(advertised, listens, rng.draw()).await?),
+        };
         let mut nodes = Vec::new();
         for role in [Role::Processor, Role::Sink, Role::Ingress] {
             for (suffix, named) in [("a", true), ("b", false)] {
@@ -23,7 +35,7 @@ impl Fleet {
                 nodes.push(node);
             }
         }
-        let fleet = Self { nodes };
+        let fleet = Self { nodes, kafka };
         fleet.ready().await?;
         Ok(fleet)
     }

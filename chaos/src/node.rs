@@ -74,6 +74,10 @@ impl Node {
             ("STEELYARD_HTTP_LISTEN", format!("127.0.0.1:{http}")),
             ("STEELYARD_OPS_LISTEN", format!("127.0.0.1:{ops}")),
         ];
+        // Half of the nodes come to the broker by a way that can be cut.
+        if let Some(link) = world.stack.link.as_ref().filter(|_| !named) {
+            settings.push(("STEELYARD_KAFKA_BROKERS", link.advertised.clone()));
+        }
         if named {
             settings.push(("STEELYARD_INSTANCE", name.clone()));
             settings.push(("STEELYARD_SINK_INSTANCE", name.clone()));

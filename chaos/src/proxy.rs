@@ -39,7 +39,13 @@ pub struct Proxy {
 impl Proxy {
     /// An open way to `target`, a host and a port.
     pub async fn to(target: &str, seed: u64) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::at("127.0.0.1:0", target, seed).await
+    }
+
+    /// An open way from `here` to `target`.
+    pub async fn at(here: &str, target: &str, seed: u64) -> Result<Self> {
+        let listener = TcpListener::bind(here).await;
+        let listener = listener.with_context(|| format!("nobody can listen at {here}"))?;
         let address = listener.local_addr()?;
         let (mode, watched) = watch::channel(Mode::Open);
         let lost = Arc::new(AtomicU64::new(0));

@@ -58,7 +58,7 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
     for (at, fault) in steps.iter().enumerate() {
         println!("  {:>3}  {:<20} {}", at + 1, fault.name, fault.about);
     }
-    let stack = Stack::find()?;
+    let stack = Stack::find()?.linked()?;
     let mut report = Report::new(seed);
     let under = || steps.iter().filter(|it| matches!(it.play, Play::Under(_)));
     if under().next().is_some() {

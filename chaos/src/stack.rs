@@ -47,6 +47,15 @@ pub struct Stack {
     pub database: String,
     pub replicas: String,
     pub secret: String,
+    /// The broker by another way, if nodes are to come by it.
+    pub link: Option<Link>,
+}
+
+/// A listener of the broker, and where it sends its clients: nobody is there but the lab.
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub listens: String,
+    pub advertised: String,
 }
 
 impl Stack {
@@ -64,7 +73,20 @@ impl Stack {
             database: need("STEELYARD_DATABASE_URL")?,
             replicas: need("STEELYARD_REPLICATION_FACTOR")?,
             secret: need("STEELYARD_LEG_SECRET")?,
+            link: None,
         })
+    }
+
+    /// The same, with nodes that come to the broker by the link.
+    pub fn linked(mut self) -> Result<Self> {
+        let link = std::env::var("STEELYARD_KAFKA_LINK");
+        let link = link.context("STEELYARD_KAFKA_LINK is not set; run ./dev chaos")?;
+        let (listens, advertised) = link.split_once(' ').context("a link has two ends")?;
+        self.link = Some(Link {
+            listens: listens.to_owned(),
+            advertised: advertised.to_owned(),
+        });
+        Ok(self)
     }
 
     /// The process of a service, if it runs.
@@ -99,6 +121,7 @@ impl Stack {
     pub async fn another(&self, name: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let mut stack = self.clone();
         stack.home = self.home.join(name);
+        stack.link = None;
         stack.dev(&["stack", "up"], settings).await?;
         let lines = stack.dev(&["stack", "env"], &[]).await?;
         let value = |name: &str| {

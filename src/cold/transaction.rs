@@ -136,14 +136,20 @@ async fn reversals(db: &mut PgConnection, id: Uuid) -> Result<Vec<String>, sqlx:
     .await
 }
 
-fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Option<TransactionView> {
+/// The rows of one transaction as one view; none of no rows.
+pub fn merge(
+    stops: Vec<StopRow>,
+    entries: Vec<EntryRow>,
+    as_of: Vec<AsOf>,
+) -> Option<TransactionView> {
     let decider = stops
         .iter()
         .enumerate()
-        .max_by_key(|(at, stop)| (weight(&stop.status), Reverse(*at)))
+        .max_by_key(|(at, stop)| (weight(stop), Reverse(*at)))
         .map(|(_, stop)| stop.clone())?;
     let status = match decider.status.as_str() {
         "returned" => "rejected".to_owned(),
+        "held" if !decider.is_home() => "forwarded".to_owned(),
         status => status.to_owned(),
     };
     Some(TransactionView {
@@ -158,9 +164,19 @@ fn merge(stops: Vec<StopRow>, entries: Vec<EntryRow>, as_of: Vec<AsOf>) -> Optio
     })
 }
 
-/// How much a row decides. The stop that refused knows more than the ones that took back.
-fn weight(status: &str) -> u8 {
-    match status {
+impl StopRow {
+    fn is_home(&self) -> bool {
+        let id = TransactionId::from_uuid(self.transaction_id);
+        id.is_some_and(|id| id.home() == self.partition)
+    }
+}
+
+/// How much a row decides. The stop that refused knows more than the ones that took back; that the
+/// last stop accepts a hold decides it only when home has heard of it, for a post before that is
+/// refused.
+fn weight(stop: &StopRow) -> u8 {
+    match stop.status.as_str() {
+        "held" if !stop.is_home() => 0,
         "rejected" => 4,
         "returned" => 3,
         "expired" => 2,
@@ -175,7 +191,7 @@ mod tests {
 
     fn stop(partition: PartitionId, status: &str) -> StopRow {
         StopRow {
-            transaction_id: Uuid::nil(),
+            transaction_id: TransactionId::new(0, 7, Uuid::nil()).uuid(),
             partition,
             command_offset: 7,
             at: DateTime::UNIX_EPOCH,
@@ -196,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_deciding_row_gives_the_status() {
-        let table: [(&[&str], &str, PartitionId); 8] = [
+        let table: [(&[&str], &str, PartitionId); 11] = [
             (&["applied"], "applied", 0),
             (&["rejected"], "rejected", 0),
             (&["forwarded"], "forwarded", 0),
@@ -205,12 +221,17 @@ mod tests {
             (&["forwarded", "applied", "applied"], "applied", 1),
             (&["forwarded", "returned", "rejected"], "rejected", 2),
             (&["forwarded", "returned"], "rejected", 1),
+            // A hold is answered by home alone, after the last stop.
+            (&["held"], "held", 0),
+            (&["forwarded", "held"], "forwarded", 0),
+            (&["forwarded", "forwarded", "held", "held@home"], "held", 0),
         ];
         for (statuses, expected, decider) in table {
-            let stops = statuses
-                .iter()
-                .zip(0..)
-                .map(|(status, at)| stop(at, status));
+            let stops = statuses.iter().zip(0..);
+            let stops = stops.map(|(status, at)| match status.strip_suffix("@home") {
+                Some(status) => stop(0, status),
+                None => stop(at, status),
+            });
             let view = merge(stops.collect(), Vec::new(), Vec::new()).unwrap();
             assert_eq!(view.status, expected, "{statuses:?}");
             assert_eq!(view.decider.partition, decider, "{statuses:?}");

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::services::Services;
-use super::{Parts, Shared, StandBy, Stores, partition, recall, standby};
+use super::{Parts, Shared, StandBy, Stores, partition, standby};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
 use crate::log::{owners, session};
@@ -29,11 +29,11 @@ const WARM_UP_MAX: Duration = Duration::from_secs(120);
 /// If a client refuses its settings, or the group will not have this instance any more.
 pub async fn run(parts: Parts, stores: Stores, stop: CancellationToken) -> anyhow::Result<()> {
     let services = Services::new(&parts.log, &stores.hot, stores.pool, parts.generation)?;
-    let (shared, waiting) = Shared::recalling(parts, services);
+    let (shared, recalling) = Shared::new(parts, services);
     let session = session::of_group(&shared.log, shared.options.session_ms).await?;
     let instance = shared.options.instance.as_deref();
     let tracker = TaskTracker::new();
-    let recalling = tracker.spawn(recall::run(shared.clone(), waiting));
+    let recalling = tracker.spawn(recalling);
     warm_up(&shared, &stop).await;
     let (member, mut changes) = Member::join(&shared.log, GROUP, instance, session)?;
     let standing_by = tracker.spawn(standby::follow(shared.clone()));

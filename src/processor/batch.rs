@@ -63,8 +63,9 @@ pub(super) struct Touched {
 }
 
 /// The state of a partition and what it takes to decide.
-pub(super) struct Decider<W> {
+pub(super) struct Decider<W: World> {
     shared: Arc<Shared<W>>,
+    outbox: Arc<W::Outbox>,
     partition: Partition,
     recognizer: Recognizer,
     /// The hash of the last outcome.
@@ -92,6 +93,7 @@ struct Gathered {
 impl<W: World> Decider<W> {
     pub(super) fn new(
         shared: Arc<Shared<W>>,
+        outbox: Arc<W::Outbox>,
         partition: Partition,
         prev: Hex<32>,
         epoch: u64,
@@ -106,6 +108,7 @@ impl<W: World> Decider<W> {
         let ticks = Ticks::new(shared.world.now());
         Self {
             shared,
+            outbox,
             partition,
             recognizer,
             prev,
@@ -277,7 +280,8 @@ impl<W: World> Decider<W> {
     async fn publish(&mut self, mut gathered: Gathered) -> Result<Batch, Failure> {
         let partition = self.partition.id();
         if !gathered.dead.is_empty() {
-            dead_letter::publish(&self.shared, partition, &mut gathered.dead).await?;
+            dead_letter::publish(&self.shared, &*self.outbox, partition, &mut gathered.dead)
+                .await?;
             let replies = gathered.dead.into_iter().filter_map(|letter| letter.reply);
             gathered.replies.extend(replies.map(|(to, body)| Reply {
                 to,
@@ -287,7 +291,6 @@ impl<W: World> Decider<W> {
             }));
         }
         let acks = Acks::open();
-        let producer = self.shared.world.outbox()?;
         for (key, body) in &gathered.outcomes {
             let append = Append {
                 topic: &self.shared.topics.outcomes,
@@ -296,7 +299,7 @@ impl<W: World> Decider<W> {
                 value: body,
                 headers: None,
             };
-            producer.append(append, &acks).await?;
+            self.outbox.append(append, &acks).await?;
         }
         let ids = self.partition.take_touched();
         self.gauges.in_transit(&self.partition, &ids);

@@ -105,10 +105,10 @@ const HEADER_BYTES_EACH: usize = 10;
 /// Appends `letters` and waits until they are safe: after this their records may be decided away.
 pub(super) async fn publish<W: World>(
     shared: &Shared<W>,
+    producer: &W::Outbox,
     partition: PartitionId,
     letters: &mut [DeadLetter],
 ) -> Result<(), AppendFailed> {
-    let producer = shared.world.outbox().map_err(|_| AppendFailed)?;
     let acks = Acks::open();
     for letter in letters {
         let append = Append {

@@ -27,6 +27,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// The later phases of one ownership.
 pub(super) struct Finisher<W: World> {
     shared: Arc<Shared<W>>,
+    outbox: Arc<W::Outbox>,
     partition: PartitionId,
     epoch: u64,
     hot: Hot<W>,
@@ -52,6 +53,8 @@ struct Reclaim {
 
 /// Where an ownership starts.
 pub(super) struct Start<W: World> {
+    /// The one producer of this ownership: what failed in it is followed by nothing.
+    pub(super) outbox: Arc<W::Outbox>,
     pub(super) epoch: u64,
     pub(super) hot: Hot<W>,
     pub(super) touched: Vec<Touched>,
@@ -73,6 +76,7 @@ impl<W: World> Finisher<W> {
         let now = shared.world.now();
         Self {
             shared: shared.clone(),
+            outbox: start.outbox,
             partition,
             epoch: start.epoch,
             hot: start.hot,
@@ -147,7 +151,8 @@ impl<W: World> Finisher<W> {
         self.position = position.unwrap_or(self.position);
         failpoint::pass(Point::AfterPublish);
         if !batch.legs.is_empty() {
-            let acks = send_legs(&self.shared, self.partition, &batch.legs, "sent").await?;
+            let legs = (&batch.legs[..], "sent");
+            let acks = send_legs(&self.shared, &*self.outbox, self.partition, legs).await?;
             self.legs.push(acks);
         }
         for balance in &batch.touched {
@@ -272,8 +277,8 @@ impl<W: World> Finisher<W> {
             position: self.position,
             legs: std::mem::take(&mut self.legs),
         };
-        let shared = self.shared.clone();
-        Some(flush::publish(shared, self.partition, self.epoch, flush).boxed())
+        let (shared, outbox) = (self.shared.clone(), self.outbox.clone());
+        Some(flush::publish(shared, outbox, self.partition, self.epoch, flush).boxed())
     }
 
     /// Sends a reply, or has it completed first. Our own ingress completes for itself.
@@ -335,11 +340,10 @@ pub(super) fn send_reply<W: World>(shared: &Shared<W>, reply: &Reply, acks: &Arc
 /// Enqueues legs in order; only after their outcomes are acknowledged.
 pub(super) async fn send_legs<W: World>(
     shared: &Shared<W>,
+    producer: &W::Outbox,
     partition: PartitionId,
-    legs: &[LegRecord],
-    kind: &str,
+    (legs, kind): (&[LegRecord], &str),
 ) -> Result<Arc<Acks>, AppendFailed> {
-    let producer = shared.world.outbox().map_err(|_| AppendFailed)?;
     let acks = Acks::open();
     let origin = partition.to_string();
     for record in legs {

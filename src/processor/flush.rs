@@ -128,6 +128,7 @@ impl Books {
 /// Publishes a flush. The command offset it covers.
 pub(super) async fn publish<W: World>(
     shared: Arc<Shared<W>>,
+    producer: Arc<W::Outbox>,
     partition: PartitionId,
     epoch: u64,
     flush: Flush,
@@ -136,7 +137,6 @@ pub(super) async fn publish<W: World>(
     for acks in &flush.legs {
         acks.wait().await?;
     }
-    let producer = shared.world.outbox().map_err(|_| AppendFailed)?;
     let topic = &shared.topics.snapshots;
     let number = Some(i32::from(partition));
     let acks = Acks::open();

@@ -53,6 +53,7 @@ use crate::wire::Secret;
 
 pub use assignment::run;
 pub use metrics::Metrics;
+use ports::World;
 
 /// How partitions are processed.
 #[derive(Clone, Debug, clap::Args)]
@@ -156,28 +157,25 @@ impl<W> std::ops::Deref for Shared<W> {
     }
 }
 
-impl<W> Shared<W> {
-    /// A process in `world`, where repeats that memory has forgotten are answered as they are.
-    pub fn new(parts: Parts, world: W) -> Arc<Self> {
-        Self::recalling(parts, world).0
-    }
-
-    /// What [`recall::run`] takes comes with it.
-    fn recalling(parts: Parts, world: W) -> (Arc<Self>, mpsc::Receiver<batch::Reply>) {
+impl<W: World> Shared<W> {
+    /// A process in `world`, and the task that completes its replies from cold, which never ends.
+    pub fn new(parts: Parts, world: W) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (recall, waiting) = mpsc::channel(recall::QUEUE_MAX);
         let topics = parts.log.topics();
         parts.metrics.show_zeros();
         let open = parts.options.standby == StandBy::All;
-        let shared = Self {
+        let shared = Arc::new(Self {
             standby: standby::Standby::new(parts.partitions, open),
             parts,
             topics,
             world,
             recall,
-        };
-        (Arc::new(shared), waiting)
+        });
+        (shared.clone(), recall::run(shared, waiting))
     }
+}
 
+impl<W> Shared<W> {
     fn flush_every(&self) -> Duration {
         Duration::from_millis(self.options.flush_ms.max(10))
     }

@@ -109,14 +109,17 @@ async fn once<W: World>(
         .epoch
         .with_label_values(&[&partition])
         .set(epoch);
+    let outbox = Arc::new(shared.world.outbox()?);
     let decider = Decider::new(
         shared.clone(),
+        outbox.clone(),
         restored.partition,
         restored.hash,
         restored.epoch,
     );
     let (again, asked) = mpsc::channel(4);
     let start = Start {
+        outbox,
         epoch: restored.epoch,
         hot: restored.hot,
         touched: restored.touched,

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use redis::RedisResult;
 
 use crate::cold::base::Base;
+use crate::cold::transaction::TransactionView;
 use crate::hot::store::{Claimed, Entry, Step, Written};
 use crate::ledger::{BalanceId, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
@@ -41,6 +42,13 @@ pub trait World: Send + Sync + 'static {
         &self,
         partition: PartitionId,
     ) -> impl Future<Output = Result<Base, sqlx::Error>> + Send;
+
+    /// The transaction of `reference` in `ledger`, as far as cold has it.
+    fn transaction(
+        &self,
+        ledger: &str,
+        reference: &str,
+    ) -> impl Future<Output = Result<Option<TransactionView>, sqlx::Error>> + Send;
 
     /// The marker that cold accepted last: its watermark alone.
     fn marker(

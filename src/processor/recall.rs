@@ -6,16 +6,15 @@
 //! its queue is full or cold does not answer, the asker gets the repeat's own outcome as it is.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::mpsc;
 
 use super::Shared;
 use super::batch::Reply;
 use super::finish::send_reply;
-use super::services::Services;
-use crate::cold::transaction::{self, TransactionView};
+use super::ports::World;
+use crate::cold::transaction::TransactionView;
 use crate::log::producer::Acks;
 use crate::wire::outcome::{EntryBody, OutcomeBody, RefusedBody};
 use crate::wire::{Money, Time};
@@ -28,15 +27,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Completes and sends replies until there is nobody left who hands them over.
-pub(super) async fn run(shared: Arc<Shared<Services>>, mut waiting: mpsc::Receiver<Reply>) {
-    let acks = Acks::open();
-    let mut ask_at = Instant::now();
+pub(super) async fn run<W: World>(shared: Arc<Shared<W>>, mut waiting: mpsc::Receiver<Reply>) {
+    let (world, acks) = (&shared.world, Acks::open());
+    let mut ask_at = world.now();
     while let Some(mut reply) = waiting.recv().await {
-        if Instant::now() >= ask_at {
-            match tokio::time::timeout(PATIENCE, whole(&shared.world.pool, &reply.body)).await {
-                Ok(Ok(Some(body))) => reply.body = body.into(),
-                Ok(Ok(None)) => {}
-                Ok(Err(_)) | Err(_) => ask_at = Instant::now() + PAUSE,
+        if world.now() >= ask_at {
+            let asked = tokio::select! {
+                biased;
+                asked = whole(world, &reply.body) => asked.ok(),
+                () = world.sleep(PATIENCE) => None,
+            };
+            match asked {
+                Some(Some(body)) => reply.body = body.into(),
+                Some(None) => {}
+                None => ask_at = world.now() + PAUSE,
             }
         }
         send_reply(&shared, &reply, &acks);
@@ -44,15 +48,19 @@ pub(super) async fn run(shared: Arc<Shared<Services>>, mut waiting: mpsc::Receiv
 }
 
 /// The outcome of a repeat, with what the first one did.
-async fn whole(pool: &PgPool, short: &[u8]) -> Result<Option<Vec<u8>>, sqlx::Error> {
+async fn whole<W: World>(world: &W, short: &[u8]) -> Result<Option<Vec<u8>>, sqlx::Error> {
     let Ok(outcome) = OutcomeBody::parse(short) else {
         return Ok(None);
     };
     let (Some(ledger), Some(reference)) = (&outcome.ledger, &outcome.reference) else {
         return Ok(None);
     };
-    let found = transaction::transaction(pool, ledger, reference).await?;
-    let found = found.filter(|found| Some(found.decider.transaction_id) == outcome.transaction_id);
+    let found = world.transaction(ledger, reference).await?;
+    let found = found.filter(|found| {
+        // Where the stop that decided is not in yet, cold knows of no answer.
+        let same = Some(found.decider.transaction_id) == outcome.transaction_id;
+        same && *found.status == *outcome.status
+    });
     let Some(found) = found else {
         return Ok(None);
     };

@@ -180,7 +180,8 @@ async fn send_again<W: World>(
     if legs.is_empty() {
         return Ok(());
     }
-    let sent = send_legs(shared, number, legs, "sent-again").await?;
+    let producer = shared.world.outbox()?;
+    let sent = send_legs(shared, &producer, number, (legs, "sent-again")).await?;
     sent.wait().await?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::ports::{HotStore, Inbox, Outbox, World};
 use crate::cold::base::{self, Base};
+use crate::cold::transaction::{self, TransactionView};
 use crate::hot::key::Keys;
 use crate::hot::store::{Claimed, Entry, Step, Store, Written};
 use crate::ledger::{BalanceId, PartitionId};
@@ -85,6 +86,14 @@ impl World for Services {
 
     async fn base(&self, partition: PartitionId) -> Result<Base, sqlx::Error> {
         base::base(&self.pool, partition).await
+    }
+
+    async fn transaction(
+        &self,
+        ledger: &str,
+        reference: &str,
+    ) -> Result<Option<TransactionView>, sqlx::Error> {
+        transaction::transaction(&self.pool, ledger, reference).await
     }
 
     async fn marker(&self, partition: PartitionId) -> Result<Option<MarkerBody>, sqlx::Error> {

@@ -155,10 +155,13 @@ fn reply_lands(world: &mut World, rec: &Rec) {
     }
     let body = OutcomeBody::parse(&rec.value).expect("a reply is an outcome");
     let (partition, offset) = (body.partition, body.offset);
+    must_be_landed(world, partition, offset, "a reply");
+    if body.hash.is_none() {
+        return world.reply_is_complete(&body);
+    }
     let truth = &world.truth[usize::from(partition)];
     let known = truth.by_hash.get(&hash(&rec.value).0);
     assert_eq!(known, Some(&offset), "a reply that nobody decided");
-    must_be_landed(world, partition, offset, "a reply");
     world.reach("a reply");
 }
 
@@ -290,6 +293,13 @@ pub(crate) fn landed(world: &mut World, topic: Topic, partition: PartitionId, of
         && id.home() == partition
     {
         world.holds.push((*id, hold.parts[0].source));
+    }
+    if let (Some(id), Some(command), None) =
+        (outcome.transaction, &outcome.command, outcome.replay_of)
+        && (id.home(), id.offset()) == (partition, offset)
+        && !command.postings().is_empty()
+    {
+        world.moved.push((id, command.clone()));
     }
     no_room(world, partition, &outcome);
     note(world, &outcome);

@@ -21,6 +21,8 @@ struct Process {
     node: Node,
     standby: usize,
     owners: BTreeMap<PartitionId, Owner>,
+    /// The task that completes replies.
+    recalls: usize,
 }
 
 struct Owner {
@@ -103,12 +105,13 @@ impl Cluster {
                 metrics: metrics.clone(),
                 report: Arc::new(|_, _| {}),
             };
-            let shared = Shared::new(parts, node.clone());
+            let (shared, recalling) = Shared::new(parts, node.clone());
             Process {
                 standby: tasks.spawn(standby::follow(shared.clone())),
                 shared,
                 node,
                 owners: BTreeMap::new(),
+                recalls: tasks.spawn(recalling),
             }
         })
     }
@@ -188,6 +191,7 @@ impl Cluster {
         for owner in process.owners.values() {
             tasks.kill(owner.task);
         }
+        tasks.kill(process.recalls);
         let producers = process.node.producers();
         let mut world = self.sim.lock();
         for producer in producers {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use steelyard::ledger::{Asset, BalanceId, TransactionId};
-use steelyard::wire::Time;
+use steelyard::wire::{CommandBody, Time};
 
 use crate::chance::Chance;
 use crate::world::{GENERATION, World};
@@ -26,8 +26,12 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    pub(crate) fn new(chance: &mut Chance) -> Self {
-        let (accounts, assets) = (chance.between(2, 12), chance.between(1, 3));
+    /// Of `few` accounts, or of as many as the run draws.
+    pub(crate) fn new(chance: &mut Chance, few: bool) -> Self {
+        let (accounts, assets) = match few {
+            true => (chance.between(2, 4), 1),
+            false => (chance.between(2, 12), chance.between(1, 3)),
+        };
         let all = (0..accounts).flat_map(|who| (0..assets).map(move |asset| (who, asset)));
         Self {
             accounts,
@@ -152,6 +156,36 @@ impl Commands {
             }
         }
         self.named(world, "post", "post", on)
+    }
+
+    /// Moves back what a transaction has moved, or what somebody takes for it.
+    pub(crate) fn of_transaction(&mut self, world: &mut World) -> Value {
+        if world.moved.is_empty() {
+            return self.transfer(world);
+        }
+        let latest = world.moved.len().saturating_sub(6);
+        let among = match world.chance.one_in(2) {
+            true => latest,
+            false => 0,
+        };
+        let (id, mut command) = world.chance.pick(&world.moved[among..]).clone();
+        let id = match world.chance.one_in(30) {
+            true => TransactionId::new(id.home(), id.offset() + 1, GENERATION),
+            false => id,
+        };
+        if world.chance.one_in(20) {
+            command = world.chance.pick(&world.moved).1.clone();
+        }
+        let original = serde_json::to_value(CommandBody::of(&command)).unwrap();
+        let mut back = json!({"transaction": id.uuid(), "original": original});
+        if world.chance.one_in(2) {
+            back["amount"] = world.chance.between(1, 12).to_string().into();
+            back["asset"] = command.postings()[0].asset.as_str().into();
+        }
+        if world.chance.one_in(3) {
+            back["force"] = true.into();
+        }
+        self.named(world, "reverse", "reverse", back)
     }
 
     /// One to four postings; some of what they name does not fit.

@@ -69,8 +69,8 @@ pub(crate) fn transactions(bytes: &[u8]) -> Vec<Row<'_>> {
     while !reader.0.is_empty() {
         assert_eq!(
             reader.take(2),
-            15_i16.to_be_bytes(),
-            "a transaction has 15 columns"
+            16_i16.to_be_bytes(),
+            "a transaction has 16 columns"
         );
         let id = Uuid::from_slice(reader.field().unwrap()).unwrap();
         let partition = i32::from_be_bytes(reader.field().unwrap().try_into().unwrap());
@@ -81,7 +81,7 @@ pub(crate) fn transactions(bytes: &[u8]) -> Vec<Row<'_>> {
         assert!(kind.is_some(), "a transaction has a type");
         let (status, reason) = (reader.text().unwrap(), reader.text());
         let fingerprint = reader.field().unwrap().try_into().unwrap();
-        for _ in 0..5 {
+        for _ in 0..6 {
             reader.field();
         }
         rows.push(Row {

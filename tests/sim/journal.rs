@@ -15,6 +15,7 @@ use crate::world::World;
 /// A row of `transactions`, as far as it is read again.
 #[derive(Clone, Debug)]
 pub(crate) struct Transaction {
+    pub(crate) id: TransactionId,
     pub(crate) offset: u64,
     pub(crate) at_ms: i64,
     pub(crate) key: SeenKey,
@@ -29,7 +30,7 @@ pub(crate) struct Journal {
     /// By balance, how many entries; their versions have no gap.
     entries: BTreeMap<BalanceId, u64>,
     /// By ledger and reference: whose it is, and since which log time.
-    references: BTreeMap<(Box<str>, Box<str>), (TransactionId, i64)>,
+    pub(crate) references: BTreeMap<(Box<str>, Box<str>), (TransactionId, i64)>,
     /// Transactions whose reference is another partition's.
     conflicts: BTreeSet<TransactionId>,
 }
@@ -91,6 +92,7 @@ impl Journal {
             "a transaction twice, or out of order"
         );
         rows.push(Transaction {
+            id,
             offset: row.offset,
             at_ms: row.at_ms,
             key,

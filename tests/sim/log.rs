@@ -18,6 +18,8 @@ use crate::world::World;
 
 /// The first part of every topic's name.
 pub(crate) const PREFIX: &str = "sim";
+/// A topic of somebody else's, that replies may be sent to.
+pub(crate) const ELSEWHERE: &str = "elsewhere";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {
@@ -35,7 +37,7 @@ impl Topic {
             _ if name == topics.commands => Self::Commands,
             _ if name == topics.outcomes => Self::Outcomes,
             _ if name == topics.snapshots => Self::Snapshots,
-            _ if name == topics.replies => Self::Replies,
+            _ if name == topics.replies || name == ELSEWHERE => Self::Replies,
             _ if name == topics.dead_letters => Self::DeadLetters,
             _ => panic!("nobody knows the topic {name}"),
         }

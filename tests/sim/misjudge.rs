@@ -12,8 +12,12 @@ use crate::world::World;
 
 type Held = BTreeMap<TransactionId, Hold>;
 
-/// What the leg that posts a part of a hold has in its value.
-const TAKE: &[u8] = b"\"step\":\"take\"";
+/// What the legs that post a part of a hold have in their values.
+const PARTS: [&[u8]; 2] = [b"\"step\":\"take\"", b"\"step\":\"give\""];
+
+fn has(value: &[u8], part: &[u8]) -> bool {
+    value.windows(part.len()).any(|window| window == part)
+}
 
 impl World {
     /// Breaks a rule, if it is one of this read.
@@ -26,7 +30,7 @@ impl World {
             for (from, received) in marker.received.iter_mut().enumerate() {
                 let legs = &self.truth[from].legs;
                 let last = legs.get(&(partition, *received));
-                let posts = |value: &[u8]| value.windows(TAKE.len()).any(|window| window == TAKE);
+                let posts = |value: &[u8]| PARTS.iter().any(|part| has(value, part));
                 *received -= u64::from(last.is_some_and(|(_, value)| posts(value)));
             }
         }

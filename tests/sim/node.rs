@@ -7,6 +7,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedMessage, Timestamp};
 use redis::{ErrorKind, RedisError, RedisResult};
 use steelyard::cold::base::Base;
+use steelyard::cold::transaction::TransactionView;
 use steelyard::hot::store::{Claimed, Entry, Step, Written};
 use steelyard::ledger::{BalanceId, PartitionId};
 use steelyard::log::producer::{Acks, Append, AppendFailed};
@@ -17,6 +18,7 @@ use tokio::sync::Notify;
 
 use crate::breaks::Break;
 use crate::check;
+use crate::cold;
 use crate::log::{Rec, Topic};
 use crate::world::{Sim, World};
 
@@ -82,6 +84,20 @@ impl ports::World for Node {
         let base = self.sim.lock().cold_base(partition);
         self.sim.travel().await;
         base
+    }
+
+    async fn transaction(
+        &self,
+        ledger: &str,
+        reference: &str,
+    ) -> Result<Option<TransactionView>, sqlx::Error> {
+        self.sim.travel().await;
+        let found = match self.sim.lock() {
+            world if world.cold_is_away() => Err(cold::away()),
+            world => Ok(world.cold_transaction(ledger, reference)),
+        };
+        self.sim.travel().await;
+        found
     }
 
     async fn marker(&self, partition: PartitionId) -> Result<Option<MarkerBody>, sqlx::Error> {

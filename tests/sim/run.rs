@@ -7,7 +7,6 @@ use std::time::Duration;
 use steelyard::cold::write::Sink;
 use steelyard::ledger::id::TRANSIT_LEDGER;
 use steelyard::ledger::{Asset, PartitionId};
-use steelyard::{processor, sink};
 
 use crate::breaks::Break;
 use crate::check;
@@ -15,6 +14,7 @@ use crate::cluster::{Cluster, Kind};
 use crate::faults::Faults;
 use crate::held::Reserved;
 use crate::redis::split;
+use crate::scene::{self, Scene};
 use crate::tasks::Tasks;
 use crate::traffic::Traffic;
 use crate::world::{Sim, World};
@@ -56,23 +56,39 @@ const REST_STEPS_MAX: u64 = 400_000;
 impl Run {
     pub(crate) fn new(seed: u64, size: Size, broken: Option<Break>) -> Self {
         let mut chance = crate::chance::Chance::new(!seed);
-        let late_owners = broken == Some(Break::SumAlone) || chance.one_in(20);
-        let most = if late_owners { 1 } else { 8 };
-        let count = PartitionId::try_from(chance.between(1, most)).unwrap();
+        let scene = Scene::draw(&mut chance, broken);
+        let late = scene == Scene::LateOwners;
+        let (least, most) = match scene {
+            Scene::Any => (1, 8),
+            Scene::LateOwners => (1, 1),
+            Scene::Holds => (2, 4),
+        };
+        let count = PartitionId::try_from(chance.between(least, most)).unwrap();
         let horizon = *chance.pick(&[1, 5, 600, 86_400]);
         let sim = Sim::new(seed, count, horizon, broken);
-        let mut cluster = Cluster::new(&sim, options(&mut chance), sink_options(&mut chance));
-        let processes = if late_owners { 3 } else { chance.between(1, 3) };
+        let options = scene::options(&mut chance, late);
+        let mut cluster = Cluster::new(&sim, options, scene::sink_options(&mut chance));
+        let processes = if late { 3 } else { chance.between(1, 3) };
         cluster.places(processes as usize, chance.between(1, 2) as usize);
         let commands = chance.between(20, size.commands);
-        let pace = Duration::from_micros(*chance.pick(&[10, 100, 1_000, 10_000]));
-        let traffic = Traffic::new(&mut chance, count, commands);
-        let faults = match late_owners {
+        let pace = if late {
+            1_000
+        } else {
+            *chance.pick(&[10, 100, 1_000, 10_000])
+        };
+        let traffic = Traffic::new(&mut chance, count, commands, scene);
+        let faults = match late {
             true => Faults::of_late_owners(),
             false => Faults::draw(&mut chance),
         };
-        sim.lock().genesis();
-        sim.lock().log.ways.draw(&mut chance);
+        {
+            let mut world = sim.lock();
+            world.genesis();
+            world.log.ways.draw(&mut chance);
+            if late {
+                world.redis.away_until = Duration::from_secs(3_600);
+            }
+        }
         Self {
             sim,
             tasks: Tasks::default(),
@@ -80,7 +96,7 @@ impl Run {
             traffic,
             faults,
             steps: 0,
-            pace,
+            pace: Duration::from_micros(pace),
             leaves_time: chance.one_in(2),
             healed: false,
         }
@@ -347,29 +363,5 @@ fn hot_is_true(world: &World, partition: PartitionId) {
             truth.past[id].len() as u64,
             "hot is behind in balance {id}"
         );
-    }
-}
-
-fn options(chance: &mut crate::chance::Chance) -> processor::Options {
-    processor::Options {
-        instance: None,
-        session_ms: Some(*chance.pick(&[100, 1_000, 10_000])),
-        standby: *chance.pick(&[processor::StandBy::All, processor::StandBy::None]),
-        flush_ms: *chance.pick(&[10, 50, 500]),
-        batch_records: *chance.pick(&[1, 3, 20, 1_000]),
-        batch_bytes: *chance.pick(&[500, 1_048_576]),
-        reply_topics: Vec::new(),
-    }
-}
-
-fn sink_options(chance: &mut crate::chance::Chance) -> sink::Options {
-    sink::Options {
-        sink_instance: None,
-        sink_batch_records: *chance.pick(&[1, 10, 20_000]),
-        sink_batch_bytes: 1 << 24,
-        sink_batch_balances: *chance.pick(&[1, 10, 50_000]),
-        sink_batch_ms: 500,
-        sink_alarm_seconds: 300,
-        hot_ttl_seconds: 3_600,
     }
 }

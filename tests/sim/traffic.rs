@@ -11,7 +11,8 @@ use steelyard::wire::{Decoder, Time};
 use crate::chance::Chance;
 use crate::check;
 use crate::commands::Commands;
-use crate::log::{PREFIX, Rec, Topic};
+use crate::log::{ELSEWHERE, PREFIX, Rec, Topic};
+use crate::scene::Scene;
 use crate::world::World;
 
 pub(crate) struct Traffic {
@@ -25,13 +26,23 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn new(chance: &mut Chance, count: PartitionId, commands: u64) -> Self {
+    pub(crate) fn new(
+        chance: &mut Chance,
+        count: PartitionId,
+        commands: u64,
+        scene: Scene,
+    ) -> Self {
+        let holds = *chance.pick(&[0, 8, 16]);
         Self {
-            commands: Commands::new(chance),
+            commands: Commands::new(chance, scene == Scene::LateOwners),
             left: commands,
             sent: Vec::new(),
             decoder: Decoder::of(count),
-            holds: *chance.pick(&[0, 8, 16]),
+            holds: match scene {
+                Scene::Any => holds,
+                Scene::LateOwners => 0,
+                Scene::Holds => 24,
+            },
         }
     }
 
@@ -49,13 +60,14 @@ impl Traffic {
     }
 
     fn command(&mut self, world: &mut World) {
-        let roll = world.chance.below(40);
+        let roll = world.chance.below(45);
         let mut body = match self.commands.unopened(world) {
             Some(open) => open,
             None => match roll {
                 0 | 1 => self.commands.reopen(world),
                 2..6 => self.commands.configure(world),
                 6 => self.commands.close_period(world),
+                40..45 => self.commands.of_transaction(world),
                 _ if roll - 7 < self.holds => self.commands.of_hold(world),
                 _ => self.commands.transfer(world),
             },
@@ -95,7 +107,10 @@ impl Traffic {
         };
         let correlation = (self.sent.len() as u64).to_be_bytes();
         let headers = world.chance.one_in(4).then(|| {
-            let reply_to = format!("{PREFIX}.replies");
+            let reply_to = match world.chance.one_in(2) {
+                true => format!("{PREFIX}.replies"),
+                false => ELSEWHERE.to_owned(),
+            };
             OwnedHeaders::new()
                 .insert(Header {
                     key: CORRELATION_HEADER,

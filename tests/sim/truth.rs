@@ -17,7 +17,7 @@ use steelyard::wire::{Hex, Secret, Time};
 
 use rdkafka::message::Headers as _;
 
-use crate::log::{PREFIX, Rec};
+use crate::log::{ELSEWHERE, PREFIX, Rec};
 
 /// One decision.
 pub(crate) struct Decided {
@@ -74,10 +74,10 @@ pub(crate) struct Truth {
 
 impl Truth {
     pub(crate) fn new(id: PartitionId, count: PartitionId, secret: &Secret) -> Self {
-        let replies = format!("{PREFIX}.replies");
+        let replies = vec![format!("{PREFIX}.replies"), ELSEWHERE.to_owned()];
         Self {
             partition: Partition::new(id, count),
-            recognizer: Recognizer::new(secret.clone(), vec![replies], id, count),
+            recognizer: Recognizer::new(secret.clone(), replies, id, count),
             prev: NO_HASH,
             decided: Vec::new(),
             landed: 0,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::quality::{FixedState, FoldHasher};
-use steelyard::ledger::{Asset, BalanceId, PartitionId, Setting, TransactionId};
+use steelyard::ledger::{Asset, BalanceId, Command, PartitionId, Setting, TransactionId};
 use steelyard::oracle::Oracle;
 use steelyard::wire::Secret;
 use uuid::Uuid;
@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) oracle: Oracle,
     /// Every hold that was asked for, with its first source: what clients have heard of.
     pub(crate) holds: Vec<(TransactionId, BalanceId)>,
+    /// Every transaction that could be reversed, with its command.
+    pub(crate) moved: Vec<(TransactionId, Arc<Command>)>,
     /// By asset: what has no room any more where it came from.
     pub(crate) stays: BTreeMap<Asset, i128>,
     /// What was reached at least once, and how often.
@@ -91,6 +93,7 @@ impl Sim {
                 .collect(),
             oracle: Oracle::new(count),
             holds: Vec::new(),
+            moved: Vec::new(),
             secret,
             stays: BTreeMap::new(),
             reached: BTreeMap::new(),

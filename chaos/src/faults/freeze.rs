@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::lab::Lab;
 use crate::node::Role;
@@ -18,21 +18,23 @@ pub async fn processor(lab: &mut Lab) -> Result<String> {
     let node = lab.fleet.draw(Role::Processor, &mut lab.rng)?;
     let sleeper = node.name.clone();
     node.signal("STOP")?;
-    let all = f64::from(lab.world.partitions);
-    let other = lab
-        .fleet
-        .of(Role::Processor)
-        .find(|node| node.name != sleeper);
-    let Some(other) = other else {
-        anyhow::bail!("there is only one processor");
-    };
-    let owns = async || (other.count(OWNED).await >= all).then_some(());
-    let patience = Duration::from_millis(SESSION_MS) + Duration::from_secs(30);
-    let taken = wait::until("the other one to own everything", patience, owns).await;
+    let taken = taken_from(lab, &sleeper).await;
     lab.run_for(500, 3_000).await;
     lab.fleet.node(&sleeper)?.signal("CONT")?;
     taken?;
     Ok(format!("{sleeper} slept while the other took over"))
+}
+
+/// Waits until the processor that is not `lost` owns everything.
+pub(super) async fn taken_from(lab: &mut Lab, lost: &str) -> Result<()> {
+    let all = f64::from(lab.world.partitions);
+    let mut others = lab.fleet.of(Role::Processor);
+    let Some(other) = others.find(|node| node.name != lost) else {
+        bail!("there is only one processor");
+    };
+    let owns = async || (other.count(OWNED).await >= all).then_some(());
+    let patience = Duration::from_millis(SESSION_MS) + Duration::from_secs(30);
+    wait::until("the other one to own everything", patience, owns).await
 }
 
 pub async fn sink(lab: &mut Lab) -> Result<String> {

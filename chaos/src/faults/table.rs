@@ -249,6 +249,20 @@ pub const FAULTS: &[Fault] = &[
         broker::stop
     ),
     fault!(
+        "kafka-hole",
+        25,
+        true,
+        "half of the nodes hear nothing of the broker, and no connection ends",
+        broker::hole
+    ),
+    fault!(
+        "kafka-links",
+        20,
+        false,
+        "the way of half of the nodes to the broker is slow, cut, one-way",
+        broker::links
+    ),
+    fault!(
         "compaction",
         45,
         false,
