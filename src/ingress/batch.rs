@@ -3,6 +3,7 @@
 //! A batch is no transaction: items are claimed together and published one after the other, and
 //! every one of them is applied or rejected by itself.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -23,6 +24,7 @@ use super::edge::RequestId;
 use super::error::{Class, Kind};
 use super::header;
 use super::items;
+use super::originals::{self, Reads};
 use super::prefer::Preference;
 use super::problem::Problem;
 use super::record::encode;
@@ -30,7 +32,7 @@ use super::submit::{Manner, Settled, Underway, claimed};
 use crate::ledger::Command;
 use crate::wire::Decoder;
 use crate::wire::http::{
-    BatchResultView, BatchView, ProblemBody, TransactionRequest, TransactionView,
+    BatchResultView, BatchView, KnownOriginal, ProblemBody, TransactionRequest, TransactionView,
 };
 
 /// Outcomes that are looked at at once; the rest waits its turn, already published.
@@ -162,32 +164,36 @@ impl Context {
     async fn read_items(&self, caller: &Caller, items: &[&[u8]]) -> Vec<Item> {
         let mut decoder = Decoder::of(self.partitions);
         let mut read = Vec::with_capacity(items.len());
-        for chunk in items.chunks(STRIDE) {
-            for json in chunk {
-                let command = self.read_item(caller, json, &mut decoder).await;
-                let reference = match &command {
-                    Ok((command, _)) => Some((*command.reference).to_owned()),
-                    Err(_) => items::reference(json),
-                };
-                read.push(Item { reference, command });
+        let reads = Reads::default();
+        let requests = futures::stream::iter(0..items.len())
+            .map(|at| self.read_request(caller, items[at], &reads))
+            .buffered(originals::AT_ONCE);
+        let mut requests = pin!(requests.zip(futures::stream::iter(items)));
+        while let Some((request, json)) = requests.next().await {
+            let command = request.and_then(|(request, original)| {
+                read_item(caller, &request, original, &mut decoder)
+            });
+            let reference = match &command {
+                Ok((command, _)) => Some((*command.reference).to_owned()),
+                Err(_) => items::reference(json),
+            };
+            read.push(Item { reference, command });
+            if read.len() % STRIDE == 0 {
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
         }
         read
     }
 
-    async fn read_item(
+    async fn read_request<'a>(
         &self,
         caller: &Caller,
-        json: &[u8],
-        decoder: &mut Decoder,
-    ) -> Result<(Command, Vec<u8>), Problem> {
+        json: &'a [u8],
+        reads: &Reads,
+    ) -> Result<(TransactionRequest<'a>, Option<KnownOriginal>), Problem> {
         let request = items::read(json)?;
-        let original = self.original_of(caller, &request).await?;
-        let command = items::command(&request, None, original.as_ref(), decoder)?;
-        caller.may_write(&command.ledger)?;
-        let value = encode(&command)?;
-        Ok((command, value))
+        let original = self.original_of(caller, &request, reads).await?;
+        Ok((request, original))
     }
 
     async fn read_trials(&self, caller: &Caller, items: &[&[u8]]) -> Vec<Trial> {
@@ -252,6 +258,19 @@ impl Context {
             }
         }
     }
+}
+
+/// The command of an item, and its value on the log.
+fn read_item(
+    caller: &Caller,
+    request: &TransactionRequest<'_>,
+    original: Option<KnownOriginal>,
+    decoder: &mut Decoder,
+) -> Result<(Command, Vec<u8>), Problem> {
+    let command = items::command(request, None, original.as_ref(), decoder)?;
+    caller.may_write(&command.ledger)?;
+    let value = encode(&command)?;
+    Ok((command, value))
 }
 
 fn render(settlements: &[Settlement], format: Format, id: &str) -> Response {

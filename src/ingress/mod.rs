@@ -181,7 +181,7 @@ fn context(
         claims,
         hot: Reader::new(redis, keys, options.claim_timeout),
         pool,
-        originals: originals::Originals::new(log, partitions),
+        originals: originals::Originals::new(log, partitions, options.publish_timeout),
         publisher: publish::Publisher::new(&options, log, partitions, &metrics.publish_seconds)?,
         waiters: Arc::new(Waiters::of_new_instance()),
         assigned: Arc::new(Assigned::nowhere()),

@@ -15,6 +15,7 @@ use super::error::{Class, Kind as ProblemKind};
 use super::header;
 use super::lookup::Found;
 use super::name::Name;
+use super::originals::Reads;
 use super::prefer::Preference;
 use super::problem::Problem;
 use crate::ledger::TransactionId;
@@ -65,7 +66,10 @@ pub async fn reverse(
         client_reference(reference, 0)?;
     }
     let part = request.part(&of);
-    let original = context.original(&caller, &request.ledger, &part).await?;
+    let reads = Reads::default();
+    let original = context
+        .original(&caller, &request.ledger, &part, &reads)
+        .await?;
     let body = CommandBody {
         reference: reference.map(Into::into),
         reverse: Some(part.body(&original)?),
@@ -98,10 +102,14 @@ impl Context {
         &self,
         caller: &Caller,
         request: &TransactionRequest<'_>,
+        reads: &Reads,
     ) -> Result<Option<KnownOriginal>, Problem> {
         match &request.reverse {
             None => Ok(None),
-            Some(part) => self.original(caller, &request.ledger, part).await.map(Some),
+            Some(part) => {
+                let original = self.original(caller, &request.ledger, part, reads);
+                original.await.map(Some)
+            }
         }
     }
 
@@ -111,6 +119,7 @@ impl Context {
         caller: &Caller,
         ledger: &str,
         part: &ReversePart<'_>,
+        reads: &Reads,
     ) -> Result<KnownOriginal, Problem> {
         let ledger = self.decode(|decoder| decoder.ledger(ledger))?;
         match part.force {
@@ -134,7 +143,7 @@ impl Context {
         let id = id.ok_or_else(unknown)?;
         Ok(KnownOriginal {
             transaction: id.uuid(),
-            command: self.originals.command(id).await?,
+            command: reads.once(id, self.originals.command(id)).await?,
         })
     }
 }

@@ -21,6 +21,7 @@ use super::error::{Class, Kind};
 use super::header;
 use super::lookup::Found;
 use super::name::Name;
+use super::originals::Reads;
 use super::prefer::Preference;
 use super::problem::Problem;
 use super::submit::{Manner, Settled};
@@ -73,7 +74,11 @@ pub async fn post(
     let named = reference.or(query.dry_run.then_some(UNNAMED));
     let original = match query.dry_run {
         true => None,
-        false => context.original_of(&caller, &request).await?,
+        false => {
+            context
+                .original_of(&caller, &request, &Reads::default())
+                .await?
+        }
     };
     let original = original.as_ref();
     let command = context.decode(|decoder| request.command(named, if_match, original, decoder))?;

@@ -1,5 +1,7 @@
 //! What a client asks of a reversal, and what a transaction says of those that it had.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -75,7 +77,7 @@ pub struct ReversePart<'a> {
 pub struct KnownOriginal {
     pub transaction: Uuid,
     /// As it stands on the log: the JSON of a command.
-    pub command: Vec<u8>,
+    pub command: Arc<[u8]>,
 }
 
 impl<'a> ReverseRequest<'a> {

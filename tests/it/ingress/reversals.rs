@@ -120,6 +120,40 @@ async fn what_was_reversed_is_known_to_the_next_owner() {
     world.audit();
 }
 
+/// What several items read of the log at once goes to the item that asked.
+#[tokio::test]
+async fn a_batch_reverses_each_its_own() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    let orders = 1..=8;
+    for order in orders.clone() {
+        let amount = order.to_string();
+        api.transfer(&format!("order-{order}"), "@world", "alice", &amount)
+            .await;
+    }
+    let rounds = (1..=2).flat_map(|round| orders.clone().map(move |order| (round, order)));
+    let items = rounds.map(|(round, order)| {
+        let part = json!({"reference": format!("order-{order}"), "amount": "1"});
+        json!({"reference": format!("r{round}-{order}"), "type": "reverse", "reverse": part})
+    });
+    let batch = Value::Array(items.collect());
+    let answer = api.post("/v1/transactions/batch", &batch).await.json();
+    let results = answer["results"].as_array().unwrap();
+    assert_eq!(results.len(), 16, "{answer}");
+    for (at, (item, result)) in std::iter::zip(batch.as_array().unwrap(), results).enumerate() {
+        assert_eq!(result["reference"], item["reference"], "{answer}");
+        let expected = if at == 8 { 422 } else { 201 };
+        assert_eq!(result["status"], expected, "{at}: {answer}");
+    }
+    // 36 in, 8 back, and 7 once more: the first order had no more.
+    has(&api, "alice", "21.00").await;
+    api.ended().await;
+    world.audit();
+}
+
 #[tokio::test]
 async fn a_hold_is_reversed_as_far_as_it_was_posted() {
     let world = World::new(2);
