@@ -91,6 +91,17 @@ pub(super) fn pass(
         Some(_) => Direction::Reserve,
         None => Direction::Credit,
     };
+    if let Body::Reverse(_) = &command.body {
+        let moved = |id| {
+            let mut moves = visit.moves.iter();
+            moves.any(|it| it.source.id == id || it.destination.id == id)
+        };
+        for (id, version) in &command.expect {
+            if partition_of(*id, count) == here && !moved(*id) {
+                page.expect(*id, *version)?;
+            }
+        }
+    }
     let forced = matches!(&command.body, Body::Reverse(asked) if asked.force);
     let debit = match forced {
         true => Direction::Force,
