@@ -105,6 +105,7 @@ const SPAWNS: &str = "
     src/log/consumer.rs: librdkafka's seek blocks, and is awaited
     src/log/follower.rs: leaving a group blocks, and is awaited
     src/log/lag.rs: asking for offsets blocks, and is awaited
+    src/log/session.rs: asking for metadata blocks, and is awaited
     src/audit/: reading the log blocks, and is awaited
     src/ingress/health.rs: asking for metadata blocks, and is awaited
     src/ingress/mod.rs: flushing the producer blocks, and is awaited

@@ -8,7 +8,8 @@ use steelyard::{cold, hot, log};
 
 use crate::stack::Stack;
 
-/// Partitions of a world, unless it is to have others: enough for walks, few enough for a small machine.
+/// Partitions of a world, unless it is to have others: enough for walks, few enough for a small
+/// machine.
 pub const PARTITIONS: u16 = 4;
 /// How long the group waits for a member that has died.
 pub const SESSION_MS: u64 = 4_000;

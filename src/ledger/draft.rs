@@ -118,6 +118,18 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Refuses what does not stand as `command` expects it.
+    pub(super) fn expect(&self, command: &Command, id: BalanceId) -> Result<(), Refusal> {
+        match self.view(id) {
+            Some(view) if expected(command, id, &view) => Ok(()),
+            Some(view) => Err((Rejection::VersionMismatch, detail(id, &view))),
+            None => {
+                let (balance, version) = (id, None);
+                Err((Rejection::BalanceNotFound, Detail { balance, version }))
+            }
+        }
+    }
+
     /// Posts what is reserved on a balance, or gives it up. Never refused.
     pub(super) fn resolve(&mut self, id: BalanceId, amount: Amount, direction: Direction) {
         self.resolve_minor(id, amount.minor(), direction);

@@ -193,10 +193,15 @@ fn fold_hold(partition: &mut Partition, effects: &Effects) {
             part.reversed,
             part.posted
         );
-        let was = before.map_or(0, |before| held(partition, before, part.asset));
-        let is = held(partition, after, part.asset);
+    }
+    let mut assets: Vec<Asset> = after.parts.iter().map(|part| part.asset).collect();
+    assets.sort_unstable();
+    assets.dedup();
+    for asset in assets {
+        let was = before.map_or(0, |before| held(partition, before, asset));
+        let is = held(partition, after, asset);
         let entries = effects.entries.iter();
-        let entries = entries.filter(|entry| entry.asset == part.asset);
+        let entries = entries.filter(|entry| entry.asset == asset);
         let moved = entries.map(|entry| entry.direction.held_change(entry.amount));
         assert!(
             was.checked_add(moved.sum()) == Some(is),

@@ -91,11 +91,12 @@ impl Turn<'_> {
         if original.ledger != command.ledger || reverse.transaction.home() != partition.id {
             return Err(Rejection::OriginalNotFound);
         }
-        if let Some(kept) = partition.holds.find(reverse.transaction, at_ms, horizon) {
-            return match kept.is_of(original) {
-                true => Ok(kept.clone()),
-                false => Err(Rejection::OriginalMismatch),
-            };
+        let kept = partition.holds.find(reverse.transaction, at_ms, horizon);
+        if kept.is_some_and(|kept| !kept.is_of(original)) {
+            return Err(Rejection::OriginalMismatch);
+        }
+        if let Some(hold) = kept.filter(|kept| kept.stage != Stage::Moved) {
+            return Ok(hold.clone());
         }
         let seen = partition.seen.find(original.seen_key, at_ms, horizon);
         let seen = seen.ok_or(Rejection::OriginalNotFound)?;
@@ -103,8 +104,8 @@ impl Turn<'_> {
         if id != reverse.transaction || !seen.same_content(original.fingerprint) {
             return Err(Rejection::OriginalMismatch);
         }
-        // What is kept of it from now on is known for as long, to the millisecond: no reversal finds
-        // the reference, and not what was reversed before.
+        // To the millisecond, as what is kept of it is known: nobody finds the reference, and not
+        // what was reversed before.
         let last_ms = i64::from(seen.at_seconds)
             .saturating_add(i64::try_from(horizon).unwrap_or(i64::MAX))
             .saturating_mul(1000);
@@ -117,7 +118,8 @@ impl Turn<'_> {
                 Err(Rejection::OriginalUndecided)
             }
             (Decision::Applied | Decision::Forwarded, Body::Transfer(postings)) => {
-                Ok(Hold::of_transfer(original, postings))
+                let first = || Hold::of_transfer(original, postings);
+                Ok(kept.cloned().unwrap_or_else(first))
             }
             (Decision::Rejected(_), _) => Err(Rejection::NotReversible),
             _ => Err(Rejection::OriginalNotFound),

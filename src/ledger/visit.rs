@@ -163,6 +163,9 @@ fn pass(
         }
     }
     let holds = command.hold().is_some();
+    if command.reverse().is_some() {
+        expect_untouched(draft, visit)?;
+    }
     let forced = command.reverse().is_some_and(|reverse| reverse.force);
     let debit = match (holds, forced) {
         (true, _) => Direction::Hold,
@@ -207,6 +210,18 @@ fn pass(
         portions: portions.to_vec(),
     };
     Ok((Decision::Forwarded, vec![(after, step)]))
+}
+
+/// A reversal may expect something of a balance that it moves nothing at, too.
+fn expect_untouched(draft: &Draft<'_>, visit: &Visit<'_>) -> Result<(), Refusal> {
+    let (here, count) = (draft.partition_id(), draft.partition_count());
+    let moves = |id| {
+        let mut postings = visit.walk.postings().iter();
+        postings.any(|posting| posting.source.id == id || posting.destination.id == id)
+    };
+    let expected = visit.command.expect.iter().map(|(id, _)| *id);
+    let mut untouched = expected.filter(|id| partition_of(*id, count) == here && !moves(*id));
+    untouched.try_for_each(|id| draft.expect(visit.command, id))
 }
 
 /// The leg that tells home of an accepted hold, unless this is home.

@@ -155,6 +155,15 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Whether a balance that is not changed stands as its asker saw it.
+    pub(super) fn expect(&self, id: BalanceId, version: u64) -> Result<(), Refusal> {
+        match self.find(id).map(|balance| balance.state.version) {
+            Some(stands) if stands == version => Ok(()),
+            Some(_) => Err(self.refusal(Rejection::VersionMismatch, id)),
+            None => Err(self.refusal(Rejection::BalanceNotFound, id)),
+        }
+    }
+
     /// Changes a balance whatever its limits are.
     pub(super) fn change(&mut self, id: BalanceId, direction: Direction, amount: i128) {
         self.keep(id);

@@ -70,11 +70,12 @@ impl Turn<'_> {
         if elsewhere {
             return Err(Rejection::OriginalNotFound);
         }
-        if let Some(kept) = self.within_horizon(id) {
-            return match is_same(&kept, original) {
-                true => Ok(kept),
-                false => Err(Rejection::OriginalMismatch),
-            };
+        let kept = self.within_horizon(id);
+        if kept.as_ref().is_some_and(|kept| !is_same(kept, original)) {
+            return Err(Rejection::OriginalMismatch);
+        }
+        if let Some(hold) = kept.as_ref().filter(|_| holds(original)) {
+            return Ok(hold.clone());
         }
         let generation = self.setting().generation;
         let Some(known) = self.recall(original, None) else {
@@ -97,7 +98,7 @@ impl Turn<'_> {
             return Err(Rejection::NotReversible);
         }
         match holds(original) {
-            false => Ok(moved(original)),
+            false => Ok(kept.unwrap_or_else(|| moved(original))),
             true => Err(Rejection::OriginalNotFound),
         }
     }

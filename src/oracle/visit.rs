@@ -91,6 +91,7 @@ pub(super) fn pass(
         Some(_) => Direction::Reserve,
         None => Direction::Credit,
     };
+    untouched(page, (here, count), visit)?;
     let forced = matches!(&command.body, Body::Reverse(asked) if asked.force);
     let debit = match forced {
         true => Direction::Force,
@@ -137,6 +138,27 @@ pub(super) fn pass(
         }
     }
     Ok(legs)
+}
+
+/// What a reversal expects of balances that it moves nothing at.
+fn untouched(
+    page: &Page<'_>,
+    (here, count): (PartitionId, PartitionId),
+    visit: &Visit<'_>,
+) -> Result<(), Refusal> {
+    let Body::Reverse(_) = &visit.command.body else {
+        return Ok(());
+    };
+    let moved = |id| {
+        let mut moves = visit.moves.iter();
+        moves.any(|it| it.source.id == id || it.destination.id == id)
+    };
+    for (id, version) in &visit.command.expect {
+        if partition_of(*id, count) == here && !moved(*id) {
+            page.expect(*id, *version)?;
+        }
+    }
+    Ok(())
 }
 
 /// A stop of a hold: debits, credits and the ways between partitions are reserved. No money goes

@@ -23,8 +23,9 @@ metrics! {
         /// Seconds by stage: queue (log time to decision), decide, publish, store, flush, takeover.
         pub stage: prometheus::HistogramVec = "steelyard_stage_seconds", ["stage"],
             buckets crate::telemetry::metrics::LATENCY_BUCKETS;
-        /// Seconds of a takeover by phase: claim, hot (claimed), watermark (of cold, with a standby) or
-        /// cold (read whole), fold, legs (sent again), install (hot), start (of the commands).
+        /// Seconds of a takeover by phase: claim, hot (claimed), watermark (of cold, with a
+        /// standby) or cold (read whole), fold, legs (sent again), install (hot), start (of the
+        /// commands).
         pub takeover: prometheus::HistogramVec = "steelyard_takeover_seconds", ["phase"],
             buckets crate::telemetry::metrics::LATENCY_BUCKETS;
         /// Whether a standby here has folded everything on the partition's outcomes, as of its last

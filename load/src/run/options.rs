@@ -80,7 +80,8 @@ pub struct Options {
     /// lost.
     #[arg(long, conflicts_with_all = ["max", "rate"])]
     pub floors: bool,
-    /// Run what is more than a transfer at home: across partitions, splits, a striped account, holds.
+    /// Run what is more than a transfer at home: across partitions, splits, a striped account,
+    /// holds.
     #[arg(long, conflicts_with_all = ["max", "rate", "floors"])]
     pub mixes: bool,
     /// Print the report as JSON on standard output, and the table on standard error.

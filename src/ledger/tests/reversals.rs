@@ -114,12 +114,6 @@ fn the_original_is_known_within_the_horizon() {
         reverse r 1                           | applied
         at 601
         reverse s                             | rejected original-not-found
-        reverse r 1                           | applied
-        marker 0
-        takeover 0 0
-        at 1200
-        reverse r 1                           | applied
-        at 1801
         reverse r 1                           | rejected original-not-found
         ");
 }
@@ -264,10 +258,51 @@ fn an_original_that_was_refused_later_is_not_reversed() {
         drain
         = alice 10 incoming 0
         reversed r 0
-        reverse r                             | forwarded, visit 0>1
-        leg 0>1                               | rejected not-reversible, unwind 1>0
-        leg 1>0                               | returned not-reversible
+        reverse r                             | rejected not-reversible
         = alice 10 incoming 0
+        ",
+    );
+}
+
+/// Nor by who asks before the refusal has come home; after that, home knows.
+#[test]
+fn a_refusal_in_the_middle_is_known_at_home_in_the_end() {
+    check(
+        3,
+        "
+        open alice                            | applied
+        open bob.1                            | applied
+        open carl.2                           | applied
+        world > alice 10                      | applied
+        r: alice > carl.2 4, bob.1 > carl.2 1 | forwarded, visit 0>1
+        reverse r                             | forwarded, visit 0>2
+        leg 0>1                               | rejected insufficient-funds on bob.1 v1, unwind 1>0
+        leg 0>2                               | rejected original-undecided, unwind 2>0
+        drain
+        reverse r                             | rejected not-reversible
+        = alice 10
+        ",
+    );
+}
+
+#[test]
+fn a_part_expects_also_what_it_moves_nothing_at() {
+    check(
+        2,
+        "
+        open alice                            | applied
+        open bob.1                            | applied
+        world > alice 10                      | applied
+        r: alice > bob.1 4, alice > world 5   | forwarded, visit 0>1
+        drain
+        reverse r 4                           | forwarded, visit 0>1
+        drain
+        reverse r 1 expect bob.1=2            | forwarded, visit 0>1
+        leg 0>1                               | rejected version-mismatch on bob.1 v3, unwind 1>0
+        drain
+        reverse r 1 expect bob.1=3            | forwarded, visit 0>1
+        drain
+        reversed r 4 1
         ",
     );
 }

@@ -133,3 +133,34 @@ async fn bad_ones_are_refused(api: &Api, alice: &str, bob: &str) {
         );
     }
 }
+
+/// Nothing that cannot be tried is done instead.
+#[tokio::test]
+async fn what_cannot_be_tried_is_not_done() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    api.transfer("fund", "@world", "alice", "10").await;
+    let named = json!({"reference": "tried"});
+    for what in ["post", "void", "reverse"] {
+        let path = format!("/v1/transactions/fund/{what}?dry_run=true");
+        let answer = api.post(&path, &named).await;
+        assert_eq!(answer.slug(), "malformed-request", "{what}: {answer:?}");
+        assert_eq!(answer.json()["field"], "query", "{what}");
+    }
+    let open = json!({"account": "bob", "asset": "USD"});
+    let opened = api.post("/v1/balances?dry_run=true", &open).await;
+    assert_eq!(opened.slug(), "malformed-request", "{opened:?}");
+    let part = json!({"reference": "tried", "type": "reverse", "reverse": {"reference": "fund"}});
+    let tried = api.post("/v1/transactions?dry_run=true", &part).await;
+    assert_eq!(tried.slug(), "malformed-request", "{tried:?}");
+    for name in ["alice", "bob"] {
+        let path = format!("/v1/balances/{}", crate::support::balance_id(name));
+        let view = api.get(&path).await.json();
+        assert_eq!(view["posted"] == "10.00", name == "alice", "{view}");
+    }
+    api.ended().await;
+    world.audit();
+}
