@@ -107,6 +107,7 @@ impl Context {
         match &request.reverse {
             None => Ok(None),
             Some(part) => {
+                part.check()?;
                 let original = self.original(caller, &request.ledger, part, reads);
                 original.await.map(Some)
             }

@@ -16,7 +16,8 @@ use crate::ledger::{Amount, Asset, BalanceId, Limit, Status, TransactionId};
 use crate::wire::invalid::{Invalid, InvalidKind};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
 
-pub(super) fn reference(text: Option<&str>) -> Result<&str, Invalid> {
+/// Checks a reference: 1 to 128 bytes.
+pub fn reference(text: Option<&str>) -> Result<&str, Invalid> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         let detail = "is missing or empty; name every transaction with a reference of your own";
         return Err(Invalid::new(

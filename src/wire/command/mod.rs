@@ -19,7 +19,7 @@ pub use body::{
     ClosePeriodBody, CommandBody, ConfigureBody, HoldTermsBody, Kind, OpenBody, PostBody,
     PostingBody, ReverseBody, TargetBody, given,
 };
-pub use check::{account_name, asset, date};
+pub use check::{account_name, asset, date, reference};
 pub use decoder::{Decoder, malformed};
 pub use names::NameBody;
 pub use side::{ShareBody, SideBody};

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::request::{main_ledger, parse};
 use crate::ledger::Asset;
-use crate::wire::command::{CommandBody, Kind, PostingBody, ReverseBody};
+use crate::wire::command::{self, CommandBody, Kind, PostingBody, ReverseBody};
 use crate::wire::scalar::{Money, Pairs, Str, Time};
 use crate::wire::{Invalid, InvalidKind};
 
@@ -93,6 +93,15 @@ impl<'a> ReverseRequest<'a> {
 }
 
 impl<'a> ReversePart<'a> {
+    /// Refuses a reference that no transaction can have.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let named = command::reference(Some(&self.reference));
+        named.map(drop).map_err(|mut invalid| {
+            invalid.field.insert_str(0, "reverse.");
+            invalid
+        })
+    }
+
     /// The part of a command that this means for `original`.
     pub fn body(&'a self, original: &'a KnownOriginal) -> Result<ReverseBody<'a>, Invalid> {
         let command: CommandBody<'a> = parse(&original.command)?;

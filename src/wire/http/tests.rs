@@ -227,3 +227,19 @@ fn an_outcome_is_shown_without_the_systems_own_balances() {
         "nothing is decided"
     );
 }
+
+#[test]
+fn what_is_reversed_has_a_reference_that_can_be() {
+    let check = |reference: &str| {
+        let json = serde_json::json!({"reference": reference}).to_string();
+        let part: ReversePart<'_> = parse(json.as_bytes()).unwrap();
+        part.check().map_err(|it| (it.kind, it.field))
+    };
+    assert_eq!(check("order-1#2"), Ok(()), "a resubmission");
+    let field = || "reverse.reference".to_owned();
+    assert_eq!(check(""), Err((InvalidKind::ReferenceMissing, field())));
+    for wrong in ["a b", "é", &"x".repeat(129)] {
+        let refused = (InvalidKind::InvalidReference, field());
+        assert_eq!(check(wrong), Err(refused), "{wrong}");
+    }
+}

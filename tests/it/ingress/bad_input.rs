@@ -7,7 +7,7 @@ use super::api::Api;
 use crate::support::{World, account_in, balance_id, transfer};
 
 /// Whole bodies. `BAD` is a reference of the row's own.
-const BODIES: [(&str, &str, u16, &str); 10] = [
+const BODIES: [(&str, &str, u16, &str); 11] = [
     ("nothing", "", 400, "malformed-request"),
     ("no JSON", r#"{"reference":"#, 400, "malformed-request"),
     ("another type", "[]", 400, "malformed-request"),
@@ -31,6 +31,12 @@ const BODIES: [(&str, &str, u16, &str); 10] = [
         r#"{"reference":"BAD","postings":[]}"#,
         400,
         "invalid-postings",
+    ),
+    (
+        "of no name",
+        r#"{"reference":"BAD","type":"reverse","reverse":{"reference":"a b"}}"#,
+        400,
+        "invalid-reference",
     ),
     (
         "nothing to do",
