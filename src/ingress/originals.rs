@@ -57,7 +57,7 @@ impl Originals {
     ///
     /// # Errors
     /// 410, if the log does not have it any more; 503, if the log cannot be read in time.
-    pub async fn command(&self, id: TransactionId) -> Result<Arc<[u8]>, Problem> {
+    pub async fn command(&self, id: TransactionId) -> Read {
         if id.home() >= self.partitions {
             return Err(gone());
         }
@@ -85,10 +85,13 @@ impl Originals {
     }
 }
 
+/// The JSON of a command, or why there is none.
+pub type Read = Result<Arc<[u8]>, Problem>;
+
 /// What one request has read back: each command once, and none after the log was found unreadable.
 #[derive(Debug, Default)]
 pub struct Reads {
-    commands: Mutex<HashMap<TransactionId, Arc<OnceCell<Result<Arc<[u8]>, Problem>>>>>,
+    commands: Mutex<HashMap<TransactionId, Arc<OnceCell<Read>>>>,
     unreadable: OnceLock<Problem>,
 }
 
@@ -97,11 +100,7 @@ impl Reads {
     ///
     /// # Errors
     /// As `read`, or what made the log unreadable to another.
-    pub async fn once(
-        &self,
-        id: TransactionId,
-        read: impl Future<Output = Result<Arc<[u8]>, Problem>>,
-    ) -> Result<Arc<[u8]>, Problem> {
+    pub async fn once(&self, id: TransactionId, read: impl Future<Output = Read>) -> Read {
         let cell = {
             let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
             commands.entry(id).or_default().clone()
