@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::command::Decoder;
+use super::command::{CommandBody, Decoder};
 use super::invalid::{Invalid, InvalidKind};
 use super::leg::{self, Secret};
 use super::outcome::GenesisBody;
@@ -48,6 +48,10 @@ const REVERSAL_BYTES_MORE: usize = 128 * 1024;
 
 /// What writing a command in its own words may add to it: scales of amounts, names of defaults.
 const CANONICAL_BYTES_MORE: usize = 4 * 1024;
+
+/// What one posting of a command is at most, in the processor's words: two names of striped
+/// accounts, the digits of an amount, an asset.
+const POSTING_BYTES_MAX: usize = 384;
 
 /// The value of a claim record on `outcomes`: its offset is the epoch of the claimant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -214,8 +218,8 @@ impl Recognizer {
     }
 
     /// Refuses a command that is too large for the number of partitions it passes.
-    fn bound_walk(&self, bytes: usize, command: &Command) -> Result<(), Invalid> {
-        let bytes = bytes + CANONICAL_BYTES_MORE;
+    /// Legs carry it with its splits written out, so that is what counts.
+    fn bound_walk(&self, raw: usize, command: &Command) -> Result<(), Invalid> {
         let original = command.reverse().map(|reverse| &*reverse.original);
         let limit = match original {
             // What could be done can be reversed: there is room for a note of its own.
@@ -228,13 +232,17 @@ impl Recognizer {
             None => original.unwrap_or(command).postings().len(),
         };
         let stops_max = postings_max * 2;
-        if bytes * stops_max.min(self.count.into()) <= limit {
+        let bytes_max = raw + CANONICAL_BYTES_MORE + postings_max * POSTING_BYTES_MAX;
+        if bytes_max * stops_max.min(self.count.into()) <= limit {
             return Ok(());
         }
         let stops = match command.target() {
             Some(_) => stops_max.min(self.count.into()),
             None => Walk::of(command, self.count).stops().len(),
         };
+        let canonical = serde_json::to_vec(&CommandBody::of(command))
+            .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))?;
+        let bytes = raw.max(canonical.len()) + CANONICAL_BYTES_MORE;
         if bytes * stops <= limit {
             return Ok(());
         }
@@ -327,13 +335,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ledger::{Carried, Leg, Partition, Step, TransactionId, partition_of};
+    use crate::ledger::{Asset, Carried, Leg, Partition, Step, TransactionId, partition_of};
     use crate::wire::outcome::{NO_HASH, OutcomeBody};
 
     const COUNT: PartitionId = 256;
+    const ASSET: &str = "USD";
+    /// A long name, and amounts that are written in 20 characters.
+    const LONG_ASSET: &str = "ABCDEFGHIJKLMNOP/18";
+    const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
 
     fn balance(partition: PartitionId, stem: &str) -> (BalanceId, String) {
-        let asset = crate::ledger::Asset::parse("USD").unwrap();
+        balance_in(ASSET, partition, stem)
+    }
+
+    fn balance_in(asset: &str, partition: PartitionId, stem: &str) -> (BalanceId, String) {
+        let asset = Asset::parse(asset).unwrap();
         let names = (0..).map(|n| format!("{stem}{n}"));
         let mut ids = names.map(|name| {
             let id = BalanceId::of("default/main", &name, &asset, "default");
@@ -351,10 +367,27 @@ mod tests {
             let destination = balance((n + 1) % stops, "destination").0.to_string();
             json!({"source": source, "destination": destination, "amount": "1.00", "asset": "USD"})
         });
-        let metadata = (0..15).map(|n| (format!("key-{n}"), json!("x".repeat(512))));
         json!({"reference": "wide", "type": "transfer", "ledger": "main",
-            "postings": postings.collect::<Vec<_>>(),
-            "metadata": metadata.collect::<serde_json::Map<_, _>>()})
+            "postings": postings.collect::<Vec<_>>(), "metadata": notes(15)})
+    }
+
+    fn notes(count: usize) -> serde_json::Value {
+        let members = (0..count).map(|n| (format!("key-{n}"), json!("x".repeat(512))));
+        members.collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// A transfer of one posting, from the first of `stops` partitions to one balance in each of
+    /// the others.
+    fn split(stops: PartitionId, notes: serde_json::Value) -> serde_json::Value {
+        let shares = (1..stops).map(|n| {
+            let (id, _) = balance_in(LONG_ASSET, n, "destination");
+            json!({"balance": id.to_string(), "amount": "1"})
+        });
+        let source = balance_in(LONG_ASSET, 0, "source").0.to_string();
+        let posting = json!({"source": source, "destination": shares.collect::<Vec<_>>(),
+            "amount": (stops - 1).to_string(), "asset": LONG_ASSET});
+        json!({"reference": "wide", "type": "transfer", "ledger": "main",
+            "postings": [posting], "metadata": notes})
     }
 
     fn recognize(
@@ -374,9 +407,14 @@ mod tests {
     }
 
     /// The bytes of the outcome at the last of `stops` partitions, which settles all the others.
-    fn last_outcome(stops: PartitionId) -> Result<usize, Invalid> {
+    fn last_outcome(
+        stops: PartitionId,
+        name: &str,
+        json: &serde_json::Value,
+    ) -> Result<usize, Invalid> {
         let here = stops - 1;
-        let record = recognize(0, balance(0, "source").0, &wide(stops))?;
+        let balance = |partition, stem| balance_in(name, partition, stem);
+        let record = recognize(0, balance(0, "source").0, json)?;
         let Record::Command(command) = record else {
             panic!("a command");
         };
@@ -389,10 +427,10 @@ mod tests {
         for (at, stem) in [(1, "source"), (2, "destination")] {
             let (id, account) = balance(here, stem);
             let open = json!({"reference": account, "type": "open", "ledger": "main",
-                "open": {"account": account, "asset": "USD", "floor": null}});
+                "open": {"account": account, "asset": name, "floor": null}});
             partition.apply(at, 1, &recognize(here, id, &open)?);
         }
-        let asset = crate::ledger::Asset::parse("USD").unwrap();
+        let asset = Asset::parse(name).unwrap();
         let debits = command.postings().iter();
         let before = debits.filter(|posting| partition_of(posting.source.id, COUNT) != here);
         let amount = before.map(|posting| posting.amount.minor()).sum();
@@ -424,11 +462,27 @@ mod tests {
     /// An outcome that does not fit into a record would hold up its partition for ever.
     #[test]
     fn the_outcome_of_the_widest_walk_fits_into_a_record() {
-        const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
-        let refused = last_outcome(100).unwrap_err();
+        let outcome = |stops| last_outcome(stops, ASSET, &wide(stops));
+        let refused = outcome(100).unwrap_err();
         assert_eq!(refused.kind, InvalidKind::PayloadTooLarge);
-        let widest = (2..100).rev().find_map(|stops| last_outcome(stops).ok());
+        let widest = (2..100).rev().find_map(|stops| outcome(stops).ok());
         let bytes = widest.unwrap();
         assert!((1_000_000..RECORD_BYTES_MAX).contains(&bytes), "{bytes}");
+    }
+
+    /// A split is half as long as the postings that it comes to, and those are what a leg carries.
+    #[test]
+    fn the_outcome_of_the_widest_split_fits_into_a_record() {
+        let outcome = |stops, count| last_outcome(stops, LONG_ASSET, &split(stops, notes(count)));
+        let refused = outcome(101, 0).unwrap_err();
+        assert_eq!(refused.kind, InvalidKind::PayloadTooLarge);
+        for count in [0, 15] {
+            let widest = (1..=101)
+                .rev()
+                .step_by(10)
+                .find_map(|stops| outcome(stops, count).ok());
+            let bytes = widest.unwrap();
+            assert!((1_000_000..RECORD_BYTES_MAX).contains(&bytes), "{bytes}");
+        }
     }
 }
