@@ -60,13 +60,18 @@ pub fn escaped(text: &str) -> String {
 
 /// The answer to a command.
 pub fn answer(command: &Command, settled: Settled, form: Form<'_>) -> Response {
+    answer_to(&command.ledger, &command.reference, settled, form)
+}
+
+/// As [`answer`], where no more of the command is known than `ledger` and `reference`.
+pub fn answer_to(ledger: &str, reference: &str, settled: Settled, form: Form<'_>) -> Response {
     let pending = matches!(settled, Settled::Pending);
     let mut response = match settled {
-        Settled::Pending => self::pending(command),
+        Settled::Pending => self::pending(ledger, reference),
         Settled::Decided(decided) => decide(decided, form),
     };
     let headers = response.headers_mut();
-    let transaction = || location(&command.reference, &command.ledger);
+    let transaction = || location(reference, ledger);
     if pending || form.location.is_none() {
         insert(headers, header::LOCATION, &transaction());
     } else if let Some(location) = form.location {
@@ -78,8 +83,8 @@ pub fn answer(command: &Command, settled: Settled, form: Form<'_>) -> Response {
     response
 }
 
-fn pending(command: &Command) -> Response {
-    let view = TransactionView::pending(&command.reference, &command.ledger);
+fn pending(ledger: &str, reference: &str) -> Response {
+    let view = TransactionView::pending(reference, ledger);
     let body = serde_json::to_vec(&view).unwrap_or_default();
     let mut response = json(Class::Accepted, body);
     response

@@ -28,11 +28,12 @@ use super::originals::{self, Reads};
 use super::prefer::Preference;
 use super::problem::Problem;
 use super::record::encode;
+use super::reversals::Original;
 use super::submit::{Manner, Settled, Underway, claimed};
 use crate::ledger::Command;
 use crate::wire::Decoder;
 use crate::wire::http::{
-    BatchResultView, BatchView, KnownOriginal, ProblemBody, TransactionRequest, TransactionView,
+    BatchResultView, BatchView, ProblemBody, TransactionRequest, TransactionView,
 };
 
 /// Outcomes that are looked at at once; the rest waits its turn, already published.
@@ -114,10 +115,10 @@ pub async fn post(
     Ok(response)
 }
 
-/// One item that was read.
-struct Item {
-    reference: Option<String>,
-    command: Result<(Command, Vec<u8>), Problem>,
+/// One item that was read, or settled by that.
+enum Item {
+    Read(Box<(Command, Vec<u8>)>),
+    Settled(Settlement),
 }
 
 /// One item that is on its way, or settled already.
@@ -170,14 +171,12 @@ impl Context {
             .buffered(originals::AT_ONCE);
         let mut requests = pin!(requests.zip(futures::stream::iter(items)));
         while let Some((request, json)) = requests.next().await {
-            let command = request.and_then(|(request, original)| {
+            let item = request.and_then(|(request, original)| {
                 read_item(caller, &request, original, &mut decoder)
             });
-            let reference = match &command {
-                Ok((command, _)) => Some((*command.reference).to_owned()),
-                Err(_) => items::reference(json),
-            };
-            read.push(Item { reference, command });
+            let refused =
+                |problem| Item::Settled(Settlement::refused(items::reference(json), problem));
+            read.push(item.unwrap_or_else(refused));
             if read.len() % STRIDE == 0 {
                 tokio::task::yield_now().await;
             }
@@ -190,9 +189,10 @@ impl Context {
         caller: &Caller,
         json: &'a [u8],
         reads: &Reads,
-    ) -> Result<(TransactionRequest<'a>, Option<KnownOriginal>), Problem> {
+    ) -> Result<(TransactionRequest<'a>, Option<Original>), Problem> {
         let request = items::read(json)?;
-        let original = self.original_of(caller, &request, reads).await?;
+        let reference = request.reference.as_deref();
+        let original = self.original_of(caller, &request, reference, reads).await?;
         Ok((request, original))
     }
 
@@ -216,19 +216,21 @@ impl Context {
     }
 
     async fn publish_items(&self, items: Vec<Item>, manner: Manner<'_>) -> Vec<Step> {
-        let good = items.iter().filter_map(|item| item.command.as_ref().ok());
-        let asked: Vec<_> = good.map(|(command, _)| claimed(command)).collect();
+        let good = items.iter().filter_map(|item| match item {
+            Item::Read(read) => Some(claimed(&read.0)),
+            Item::Settled(_) => None,
+        });
+        let asked: Vec<_> = good.collect();
         let mut claims = self.claims.begin_many(&asked).await.into_iter();
         let mut steps = Vec::with_capacity(items.len());
         for (at, item) in items.into_iter().enumerate() {
             if at % STRIDE == 0 {
                 tokio::task::yield_now().await;
             }
-            let (command, value) = match item.command {
-                Ok(accepted) => accepted,
-                Err(problem) => {
-                    let refused = Settlement::refused(item.reference, problem);
-                    steps.push(Step::Settled(refused));
+            let (command, value) = match item {
+                Item::Read(read) => *read,
+                Item::Settled(settlement) => {
+                    steps.push(Step::Settled(settlement));
                     continue;
                 }
             };
@@ -264,13 +266,24 @@ impl Context {
 fn read_item(
     caller: &Caller,
     request: &TransactionRequest<'_>,
-    original: Option<KnownOriginal>,
+    original: Option<Original>,
     decoder: &mut Decoder,
-) -> Result<(Command, Vec<u8>), Problem> {
+) -> Result<Item, Problem> {
+    let original = match original {
+        None => None,
+        Some(Original::Known(original)) => Some(original),
+        Some(Original::Reversed(before)) => {
+            return Ok(Item::Settled(Settlement {
+                reference: Some(before.reference),
+                ledger: Some(before.ledger),
+                result: Ok(Settled::Decided(before.decided)),
+            }));
+        }
+    };
     let command = items::command(request, None, original.as_ref(), decoder)?;
     caller.may_write(&command.ledger)?;
     let value = encode(&command)?;
-    Ok((command, value))
+    Ok(Item::Read(Box::new((command, value))))
 }
 
 fn render(settlements: &[Settlement], format: Format, id: &str) -> Response {

@@ -8,9 +8,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::answer::Form;
+use super::answer::{Form, answer_to};
 use super::auth::Caller;
 use super::context::Context;
+use super::decided::Decided;
 use super::error::{Class, Kind as ProblemKind};
 use super::header;
 use super::lookup::Found;
@@ -18,6 +19,7 @@ use super::name::Name;
 use super::originals::Reads;
 use super::prefer::Preference;
 use super::problem::Problem;
+use super::submit::Settled;
 use crate::ledger::TransactionId;
 use crate::wire::command::{CommandBody, Kind};
 use crate::wire::http::request::{accept, client_reference, parse};
@@ -68,8 +70,18 @@ pub async fn reverse(
     let part = request.part(&of);
     let reads = Reads::default();
     let original = context
-        .original(&caller, &request.ledger, &part, &reads)
+        .original(&caller, &request.ledger, &part, reference, &reads)
         .await?;
+    let form = Form {
+        applied: Class::Created,
+        location: None,
+        precondition: if_match.is_some(),
+        preference,
+    };
+    let original = match original {
+        Original::Known(original) => original,
+        Original::Reversed(before) => return Ok(context.again(*before, form)),
+    };
     let body = CommandBody {
         reference: reference.map(Into::into),
         reverse: Some(part.body(&original)?),
@@ -87,28 +99,39 @@ pub async fn reverse(
             }
             invalid
         })?;
-    let form = Form {
-        applied: Class::Created,
-        location: None,
-        precondition: if_match.is_some(),
-        preference,
-    };
     context.carry_out(&caller, &headers, &command, form).await
 }
 
+/// What a request reverses, as far as that matters.
+#[derive(Debug)]
+pub enum Original {
+    Known(KnownOriginal),
+    /// It cannot be read back, and need not be.
+    Reversed(Box<Before>),
+}
+
+/// A reversal that was decided before.
+#[derive(Debug)]
+pub struct Before {
+    pub ledger: Arc<str>,
+    pub reference: String,
+    pub decided: Decided,
+}
+
 impl Context {
-    /// What a request reverses, if it is a reversal.
+    /// What a request reverses, if it is a reversal; `reference` is its own.
     pub async fn original_of(
         &self,
         caller: &Caller,
         request: &TransactionRequest<'_>,
+        reference: Option<&str>,
         reads: &Reads,
-    ) -> Result<Option<KnownOriginal>, Problem> {
+    ) -> Result<Option<Original>, Problem> {
         match &request.reverse {
             None => Ok(None),
             Some(part) => {
                 part.check()?;
-                let original = self.original(caller, &request.ledger, part, reads);
+                let original = self.original(caller, &request.ledger, part, reference, reads);
                 original.await.map(Some)
             }
         }
@@ -120,8 +143,9 @@ impl Context {
         caller: &Caller,
         ledger: &str,
         part: &ReversePart<'_>,
+        reference: Option<&str>,
         reads: &Reads,
-    ) -> Result<KnownOriginal, Problem> {
+    ) -> Result<Original, Problem> {
         let ledger = self.decode(|decoder| decoder.ledger(ledger))?;
         match part.force {
             true => caller.may_force(&ledger)?,
@@ -142,9 +166,55 @@ impl Context {
         let view: Option<TransactionView<'_>> = serde_json::from_slice(&found.json).ok();
         let id = view.and_then(|view| TransactionId::from_uuid(view.transaction_id?));
         let id = id.ok_or_else(unknown)?;
-        Ok(KnownOriginal {
-            transaction: id.uuid(),
-            command: reads.once(id, self.originals.command(id)).await?,
+        match reads.once(id, self.originals.command(id)).await {
+            Ok(command) => Ok(Original::Known(KnownOriginal {
+                transaction: id.uuid(),
+                command,
+            })),
+            Err(problem) => {
+                let before = match reference {
+                    Some(reference) => self.reversed_before(ledger, reference, id).await,
+                    None => None,
+                };
+                let before = before.map(Box::new).map(Original::Reversed);
+                before.ok_or(problem)
+            }
+        }
+    }
+
+    /// How `reference` was decided, if it is a reversal of `of`.
+    async fn reversed_before(
+        &self,
+        ledger: Arc<str>,
+        reference: &str,
+        of: TransactionId,
+    ) -> Option<Before> {
+        let Ok(Found::Decided(decided)) = self.find(&ledger, reference).await else {
+            return None;
+        };
+        let view: TransactionView<'_> = serde_json::from_slice(&decided.json).ok()?;
+        let kind = serde_json::to_value(Kind::Reverse).ok()?;
+        if view.kind.as_deref() != kind.as_str() || view.reverses != Some(of.uuid()) {
+            return None;
+        }
+        Some(Before {
+            ledger,
+            reference: reference.to_owned(),
+            decided: Decided {
+                replayed: true,
+                ..decided
+            },
         })
+    }
+
+    /// Answers a reversal once more.
+    pub fn again(&self, before: Before, form: Form<'_>) -> Response {
+        let Before {
+            ledger,
+            reference,
+            decided,
+        } = before;
+        self.count(&Ok(Settled::Decided(decided.clone())));
+        answer_to(&ledger, &reference, Settled::Decided(decided), form)
     }
 }

@@ -24,6 +24,7 @@ use super::name::Name;
 use super::originals::Reads;
 use super::prefer::Preference;
 use super::problem::Problem;
+use super::reversals::Original;
 use super::submit::{Manner, Settled};
 use crate::ledger::{Command, Rejection};
 use crate::wire::http::request::{client_reference, parse, resubmission};
@@ -75,10 +76,22 @@ pub async fn post(
     let original = match query.dry_run {
         true => None,
         false => {
+            let reads = Reads::default();
             context
-                .original_of(&caller, &request, &Reads::default())
+                .original_of(&caller, &request, reference, &reads)
                 .await?
         }
+    };
+    let form = Form {
+        applied: Class::Created,
+        location: None,
+        precondition: if_match.is_some(),
+        preference,
+    };
+    let original = match original {
+        None => None,
+        Some(Original::Known(original)) => Some(original),
+        Some(Original::Reversed(before)) => return Ok(context.again(*before, form)),
     };
     let original = original.as_ref();
     let command = context.decode(|decoder| request.command(named, if_match, original, decoder))?;
@@ -91,12 +104,6 @@ pub async fn post(
     let manner = Manner {
         patience: preference.patience(context.options.wait_default),
         traceparent: &traceparent,
-    };
-    let form = Form {
-        applied: Class::Created,
-        location: None,
-        precondition: if_match.is_some(),
-        preference,
     };
     let (command, settled) = context
         .insist(command, request.expect_retries, manner)

@@ -120,6 +120,54 @@ async fn what_was_reversed_is_known_to_the_next_owner() {
     world.audit();
 }
 
+/// A retry has its answer, whether or not what it reverses can still be read.
+#[tokio::test]
+async fn a_reversal_is_answered_again_after_its_original_left_the_log() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    for reference in ["order", "other"] {
+        api.transfer(reference, "@world", "alice", "10").await;
+    }
+    let part = |reference: &str| json!({"reference": reference, "amount": "1"});
+    let path = "/v1/transactions/order/reverse";
+    let first = api.post(path, &part("r1")).await;
+    assert_eq!((first.status, first.replayed()), (201, false), "{first:?}");
+    let beyond = json!({"reference": "r2", "amount": "10"});
+    let exceeds = (422, "reverse-exceeds-original".to_owned());
+    assert_eq!(reverse(&api, "order", beyond.clone()).await, exceeds);
+    world.trim("commands").await;
+
+    let again = api.post(path, &part("r1")).await;
+    assert_eq!((again.status, again.replayed()), (201, true), "{again:?}");
+    assert_eq!(again.header("location"), first.header("location"));
+    let id = |view: Value| view["transaction_id"].clone();
+    assert_eq!(id(again.json()), id(first.json()));
+    assert_eq!(reverse(&api, "order", beyond).await, exceeds);
+    let gone = (410, "original-gone".to_owned());
+    assert_eq!(reverse(&api, "order", part("r3")).await, gone);
+    assert_eq!(reverse(&api, "order", part("other")).await, gone);
+    assert_eq!(reverse(&api, "other", part("r1")).await, gone, "of another");
+
+    let item = |reference: &str| {
+        json!({"reference": reference, "type": "reverse",
+            "reverse": {"reference": "order", "amount": "1"}})
+    };
+    let alone = api.post("/v1/transactions", &item("r1")).await;
+    assert_eq!((alone.status, alone.replayed()), (201, true), "{alone:?}");
+    let batch = json!([item("r1"), item("r3")]);
+    let answer = api.post("/v1/transactions/batch", &batch).await.json();
+    let results = &answer["results"];
+    assert_eq!(results[0]["status"], 201, "{answer}");
+    assert_eq!(results[0]["replayed"], true, "{answer}");
+    assert_eq!(results[1]["status"], 410, "{answer}");
+    has(&api, "alice", "19.00").await;
+    api.ended().await;
+    world.audit();
+}
+
 /// What several items read of the log at once goes to the item that asked.
 #[tokio::test]
 async fn a_batch_reverses_each_its_own() {
