@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Options;
@@ -48,13 +49,44 @@ pub fn offsets(
     if list.count() == 0 {
         return Ok(ByPartition::new());
     }
-    let answer = reader.offsets_for_times(list, wait)?;
-    let found = answer.elements().into_iter().map(|element| {
-        element.error()?;
-        let offset = element.offset().to_raw().unwrap_or_default().max(0);
-        Ok((at(element.topic(), element.partition()), offset))
-    });
-    found.collect()
+    let deadline = Instant::now() + wait;
+    insist(deadline, || {
+        let answer = reader.offsets_for_times(list.clone(), wait)?;
+        let found = answer.elements().into_iter().map(|element| {
+            element.error()?;
+            let offset = element.offset().to_raw().unwrap_or_default().max(0);
+            Ok((at(element.topic(), element.partition()), offset))
+        });
+        found.collect()
+    })
+}
+
+/// Between two questions that a broker cannot answer yet.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Asks again until `deadline` where the broker is not ready to answer: a topic that was made a
+/// moment ago may have a leader that does not know of it yet.
+pub fn insist<T>(deadline: Instant, ask: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+    loop {
+        match ask() {
+            Err(error) if is_early(&error) && Instant::now() < deadline => {
+                std::thread::sleep(AGAIN);
+            }
+            answered => return answered,
+        }
+    }
+}
+
+fn is_early(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownLeaderEpoch
+                | RDKafkaErrorCode::FencedLeaderEpoch
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+        )
+    )
 }
 
 /// What `take` makes of the first record at or after every wanted offset. Partitions that had

@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::peek;
 use crate::ledger::PartitionId;
 use crate::wire::record::Headers;
 
@@ -151,7 +152,9 @@ impl Reader {
     pub fn bounds(&self, topic: &str, partition: PartitionId) -> Result<(u64, u64), ReadError> {
         let wait = Duration::from_secs(10);
         let partition = i32::from(partition);
-        let (low, high) = self.consumer.fetch_watermarks(topic, partition, wait)?;
+        let deadline = Instant::now() + wait;
+        let ask = || self.consumer.fetch_watermarks(topic, partition, wait);
+        let (low, high) = peek::insist(deadline, ask)?;
         Ok((
             u64::try_from(low).unwrap_or(0),
             u64::try_from(high).unwrap_or(0),

@@ -51,6 +51,10 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
                     .with_label_values(&[failure.slug()])
                     .inc();
                 (shared.report)(&check, Err(text));
+                if matches!(failure, Failure::Rules { .. }) {
+                    // Nothing changes it but another binary.
+                    pause = PAUSE_MAX;
+                }
                 if matches!(failure, Failure::Zombie(_)) {
                     // The group will tell within a session who has the partition; claiming it
                     // back before that would only make the other owner the zombie.
