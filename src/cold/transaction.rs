@@ -52,7 +52,7 @@ pub struct TransactionView {
     pub entries: Vec<EntryRow>,
     /// Of a hold, or of what was reversed: what its home keeps of it, as far as that is in.
     pub hold: Option<HoldRow>,
-    /// The references of the reversals that were applied, in the order of log time.
+    /// The references of the first 100 reversals that were applied, in the order of log time.
     pub reversed_by: Vec<String>,
     /// How far the journal is, by partition of the stops.
     pub as_of: Vec<AsOf>,
@@ -125,13 +125,17 @@ async fn view(db: &mut PgConnection, id: Uuid) -> Result<Option<TransactionView>
     }))
 }
 
-/// The references of the reversals of a transaction that were applied.
+/// Most reversals that a view names.
+const REVERSALS_MAX: i64 = 100;
+
+/// The references of the first reversals of a transaction that were applied.
 async fn reversals(db: &mut PgConnection, id: Uuid) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(
         "select reference from transactions where reverses = $1 and status = 'applied' \
-         group by reference order by min(at), reference",
+         group by reference order by min(at), reference limit $2",
     )
     .bind(id)
+    .bind(REVERSALS_MAX)
     .fetch_all(db)
     .await
 }

@@ -20,7 +20,10 @@ use super::originals::Reads;
 use super::prefer::Preference;
 use super::problem::Problem;
 use super::submit::Settled;
-use crate::ledger::TransactionId;
+use crate::cold::read::EntryRow;
+use crate::cold::transaction;
+use crate::ledger::walk::Walk;
+use crate::ledger::{Body as Intent, TransactionId, partition_of};
 use crate::wire::command::{CommandBody, Kind};
 use crate::wire::http::request::{accept, client_reference, parse};
 use crate::wire::http::{
@@ -102,6 +105,11 @@ pub async fn reverse(
     context.carry_out(&caller, &headers, &command, form).await
 }
 
+fn undecided() -> Problem {
+    let detail = "the transaction is not decided yet; send this again in a moment";
+    Problem::new(ProblemKind::RequestInFlight, detail)
+}
+
 /// What a request reverses, as far as that matters.
 #[derive(Debug)]
 pub enum Original {
@@ -157,20 +165,22 @@ impl Context {
         };
         let found = match self.find(&ledger, &part.reference).await? {
             Found::Nothing => return Err(unknown()),
-            Found::Pending => {
-                let detail = "the transaction is not decided yet; send this again in a moment";
-                return Err(Problem::new(ProblemKind::RequestInFlight, detail));
-            }
+            Found::Pending => return Err(undecided()),
             Found::Decided(decided) => decided,
         };
         let view: Option<TransactionView<'_>> = serde_json::from_slice(&found.json).ok();
         let id = view.and_then(|view| TransactionId::from_uuid(view.transaction_id?));
         let id = id.ok_or_else(unknown)?;
         match reads.once(id, self.originals.command(id)).await {
-            Ok(command) => Ok(Original::Known(KnownOriginal {
-                transaction: id.uuid(),
-                command,
-            })),
+            Ok(command) => {
+                if found.applied && self.home_waits(&part.reference, id, &command).await? {
+                    return Err(undecided());
+                }
+                Ok(Original::Known(KnownOriginal {
+                    transaction: id.uuid(),
+                    command,
+                }))
+            }
             Err(problem) => {
                 let before = match reference {
                     Some(reference) => self.reversed_before(ledger, reference, id).await,
@@ -180,6 +190,34 @@ impl Context {
                 before.ok_or(problem)
             }
         }
+    }
+
+    /// Whether the home of a transfer that was applied may not have heard of it: home would refuse
+    /// a reversal for good. Only a home that is credited waits for the last stop's word, which is
+    /// in cold with the entries that settle. Where cold does not answer, home is asked.
+    async fn home_waits(
+        &self,
+        reference: &str,
+        id: TransactionId,
+        command: &[u8],
+    ) -> Result<bool, Problem> {
+        let (home, count) = (id.home(), self.partitions);
+        let command = self.decode(|decoder| decoder.parse(command, None, None))?;
+        let Intent::Transfer(postings) = &command.body else {
+            return Ok(false);
+        };
+        let at_home = |balance| partition_of(balance, count) == home;
+        let credited = postings.iter().any(|it| at_home(it.destination.id));
+        if !credited || Walk::new(postings, count).stops().len() == 1 {
+            return Ok(false);
+        }
+        let found = transaction::transaction(&self.pool, &command.ledger, reference).await;
+        let Ok(found) = found else {
+            return Ok(false);
+        };
+        let entries = found.map(|found| found.entries).unwrap_or_default();
+        let settled = |entry: &EntryRow| entry.partition == home && entry.direction == "settle";
+        Ok(!entries.iter().any(settled))
     }
 
     /// How `reference` was decided, if it is a reversal of `of`.

@@ -77,10 +77,10 @@ pub struct TransactionView<'a> {
     /// Of a reversal: `transaction_id` of what it moves back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverses: Option<Uuid>,
-    /// Of what was reversed: how much, by asset; on its way or done.
+    /// Of what was reversed: how much, by asset, with what has set out and may not have arrived.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub reversed: Vec<SumView<'a>>,
-    /// The references of the reversals that were applied.
+    /// The references of the reversals that were applied, the first 100 of them.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub reversed_by: Vec<Str<'a>>,

@@ -120,6 +120,73 @@ async fn what_was_reversed_is_known_to_the_next_owner() {
     world.audit();
 }
 
+#[tokio::test]
+async fn a_transaction_names_its_first_hundred_reversals() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    api.transfer("order", "@world", "alice", "10").await;
+    let item = |at: u32| {
+        json!({"reference": format!("r{at:03}"), "type": "reverse",
+            "reverse": {"reference": "order", "amount": "0.01"}})
+    };
+    let batch = Value::Array((0..105).map(item).collect());
+    let answer = api.post("/v1/transactions/batch", &batch).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    has(&api, "alice", "8.95").await;
+    let names = until("a hundred of them in cold", async || {
+        let view = api.get("/v1/transactions/order").await.json();
+        let names = view["reversed_by"].as_array()?.clone();
+        (view["reversed"][0]["amount"] == "1.05" && names.len() >= 100).then_some(names)
+    })
+    .await;
+    assert_eq!(names.len(), 100, "{names:?}");
+    assert!(names.iter().all(|name| *name != "r104"), "{names:?}");
+    api.ended().await;
+    world.audit();
+}
+
+/// Home is credited too, and would refuse for good before it has heard of the last stop.
+#[tokio::test]
+async fn a_reversal_waits_until_home_has_heard() {
+    let world = World::new(2);
+    let _processor = world.start("processor").await;
+    let api = Api::start(&world, &[]).await;
+    let (near, far) = (account_in("near", 0, 2), account_in("far", 1, 2));
+    let beside = account_in("beside", 0, 2);
+    for account in [&near, &far, &beside] {
+        api.open(account).await;
+    }
+    api.transfer("fund", "@world", &near, "10").await;
+    api.transfer("far", "@world", &far, "5").await;
+    api.transfer("away", &near, &far, "1").await;
+    let postings = [(&near, &far, "6"), (&far, &beside, "1")].map(|(source, destination, amount)| {
+        json!({"source": source, "destination": destination, "amount": amount, "asset": "USD"})
+    });
+    let order = json!({"reference": "order", "postings": postings});
+    let made = api.post("/v1/transactions", &order).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    // Nothing writes to cold yet.
+    let part = |reference: &str| json!({"reference": reference});
+    let early = reverse(&api, "order", part("r1")).await;
+    assert_eq!(early, (409, "request-in-flight".to_owned()));
+    assert_eq!(reverse(&api, "away", part("r0")).await, applied());
+    let _sink = world.start("sink").await;
+    let late = until("an answer", async || {
+        let late = reverse(&api, "order", part("r1")).await;
+        (late.0 != 409).then_some(late)
+    })
+    .await;
+    assert_eq!(late, applied());
+    has(&api, &near, "10.00").await;
+    has(&api, &far, "5.00").await;
+    has(&api, &beside, "0.00").await;
+    api.ended().await;
+    world.audit();
+}
+
 /// A retry has its answer, whether or not what it reverses can still be read.
 #[tokio::test]
 async fn a_reversal_is_answered_again_after_its_original_left_the_log() {
