@@ -119,7 +119,7 @@ impl Context {
             let detail = "no hold of this reference is known here";
             Problem::new(ProblemKind::TransactionNotFound, detail)
         };
-        match self.find(ledger, reference).await? {
+        match self.find_soon(ledger, reference).await? {
             Found::Nothing => Err(unknown()),
             Found::Pending => {
                 let detail = "the hold is not decided yet; send this again in a moment";

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::context::Context;
@@ -26,6 +26,10 @@ use crate::wire::scalar::{Money, Str, Time};
 
 /// How long a reader waits for what cold adds to a decision that is known.
 const COLD_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long what a request builds on may still be on its way, and how often that is looked at.
+const ARRIVES: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is known of a reference.
 #[derive(Debug)]
@@ -60,6 +64,19 @@ impl Context {
                 Err(Problem::new(Kind::StorageUnavailable, detail))
             }
             (Ok(Found::Nothing), None, Known::Nothing | Known::Done(_)) => Ok(Found::Nothing),
+        }
+    }
+
+    /// As [`Context::find`]; what is on its way is given a moment to arrive. An answer may be out
+    /// before its claim says so.
+    pub async fn find_soon(&self, ledger: &str, reference: &str) -> Result<Found, Problem> {
+        let deadline = Instant::now() + ARRIVES;
+        loop {
+            let found = self.find(ledger, reference).await?;
+            if !matches!(found, Found::Pending) || Instant::now() >= deadline {
+                return Ok(found);
+            }
+            sleep(LOOK_AGAIN).await;
         }
     }
 

@@ -163,7 +163,7 @@ impl Context {
             let detail = "no transaction of this reference is known here";
             Problem::new(ProblemKind::TransactionNotFound, detail)
         };
-        let found = match self.find(&ledger, &part.reference).await? {
+        let found = match self.find_soon(&ledger, &part.reference).await? {
             Found::Nothing => return Err(unknown()),
             Found::Pending => return Err(undecided()),
             Found::Decided(decided) => decided,
