@@ -21,7 +21,8 @@ stack_up() {
     echo packages >"$HOME_DIR/mode"
     local service node i failed=''
     for node in $(kafka_nodes); do alive "$node" || { claim_port "$node"; claim_port "$(kafka_controller "$node")"; }; done
-    alive kafka || [[ -z ${PORT[link]:-} ]] || { claim_port link; claim_port linked; }
+    # Whoever listens at the linked port is the fault lab, and stays when the broker comes back.
+    alive kafka || [[ -z ${PORT[link]:-} ]] || claim_port link
     alive redis || claim_port redis
     alive postgres || claim_port postgres
     # Side by side: each is ready on its own word.
