@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::base::horizon;
+use super::base::{horizon, marker};
 use super::read::{self, AsOf, BalanceRow};
 use super::write::{decode, long};
 use crate::ledger::{Hold, PartitionId, Stage, TransactionId};
@@ -36,6 +36,8 @@ pub struct Stand {
 pub struct Sums {
     pub open: i128,
     pub versions: i128,
+    /// The versions of all of them.
+    pub changes: i128,
 }
 
 /// A hold as a client may read it.
@@ -107,8 +109,15 @@ pub async fn of_balance(
     Ok(Some((row, as_of, holds)))
 }
 
-/// Sums up the rows of a partition that are open or reversed.
-pub async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::Error> {
+/// Sums up the rows of a partition: those that are open or reversed are read. What all of them sum
+/// to the accepted marker says, as it was accepted on that; only where an older binary wrote that
+/// marker are all of them read.
+pub(super) async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::Error> {
+    let marker = marker(pool, partition).await?;
+    let changes = match marker.and_then(|marker| marker.holds.changes) {
+        Some(changes) => changes,
+        None => changes_of(&mut *pool.acquire().await?, partition).await?,
+    };
     let (open, versions): (i64, i64) = sqlx::query_as(
         "select count(*) filter (where state in ('pending', 'open')), \
                 coalesce(sum(version), 0)::bigint from holds \
@@ -120,7 +129,21 @@ pub async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::E
     Ok(Sums {
         open: open.into(),
         versions: versions.into(),
+        changes: changes.into(),
     })
+}
+
+/// Sums up the versions of all rows of a partition.
+pub(super) async fn changes_of(
+    db: &mut PgConnection,
+    partition: PartitionId,
+) -> Result<u64, sqlx::Error> {
+    let query = "select coalesce(sum(version), 0)::bigint from holds where partition = $1";
+    let sum: i64 = sqlx::query_scalar(query)
+        .bind(i32::from(partition))
+        .fetch_one(db)
+        .await?;
+    u64::try_from(sum).map_err(decode)
 }
 
 /// How the rows of `keys` stand.
