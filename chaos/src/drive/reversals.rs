@@ -56,8 +56,8 @@ impl Cast {
 mod tests {
     use steelyard::wire::Decoder;
 
-    use super::super::book::Book;
     use super::*;
+    use crate::drive::book::Book;
 
     #[test]
     fn a_reversal_is_decided_where_its_original_was() {
