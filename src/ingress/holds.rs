@@ -94,6 +94,7 @@ async fn on_hold(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    header::no_if_match(&headers)?;
     let bytes = context.json(&headers, body).await?;
     let request: OnHoldRequest<'_> = parse(&bytes)?;
     let reference = header::reference(&headers, request.reference.as_deref())?;

@@ -47,6 +47,7 @@ pub async fn close(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    header::no_if_match(&headers)?;
     let bytes = context.json(&headers, body).await?;
     let request: ClosePeriodRequest<'_> = parse(&bytes)?;
     let reference = header::reference(&headers, request.reference.as_deref())?;
