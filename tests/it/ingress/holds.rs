@@ -317,3 +317,82 @@ async fn what_is_no_hold_is_refused_by_name() {
     api.ended().await;
     world.audit();
 }
+
+/// Hundreds of holds over two partitions, of which every fifth is spent, posted and voided at once.
+#[tokio::test]
+async fn a_batch_posts_and_voids_many_holds() {
+    const HOLDS: usize = 300;
+    let world = World::new(2);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    let names = (0..4).map(|n| account_in(&format!("a{n}-"), n % 2, 2));
+    let accounts: Vec<String> = names.collect();
+    for account in &accounts {
+        api.open(account).await;
+        let reference = format!("fund-{account}");
+        api.transfer(&reference, "@world", account, "100").await;
+    }
+    let many = async |items: Vec<Value>| {
+        let asked = [("Prefer", "wait=30")];
+        let path = "/v1/transactions/batch";
+        let answer = api
+            .post_with(path, &asked, &Value::Array(items.clone()))
+            .await;
+        let results = answer.json()["results"].as_array().unwrap().clone();
+        assert_eq!(results.len(), items.len());
+        for (item, result) in items.iter().zip(&results) {
+            assert_eq!(item["reference"], result["reference"], "in their order");
+        }
+        results
+    };
+    let said = |result: &Value| match result["transaction"]["status"].as_str() {
+        Some(status) => status.to_owned(),
+        None => result["problem"]["type"].as_str().unwrap().to_owned(),
+    };
+    let make = |n: usize| {
+        let (source, destination) = (&accounts[n % 4], &accounts[(n + 1 + n % 2) % 4]);
+        let posting = json!({
+            "source": source, "destination": destination, "amount": "1", "asset": "USD",
+        });
+        json!({"reference": format!("h{n}"), "postings": [posting], "hold": {}})
+    };
+    let made = many((0..HOLDS).map(make).collect()).await;
+    assert!(made.iter().all(|result| said(result) == "held"), "{made:?}");
+    let on = |n: usize, reference: String, what: &str, amount: Option<&str>| {
+        let id = &made[n]["transaction"]["transaction_id"];
+        let mut part = json!({"hold": id, "balance": balance_id(&accounts[n % 4])});
+        if let Some(amount) = amount {
+            (part["amount"], part["asset"]) = (json!(amount), json!("USD"));
+        }
+        json!({"reference": reference, "type": what, what: part})
+    };
+    let fifth = (0..HOLDS).step_by(5);
+    let spent = fifth.map(|n| on(n, format!("s{n}"), "post", None));
+    let spent = many(spent.collect()).await;
+    assert!(spent.iter().all(|result| said(result) == "posted"));
+
+    let rounds = [("post", Some("0.4")), ("void", None), ("void", None)];
+    for (round, (what, amount)) in rounds.into_iter().enumerate() {
+        let mixed = |n: usize| match n % 2 == 0 && round == 0 {
+            true => on(n, format!("{round}-{n}"), "void", None),
+            false => on(n, format!("{round}-{n}"), what, amount),
+        };
+        let results = many((0..HOLDS).map(mixed).collect()).await;
+        for (n, result) in results.iter().enumerate() {
+            let expected = match (n % 5 == 0, n % 2 == 0, round) {
+                (true, ..) => "/problems/hold-spent",
+                (_, true, 0) | (_, false, 1) => "voided",
+                (_, false, 0) => "posted",
+                _ => "/problems/hold-voided",
+            };
+            assert_eq!(said(result), expected, "{n} of round {round}: {result}");
+        }
+    }
+    // From each account 15 holds were spent, and 0.4 of 60 more from each in partition 1.
+    for (account, posted) in accounts.iter().zip(["85.00", "115.00", "85.00", "115.00"]) {
+        stands(&api, account, [posted, "0.00", "0.00"]).await;
+    }
+    api.ended().await;
+    world.audit();
+}
