@@ -216,6 +216,22 @@ impl Hold {
         self.stage.is_open() || self.reversals > 0
     }
 
+    /// What a partition keeps of it that is not its home; `here` tells its balances.
+    pub(super) fn share(&self, here: impl Fn(BalanceId) -> bool) -> Self {
+        let parts = self.parts.iter();
+        let touched = parts.filter(|part| here(part.source) || here(part.destination));
+        let parts = touched.map(|part| Part {
+            reversed: 0,
+            ..part.clone()
+        });
+        Self {
+            parts: parts.collect(),
+            expires_at_ms: None,
+            reversals: 0,
+            ..self.clone()
+        }
+    }
+
     /// Whether it counts as expired at log time `at_ms`, whether or not its rest was released yet.
     pub fn is_due(&self, at_ms: i64) -> bool {
         let due = self.expires_at_ms.is_some_and(|due| due <= at_ms);
