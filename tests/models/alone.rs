@@ -312,10 +312,8 @@ impl Alone {
             }
             Phase::Claimed { epoch } => {
                 let marker = state.marker();
-                let most = match self.broken {
-                    Break::Newer | Break::SnapshotWins => NEVER,
-                    _ => marker.0,
-                };
+                let any = matches!(self.broken, Break::Newer | Break::SnapshotWins);
+                let most = if any { NEVER } else { marker.0 };
                 let phase = Phase::Gathered {
                     epoch,
                     marker,
@@ -359,10 +357,8 @@ impl Alone {
 
     fn started(&self, at: usize, base: Base, covers: u8) -> Owner {
         let (values, published, position) = base;
-        let kept_since = match self.broken {
-            Break::SinceMarker => covers,
-            _ => 0,
-        };
+        let narrow = self.broken == Break::SinceMarker;
+        let kept_since = if narrow { covers } else { 0 };
         let mut owner = Owner {
             phase: Phase::Running,
             values,
@@ -400,10 +396,8 @@ impl Alone {
             return Err(Refused::Unknown);
         }
         let mut values = self.as_of(outcomes, covers, snapshots)?;
-        let from = match self.broken {
-            Break::FromFirst => 0,
-            _ => position,
-        };
+        let first = self.broken == Break::FromFirst;
+        let from = if first { 0 } else { position };
         let mut count = covers;
         for (at, command) in (0..).zip(outcomes).skip(from.into()) {
             match place(last(count), (*command).into(), last(*command)) {
