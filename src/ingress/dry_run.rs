@@ -23,7 +23,7 @@ use super::reading::{READ_AT_ONCE, Reading};
 use super::submit::Settled;
 use crate::cold::periods;
 use crate::ledger::rehearsal::{Rehearsal, Rehearsed};
-use crate::ledger::{BalanceId, Command, partition_of};
+use crate::ledger::{Balance, BalanceId, Command, partition_of};
 use crate::wire::http::{BalanceView, DryRunView, TransactionView};
 use crate::wire::outcome::{NO_HASH, OutcomeBody};
 use crate::wire::{BalanceBody, Invalid, InvalidKind};
@@ -84,15 +84,18 @@ impl Context {
             .into_iter()
             .map(|trial| self.try_one(&mut rehearsal, trial))
             .collect();
-        let after = named.iter().filter_map(|id| {
-            let balance = rehearsal.balance(*id)?;
+        let after = named
+            .iter()
+            .filter_map(|id| Some((*id, rehearsal.balance(*id)?)));
+        let after: Vec<(BalanceId, Balance)> = after.collect();
+        let views = after.iter().map(|(id, balance)| {
             let body = BalanceBody::of(*id, balance, partition_of(*id, self.partitions), 0);
-            Some(BalanceView::of(body, "dry-run", as_of))
+            BalanceView::of(body, "dry-run", as_of)
         });
         let view = DryRunView {
             dry_run: true,
             results: results.iter().map(|result| result.raw(id)).collect(),
-            balances: after.collect(),
+            balances: views.collect(),
             as_of,
         };
         Ok(json(

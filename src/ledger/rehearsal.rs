@@ -81,7 +81,7 @@ impl Rehearsal {
     }
 
     /// A balance as it would be now.
-    pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
+    pub fn balance(&self, id: BalanceId) -> Option<Balance> {
         let home = self.partitions.get(&partition_of(id, self.count))?;
         home.balance(id)
     }
