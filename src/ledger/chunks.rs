@@ -1,9 +1,9 @@
 //! A list that grows without moving what is there: no half of it is ever spare, and no record waits
 //! for all of it to be copied.
 
-/// Items of one chunk; a power of two.
-const CHUNK: usize = 1 << BITS;
-const BITS: u32 = 10;
+/// Items of one chunk: of 64 bytes and aligned to that, they and what is lost to the alignment are
+/// 64 KiB, and no allocator rounds that up.
+const CHUNK: usize = 1023;
 
 #[derive(Clone, Debug)]
 pub(super) struct Chunks<T> {
@@ -21,7 +21,7 @@ impl<T> Chunks<T> {
     pub(super) fn len(&self) -> usize {
         let full = self.chunks.len().saturating_sub(1);
         let last = self.chunks.last().map_or(0, Vec::len);
-        (full << BITS).saturating_add(last)
+        full.saturating_mul(CHUNK).saturating_add(last)
     }
 
     pub(super) fn push(&mut self, item: T) {
@@ -39,13 +39,13 @@ impl<T> Chunks<T> {
     /// # Panics
     /// If there are not more than `at`.
     pub(super) fn at(&self, at: usize) -> &T {
-        &self.chunks[at >> BITS][at & (CHUNK - 1)]
+        &self.chunks[at / CHUNK][at % CHUNK]
     }
 
     /// # Panics
     /// If there are not more than `at`.
     pub(super) fn at_mut(&mut self, at: usize) -> &mut T {
-        &mut self.chunks[at >> BITS][at & (CHUNK - 1)]
+        &mut self.chunks[at / CHUNK][at % CHUNK]
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {

@@ -89,7 +89,7 @@ impl Turn<'_> {
             self.outcome.at_ms,
             setting.horizon_seconds,
         );
-        let Some(seen) = seen.copied() else {
+        let Some(seen) = seen else {
             let transaction =
                 TransactionId::new(self.partition.id, self.outcome.offset, setting.generation);
             self.outcome.transaction = Some(transaction);

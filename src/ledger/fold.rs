@@ -231,7 +231,7 @@ fn opened(entry: &Entry) -> Balance {
         asset: entry.asset,
         offset: 0,
         ledger: terms.ledger.clone(),
-        name: format!("{}/{}", terms.account, terms.key).into_boxed_str(),
+        name: Balance::name(&terms.account, &terms.key),
     }
 }
 

@@ -283,8 +283,7 @@ type State = (
 );
 
 fn state(partition: &Partition) -> State {
-    let seen = partition.seen.iter().map(|(key, seen)| (key, *seen));
-    let mut seen: Vec<_> = seen.collect();
+    let mut seen: Vec<_> = partition.seen.iter().collect();
     seen.sort_by_key(|(SeenKey(key), _)| *key);
     (balances(partition), holds(partition), seen, partition.cut())
 }
