@@ -65,6 +65,9 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     fn route(&mut self, command: &Arc<Command>) {
+        let sides = command.postings().iter();
+        let sides = sides.flat_map(|posting| [posting.source.id, posting.destination.id]);
+        self.partition.balances.warm(sides);
         let owner = partition_of(command.decider(), self.partition.count);
         if owner == self.partition.id {
             return self.command(command);

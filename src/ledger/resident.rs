@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -102,6 +103,12 @@ impl Balances {
     pub(super) fn find(&self, id: BalanceId) -> Option<Place> {
         let same = |place: &Place| self.at(*place).id == id;
         self.index.find(hash(id), same).copied()
+    }
+
+    /// Looks at balances that are about to be read, so that memory is waited for once and not for one
+    /// after the other. There may be any of them, or none.
+    pub(super) fn warm(&self, ids: impl Iterator<Item = BalanceId>) {
+        black_box(ids.filter(|id| self.find(*id).is_some()).count());
     }
 
     pub(super) fn get(&self, id: BalanceId) -> Option<&Resident> {
