@@ -141,15 +141,44 @@ with_node() {
 # The fault lab, on a stack of its own. It ends and starts the services itself, so they must be processes of ours.
 # Debug builds have every assertion on; only what is measured is built for speed.
 command_chaos() {
-  local rc=0 profile=debug
+  local rc=0 profile=debug revision='' older
+  local -a args=()
   case ${1:-} in takeover | catchup) profile=release ;; esac
+  while (($# > 0)); do
+    case $1 in
+      --older-rev) [[ -n ${2:-} ]] || die "--older-rev needs a commit, such as a tag"; revision=$2; shift ;;
+      *) args+=("$1") ;;
+    esac
+    shift
+  done
   end_cleanly
   temp_home chaos
   need_build
+  [[ -z $revision ]] || { older_build "$revision" "$profile"; args+=(--older "$older"); }
   chaos_build "$profile"
-  case " $* " in *" list "* | *" --help "*) ;; *) STEELYARD_STACK=packages; STARTED=stack; stack_up ;; esac
-  chaos_program "$profile" "$@" || rc=$?
+  case " ${args[*]} " in *" list "* | *" --help "*) ;; *) STEELYARD_STACK=packages; STARTED=stack; stack_up ;; esac
+  chaos_program "$profile" "${args[@]}" || rc=$?
   exit "$rc"
+}
+
+# The program as it was at a commit; its path goes to `older`. It is built once, from an export of git, in a target
+# directory of its own: the first one compiles all dependencies anew.
+older_build() { # REVISION PROFILE
+  local commit place=${CARGO_TARGET_DIR:-$ROOT/target}/older
+  local -a release=()
+  [[ $2 != release ]] || release=(--release)
+  commit=$(git -C "$ROOT" rev-parse --verify --quiet "$1^{commit}") || die "this repository has no commit $1"
+  older=$place/programs/$commit-$2
+  if [[ -x $older ]]; then say "the older program is there already: $older"; return 0; fi
+  say "building the program of $(git -C "$ROOT" log -1 --format='%h (%cs, %s)' "$commit") in $place"
+  rm -rf "$place/source"
+  mkdir -p "$place/source" "$place/programs"
+  # New times for all files: cargo goes by them, and those of a commit are older than the last build.
+  git -C "$ROOT" archive "$commit" | tar -xm -C "$place/source"
+  cd "$place/source" || exit 1
+  foreground cargo build -q --locked "${release[@]}" --target-dir "$place" --bin steelyard || die "that program does not build"
+  cp "$place/$2/steelyard" "$older.new"
+  mv "$older.new" "$older"
 }
 
 chaos_build() { # PROFILE
@@ -264,7 +293,8 @@ usage: ./dev COMMAND
   status [--json]   what runs, and at which addresses; exit code 1 when Steelyard does not run
   demo              play a realistic day against it, or against an instance of its own when nothing runs
   load ARGS...      the load generator, likewise; './dev load --help' tells more
-  chaos [ARGS...]   the fault lab: faults done under load, then the proof; './dev chaos --help' tells more
+  chaos [ARGS...]   the fault lab: faults done under load, then the proof; './dev chaos --help' tells more;
+                    --older-rev COMMIT builds the program of that commit first, for the fault rolling-upgrade
   sim [ARGS...]     the simulator: --minutes N looks at as many seeds as there is time for, --seed S at one, or from it on;
                     --break RULE switches a rule off first, see tests/sim/breaks.rs
   test [ARGS...]    everything it needs, then 'cargo test --workspace' with these arguments

@@ -244,6 +244,7 @@ fn markers_genesis_and_claims_are_as_described() {
         holds: HoldSumsBody {
             open: 1,
             version_sum: 2,
+            changes: Some(5),
         },
         sent: vec![0, 1],
         received: vec![2, 0],
@@ -291,11 +292,8 @@ fn open() -> Value {
 }
 
 fn held(expires_in: &str) -> Value {
-    with(
-        transfer(),
-        "/hold",
-        Some(json!({ "expires_in": expires_in })),
-    )
+    let hold = json!({ "expires_in": expires_in });
+    with(transfer(), "/hold", Some(hold))
 }
 
 /// A post or void of a hold.

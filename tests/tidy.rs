@@ -53,7 +53,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     (
         "ingress",
         "cold",
-        &["holds", "periods", "read", "transaction"],
+        &["holds", "homes", "periods", "read", "transaction"],
     ),
     // a takeover starts from cold, old repeats are answered from it, and it is written anew
     ("processor", "cold", &["base", "rebuild", "transaction"]),

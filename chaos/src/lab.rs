@@ -24,8 +24,6 @@ const ALIVE: Duration = Duration::from_secs(60);
 const SOON_MS: i64 = 10_000;
 /// How long holds may stay open when their time is over and everything is healed.
 const EXPIRED: Duration = Duration::from_secs(60);
-/// How long a planned stop may take.
-pub const STOP: Duration = Duration::from_secs(40);
 
 #[derive(Debug)]
 pub struct Lab {
@@ -91,9 +89,7 @@ impl Lab {
     pub async fn stop(&mut self) -> Result<()> {
         let nodes = self.fleet.nodes.iter_mut();
         for node in nodes.filter(|node| node.role != Role::Ingress && node.runs()) {
-            node.signal("TERM")?;
-            let status = node.ended(STOP).await?;
-            ensure!(status.success(), "{} stopped with {status}", node.name);
+            node.stop().await?;
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ use crate::world::World;
 /// How long a node may take to be ready, with its services in place. A debug build on a busy
 /// machine takes its time.
 pub const READY: Duration = Duration::from_secs(60);
+/// How long a planned stop may take.
+pub const STOP: Duration = Duration::from_secs(40);
 /// How long a probe of readiness may take.
 const PROBE: Duration = Duration::from_secs(2);
 
@@ -200,6 +202,19 @@ impl Node {
         let mut child = self.child.take().context("it does not run")?;
         child.kill()?;
         child.wait()?;
+        Ok(())
+    }
+
+    /// Stops it as planned.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.signal("TERM")?;
+        let status = self.ended(STOP).await?;
+        let name = &self.name;
+        ensure!(
+            status.success(),
+            "{name} stopped with {status}; {}",
+            self.tail()
+        );
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The plan: which faults are done, in which order; a seed decides it, and it is printed first.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use load::rng::Rng;
 
 use crate::faults::{FAULTS, Fault};
@@ -13,6 +13,8 @@ pub struct Wanted {
     pub only: Vec<String>,
     /// Only the share of continuous integration.
     pub ci: bool,
+    /// Whether there is an older program.
+    pub older: bool,
     /// Each fault once, however long it takes.
     pub once: bool,
 }
@@ -20,16 +22,21 @@ pub struct Wanted {
 /// The faults in order. Every fault comes up before one comes up again.
 ///
 /// # Errors
-/// If a name is unknown.
+/// If a name is unknown, or a fault is asked for that takes an older program and there is none.
 pub fn plan(wanted: &Wanted, rng: &mut Rng) -> Result<Vec<&'static Fault>> {
     for name in &wanted.only {
-        let known = FAULTS.iter().any(|fault| fault.name == name);
-        ensure!(known, "there is no fault {name}; `chaos list` names them");
+        let fault = FAULTS.iter().find(|fault| fault.name == name);
+        let fault =
+            fault.with_context(|| format!("there is no fault {name}; `chaos list` names them"))?;
+        ensure!(
+            wanted.older || !fault.older,
+            "{name} takes an older program: --older PATH, or ./dev chaos --older-rev REVISION"
+        );
     }
     let chosen: Vec<&Fault> = FAULTS
         .iter()
         .filter(|fault| wanted.only.is_empty() || wanted.only.iter().any(|it| it == fault.name))
-        .filter(|fault| !wanted.ci || fault.ci)
+        .filter(|fault| (!wanted.ci || fault.ci) && (wanted.older || !fault.older))
         .collect();
     let mut steps = Vec::new();
     let mut seconds = 0;
@@ -64,6 +71,7 @@ mod tests {
             seconds: 600,
             only: Vec::new(),
             ci: false,
+            older: false,
             once: false,
         };
         assert_eq!(names(&wanted, 1), names(&wanted, 1));
@@ -76,6 +84,7 @@ mod tests {
             seconds: 1,
             only: vec![name.to_owned()],
             ci: false,
+            older: false,
             once: true,
         };
         assert_eq!(names(&only("kill-sink"), 3), ["kill-sink"]);
@@ -84,9 +93,27 @@ mod tests {
             seconds: 0,
             only: Vec::new(),
             ci: true,
+            older: false,
             once: true,
         };
         let share = FAULTS.iter().filter(|fault| fault.ci).count();
         assert_eq!(names(&ci, 1).len(), share);
+    }
+
+    #[test]
+    fn an_upgrade_is_planned_where_there_is_an_older_program() {
+        let wanted = |older, only: &[&str]| Wanted {
+            seconds: 10_000,
+            only: only.iter().map(|name| (*name).to_owned()).collect(),
+            ci: false,
+            older,
+            once: true,
+        };
+        let upgrade = "rolling-upgrade";
+        assert!(!names(&wanted(false, &[]), 1).contains(&upgrade));
+        assert!(names(&wanted(true, &[]), 1).contains(&upgrade));
+        assert_eq!(names(&wanted(true, &[upgrade]), 1), [upgrade]);
+        let refused = plan(&wanted(false, &[upgrade]), &mut Rng::new(1)).unwrap_err();
+        assert!(refused.to_string().contains("--older"), "{refused}");
     }
 }

@@ -1,7 +1,7 @@
 //! A run: the plan printed first, fault after fault under load, then rest and the checker.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use load::rng::Rng;
@@ -30,6 +30,10 @@ pub struct Options {
     /// The share of continuous integration: its faults, each once.
     #[arg(long)]
     pub ci: bool,
+    /// A program of an earlier commit, which rolling-upgrade begins with; `./dev chaos --older-rev
+    /// REVISION` builds one. Without it that fault is left out
+    #[arg(long)]
+    pub older: Option<PathBuf>,
 }
 
 pub fn list() {
@@ -51,12 +55,21 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
         seconds: options.minutes * 60,
         only: options.only.clone(),
         ci: options.ci,
+        older: options.older.is_some(),
         once: options.ci || !options.only.is_empty(),
     };
     let steps = plan::plan(&wanted, &mut rng)?;
     println!("seed {seed}; the plan:");
     for (at, fault) in steps.iter().enumerate() {
         println!("  {:>3}  {:<20} {}", at + 1, fault.name, fault.about);
+    }
+    if !wanted.older && wanted.only.is_empty() && !wanted.ci {
+        for fault in FAULTS.iter().filter(|fault| fault.older) {
+            println!(
+                "   --  {:<20} left out: it takes an older program (--older)",
+                fault.name
+            );
+        }
     }
     let stack = Stack::find()?.linked()?;
     let mut report = Report::new(seed);
@@ -86,6 +99,7 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
         let ground = Ground {
             stack: stack.clone(),
             program: program.to_owned(),
+            older: options.older.clone(),
             seed: rng.draw(),
         };
         report.did(fault, play(&ground)).await?;

@@ -1,6 +1,6 @@
 //! One log with its stores, apart from every other on the same stack, and how programs reach it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
@@ -57,6 +57,14 @@ impl World {
     pub fn without_session(mut self) -> Self {
         self.session_ms = None;
         self
+    }
+
+    /// The same world, to be run by another program from here on.
+    pub fn run_by(&self, program: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            ..self.clone()
+        }
     }
 
     pub fn log(&self) -> log::Options {

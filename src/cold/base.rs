@@ -23,7 +23,8 @@ use crate::wire::{BalanceBody, MarkerBody, Money, fingerprint};
 /// A partition as cold has it.
 #[derive(Debug)]
 pub struct Base {
-    /// The accepted marker: the cut as of X. Without one there are no balances either.
+    /// The accepted marker: the cut as of X. Without one there are no balances either. What an
+    /// older binary did not say in it is taken from the rows.
     pub marker: Option<MarkerBody>,
     pub balances: Vec<(BalanceId, Balance)>,
     pub holds: Vec<(TransactionId, Hold)>,
@@ -85,18 +86,19 @@ async fn read(db: &mut PgConnection, partition: PartitionId) -> Result<Base, sql
     let mut db_tx = db
         .begin_with("begin isolation level repeatable read read only")
         .await?;
-    let marker = accepted(&mut db_tx, partition).await?;
+    let mut marker = accepted(&mut db_tx, partition).await?;
     let journal = position(&mut db_tx, Sink::Journal, partition).await?;
     let journal_hash = journal.as_ref().and_then(|at| at.last_hash);
     let journal = journal.and_then(|at| Some((at.position, at.command_offset?)));
     let balances = balances(&mut db_tx, partition).await?;
-    let (holds, seen) = match &marker {
-        Some(marker) => (
-            holds::base(&mut db_tx, marker).await?,
-            references(&mut db_tx, partition, marker).await?,
-        ),
-        None => (Vec::new(), Vec::new()),
-    };
+    let (mut holds, mut seen) = (Vec::new(), Vec::new());
+    if let Some(marker) = &mut marker {
+        holds = holds::base(&mut db_tx, marker).await?;
+        seen = references(&mut db_tx, partition, marker).await?;
+        if marker.holds.changes.is_none() {
+            marker.holds.changes = Some(holds::changes_of(&mut db_tx, partition).await?);
+        }
+    }
     Ok(Base {
         marker,
         balances,

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::base::horizon;
+use super::base::{horizon, marker};
 use super::read::{self, AsOf, BalanceRow};
 use super::write::{decode, long};
 use crate::ledger::{Hold, PartitionId, Stage, TransactionId};
@@ -36,6 +37,8 @@ pub struct Stand {
 pub struct Sums {
     pub open: i128,
     pub versions: i128,
+    /// The versions of all of them.
+    pub changes: i128,
 }
 
 /// A hold as a client may read it.
@@ -107,8 +110,15 @@ pub async fn of_balance(
     Ok(Some((row, as_of, holds)))
 }
 
-/// Sums up the rows of a partition that are open or reversed.
-pub async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::Error> {
+/// Sums up the rows of a partition: those that are open or reversed are read. What all of them sum
+/// to the accepted marker says, as it was accepted on that; only where an older binary wrote that
+/// marker are all of them read.
+pub(super) async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::Error> {
+    let marker = marker(pool, partition).await?;
+    let changes = match marker.and_then(|marker| marker.holds.changes) {
+        Some(changes) => changes,
+        None => changes_of(&mut *pool.acquire().await?, partition).await?,
+    };
     let (open, versions): (i64, i64) = sqlx::query_as(
         "select count(*) filter (where state in ('pending', 'open')), \
                 coalesce(sum(version), 0)::bigint from holds \
@@ -120,7 +130,21 @@ pub async fn sums(pool: &PgPool, partition: PartitionId) -> Result<Sums, sqlx::E
     Ok(Sums {
         open: open.into(),
         versions: versions.into(),
+        changes: changes.into(),
     })
+}
+
+/// Sums up the versions of all rows of a partition.
+pub(super) async fn changes_of(
+    db: &mut PgConnection,
+    partition: PartitionId,
+) -> Result<u64, sqlx::Error> {
+    let query = "select coalesce(sum(version), 0)::bigint from holds where partition = $1";
+    let sum: i64 = sqlx::query_scalar(query)
+        .bind(i32::from(partition))
+        .fetch_one(db)
+        .await?;
+    u64::try_from(sum).map_err(decode)
 }
 
 /// How the rows of `keys` stand.
@@ -240,9 +264,7 @@ pub(super) async fn base(
     marker: &MarkerBody,
 ) -> Result<Vec<(TransactionId, Hold)>, sqlx::Error> {
     let mut rows = sqlx::query(
-        "select id, ledger, reference, state, expires_at, postings, version, command_offset, at, \
-                reversals \
-         from holds where partition = $1 and (state in ('pending', 'open') or at >= $2)",
+        "select * from holds where partition = $1 and (state in ('pending', 'open') or at >= $2)",
     )
     .bind(i32::from(marker.partition))
     .bind(horizon(marker))
@@ -250,24 +272,32 @@ pub(super) async fn base(
     let mut decoder = Decoder::new();
     let mut holds = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let number = |at: usize| u64::try_from(row.get::<i64, _>(at)).map_err(decode);
-        let ms = |at: DateTime<Utc>| Time(at.timestamp_millis());
-        let postings = row.get::<serde_json::Value, _>(5).to_string();
-        let body = HoldBody {
-            id: row.get(0),
-            ledger: row.get::<&str, _>(1).into(),
-            reference: row.get::<&str, _>(2).into(),
-            state: row.get::<&str, _>(3).into(),
-            expires_at: row.get::<Option<DateTime<Utc>>, _>(4).map(ms),
-            reversals: number(9)?,
-            version: number(6)?,
-            postings: serde_json::from_str(&postings).map_err(decode)?,
-            command_offset: number(7)?,
-            at: ms(row.get(8)),
-            partition: Some(marker.partition),
-            epoch: None,
-        };
-        holds.push(body.to_ledger(&mut decoder).map_err(decode)?);
+        holds.push(hold_of(&row, &mut decoder)?);
     }
     Ok(holds)
+}
+
+/// A whole row as a hold.
+pub(super) fn hold_of(
+    row: &PgRow,
+    decoder: &mut Decoder,
+) -> Result<(TransactionId, Hold), sqlx::Error> {
+    let number = |column: &str| u64::try_from(row.get::<i64, _>(column)).map_err(decode);
+    let ms = |at: DateTime<Utc>| Time(at.timestamp_millis());
+    let postings = row.get::<serde_json::Value, _>("postings").to_string();
+    let body = HoldBody {
+        id: row.get("id"),
+        ledger: row.get::<&str, _>("ledger").into(),
+        reference: row.get::<&str, _>("reference").into(),
+        state: row.get::<&str, _>("state").into(),
+        expires_at: row.get::<Option<DateTime<Utc>>, _>("expires_at").map(ms),
+        reversals: number("reversals")?,
+        version: number("version")?,
+        postings: serde_json::from_str(&postings).map_err(decode)?,
+        command_offset: number("command_offset")?,
+        at: ms(row.get("at")),
+        partition: None,
+        epoch: None,
+    };
+    body.to_ledger(decoder).map_err(decode)
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`read`], [`transaction`], [`periods`] | queries for the API |
+//! | [`read`], [`transaction`], [`periods`], [`homes`] | queries for the API |
 //! | [`base`] | the one consistent read that a takeover starts from |
 //! | [`write`] | positions: a fence, and moved with the rows (S3) |
 //! | [`journal`], `part`, `references` | outcomes as transactions and entries; S4 |
@@ -19,6 +19,7 @@ pub mod base;
 mod copy;
 mod fields;
 pub mod holds;
+pub mod homes;
 pub mod journal;
 mod part;
 pub mod periods;

@@ -4,6 +4,7 @@
 //! long as the owner's beat is fresh by Redis's own clock. What it shows is as of the beat, not as
 //! of now: an owner that has just lost its way to Redis goes on deciding, and clients are answered.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::aio::ConnectionManager;
@@ -76,9 +77,32 @@ impl Reader {
         let mut redis = self.redis.clone();
         let call = pipe.query_async(&mut redis);
         let answer = tokio::time::timeout(self.timeout, call).await;
-        let late = |_| redis::RedisError::from((redis::ErrorKind::Io, "no answer in time"));
-        let (value, position, time) = answer.map_err(late)??;
+        let (value, position, time) = answer.map_err(|_| late())??;
         Ok(judge(value, position, time))
+    }
+
+    /// The last command that hot has of each partition, as far as it has any.
+    ///
+    /// # Errors
+    /// If Redis does not answer in time.
+    pub async fn offsets(
+        &self,
+        partitions: &[PartitionId],
+    ) -> redis::RedisResult<BTreeMap<PartitionId, u64>> {
+        let mut pipe = redis::pipe();
+        for partition in partitions {
+            pipe.cmd("HGET")
+                .arg(self.keys.position(*partition))
+                .arg("offset");
+        }
+        let mut redis = self.redis.clone();
+        let call = pipe.query_async::<Vec<Option<u64>>>(&mut redis);
+        let answer = tokio::time::timeout(self.timeout, call).await;
+        let offsets = answer.map_err(|_| late())??.into_iter();
+        let known = partitions.iter().copied().zip(offsets);
+        Ok(known
+            .filter_map(|(id, offset)| Some((id, offset?)))
+            .collect())
     }
 
     /// Whether Redis answers.
@@ -88,6 +112,10 @@ impl Reader {
         let call = ping.query_async::<()>(&mut redis);
         matches!(tokio::time::timeout(self.timeout, call).await, Ok(Ok(())))
     }
+}
+
+fn late() -> redis::RedisError {
+    redis::RedisError::from((redis::ErrorKind::Io, "no answer in time"))
 }
 
 fn judge(value: Option<String>, (beat, installed): Position, time: (i64, i64)) -> HotAnswer {

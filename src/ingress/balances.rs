@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::answer::{Form, answer};
 use super::auth::Caller;
 use super::context::Context;
+use super::dry_run::Mode;
 use super::error::Class;
 use super::header;
 use super::name::Name;
@@ -20,7 +21,7 @@ use super::problem::Problem;
 use super::submit::Manner;
 use crate::ledger::{BalanceId, Command};
 use crate::wire::http::request::{client_reference, parse};
-use crate::wire::http::{ConfigureRequest, OpenRequest, ProblemBody, TransactionView};
+use crate::wire::http::{ConfigureRequest, DryRunView, OpenRequest, ProblemBody, TransactionView};
 use crate::wire::{Invalid, InvalidKind};
 
 /// Open a balance
@@ -32,9 +33,11 @@ use crate::wire::{Invalid, InvalidKind};
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "alias of `reference`"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds or `respond-async`"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only tries it"),
     ),
     request_body(content = OpenRequest),
     responses(
+        (status = 200, description = "of a dry run: what would happen", body = DryRunView),
         (status = 201, description = "opened; `balance` is its id", body = TransactionView,
          headers(("Location" = String), ("ETag" = String))),
         (status = 202, description = "on the log, and not decided within the wait", body = TransactionView),
@@ -44,9 +47,11 @@ use crate::wire::{Invalid, InvalidKind};
 pub async fn open(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
+    mode: Mode,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    header::no_if_match(&headers)?;
     let bytes = context.json(&headers, body).await?;
     let request: OpenRequest<'_> = parse(&bytes)?;
     let reference = header::reference(&headers, request.reference.as_deref())?;
@@ -61,7 +66,9 @@ pub async fn open(
         precondition: false,
         preference: Preference::of(&headers)?,
     };
-    context.carry_out(&caller, &headers, &command, form).await
+    context
+        .carry_out((&caller, &mode), &headers, command, form)
+        .await
 }
 
 /// Configure a balance
@@ -74,6 +81,7 @@ pub async fn open(
         ("Idempotency-Key" = Option<String>, Header, description = "alias of `reference`"),
         ("If-Match" = Option<String>, Header, description = "the balance's version, such as `\"17\"`"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds or `respond-async`"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only tries it, and answers 200 with a `DryRun`"),
     ),
     request_body(content = ConfigureRequest),
     responses(
@@ -87,6 +95,7 @@ pub async fn configure(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
     Name(id): Name,
+    mode: Mode,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -98,15 +107,18 @@ pub async fn configure(
         client_reference(reference, 0)?;
     }
     let if_match = header::if_match(&headers)?;
+    let named = mode.named(reference);
     let command =
-        context.decode(|decoder| request.command(balance.uuid(), reference, if_match, decoder))?;
+        context.decode(|decoder| request.command(balance.uuid(), named, if_match, decoder))?;
     let form = Form {
         applied: Class::Ok,
         location: None,
         precondition: if_match.is_some(),
         preference: Preference::of(&headers)?,
     };
-    context.carry_out(&caller, &headers, &command, form).await
+    context
+        .carry_out((&caller, &mode), &headers, command, form)
+        .await
 }
 
 /// A balance id of a path.
@@ -123,22 +135,25 @@ pub fn balance_id(text: &str) -> Result<BalanceId, Problem> {
 }
 
 impl Context {
-    /// Submits a command, and answers in the form of its route.
+    /// Submits a command, and answers in the form of its route; or only tries it.
     pub async fn carry_out(
         &self,
-        caller: &Caller,
+        (caller, mode): (&Caller, &Mode),
         headers: &HeaderMap,
-        command: &Command,
+        command: Command,
         form: Form<'_>,
     ) -> Result<Response, Problem> {
         caller.may_write(&command.ledger)?;
+        if mode.dry_run {
+            return self.try_alone(caller, command, &mode.id).await;
+        }
         let traceparent = header::traceparent(headers);
         let patience = form.preference.patience(self.options.wait_default);
         let manner = Manner {
             patience,
             traceparent: &traceparent,
         };
-        let settled = self.submit(command, manner).await?;
-        Ok(answer(command, settled, form))
+        let settled = self.submit(&command, manner).await?;
+        Ok(answer(&command, settled, form))
     }
 }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header as names};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
@@ -19,8 +18,7 @@ use super::answer::refusal;
 use super::auth::Caller;
 use super::body::{Format, format};
 use super::context::Context;
-use super::dry_run::{DryRunQuery, Trial, UNNAMED};
-use super::edge::RequestId;
+use super::dry_run::{Mode, Trial, UNNAMED};
 use super::error::{Class, Kind};
 use super::header;
 use super::items;
@@ -60,12 +58,10 @@ const STRIDE: usize = 128;
 pub async fn post(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Extension(id): Extension<RequestId>,
-    query: Result<Query<DryRunQuery>, QueryRejection>,
+    mode: Mode,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
     let preference = Preference::of(&headers)?;
     for name in [header::IDEMPOTENCY_KEY, names::IF_MATCH] {
         if headers.contains_key(&name) {
@@ -84,9 +80,9 @@ pub async fn post(
     context
         .keys
         .charge(&caller, items.len().saturating_sub(1))?;
-    if query.dry_run {
+    if mode.dry_run {
         let trials = context.read_trials(&caller, &items).await;
-        return context.dry_run(&caller, trials, &id.0).await;
+        return context.dry_run(&caller, trials, &mode.id).await;
     }
     context.ready().await?;
     let _caller = context.callers.take(1)?;
@@ -106,13 +102,21 @@ pub async fn post(
     for settlement in &results {
         context.count(&settlement.result);
     }
-    let mut response = render(&results, format, &id.0);
+    let mut response = render(&results, format, &mode.id);
     if let Some(applied) = preference.applied(false) {
         response
             .headers_mut()
             .insert(header::PREFERENCE_APPLIED, applied);
     }
     Ok(response)
+}
+
+/// Whether the references of items mean something that was decided before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    Own,
+    /// They are only tried.
+    None,
 }
 
 /// One item that was read, or settled by that.
@@ -167,7 +171,7 @@ impl Context {
         let mut read = Vec::with_capacity(items.len());
         let reads = Reads::default();
         let requests = futures::stream::iter(0..items.len())
-            .map(|at| self.read_request(caller, items[at], &reads))
+            .map(|at| self.read_request(caller, items[at], Naming::Own, &reads))
             .buffered(originals::AT_ONCE);
         let mut requests = pin!(requests.zip(futures::stream::iter(items)));
         while let Some((request, json)) = requests.next().await {
@@ -188,10 +192,12 @@ impl Context {
         &self,
         caller: &Caller,
         json: &'a [u8],
+        naming: Naming,
         reads: &Reads,
     ) -> Result<(TransactionRequest<'a>, Option<Original>), Problem> {
         let request = items::read(json)?;
         let reference = request.reference.as_deref();
+        let reference = reference.filter(|_| naming == Naming::Own);
         let original = self.original_of(caller, &request, reference, reads).await?;
         Ok((request, original))
     }
@@ -199,18 +205,26 @@ impl Context {
     async fn read_trials(&self, caller: &Caller, items: &[&[u8]]) -> Vec<Trial> {
         let mut decoder = Decoder::of(self.partitions);
         let mut read = Vec::with_capacity(items.len());
-        for (at, json) in items.iter().enumerate() {
-            if at % STRIDE == 0 {
-                tokio::task::yield_now().await;
-            }
+        let reads = Reads::default();
+        let requests = futures::stream::iter(0..items.len())
+            .map(|at| self.read_request(caller, items[at], Naming::None, &reads))
+            .buffered(originals::AT_ONCE);
+        let mut requests = pin!(requests.zip(futures::stream::iter(items)).enumerate());
+        while let Some((at, (request, json))) = requests.next().await {
             let unnamed = format!("{UNNAMED}-{at}");
-            let command = items::read(json)
-                .and_then(|request| items::command(&request, Some(&unnamed), None, &mut decoder));
+            let command = request.and_then(|(request, original)| {
+                let original = original.and_then(Original::known);
+                let original = original.as_ref();
+                items::command(&request, Some(&unnamed), original, &mut decoder)
+            });
             let command = command.and_then(|command| {
                 caller.may_write(&command.ledger)?;
                 Ok(command)
             });
             read.push((items::reference(json), command));
+            if read.len() % STRIDE == 0 {
+                tokio::task::yield_now().await;
+            }
         }
         read
     }

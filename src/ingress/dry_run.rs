@@ -1,51 +1,112 @@
-//! Dry runs: what transactions would do, in their order, to the balances as they can be read now.
+//! Dry runs: what transactions would do, in their order, to balances and holds as they can be read
+//! now.
 //!
 //! The pure core decides over copies. Nothing is claimed, published or written, and no reference
-//! is used up or looked up: a dry run judges the balances. Each balance is read by itself, so they
+//! is used up or looked up: a dry run judges what is there. Each balance is read by itself, so they
 //! need not be of one moment; `as_of` is that of the oldest one. What is on its way is not in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
 use axum::response::Response;
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::answer::json;
 use super::auth::Caller;
 use super::batch::Settlement;
 use super::context::Context;
 use super::decided::Decided;
+use super::edge::RequestId;
 use super::error::{Class, Kind};
-use super::lookup::unavailable;
+use super::lookup::{ARRIVES, LOOK_AGAIN};
 use super::problem::Problem;
 use super::reading::{READ_AT_ONCE, Reading};
+use super::record::encode;
+use super::staging::{Staging, behind};
 use super::submit::Settled;
-use crate::cold::periods;
 use crate::ledger::rehearsal::{Rehearsal, Rehearsed};
-use crate::ledger::{Balance, BalanceId, Command, partition_of};
+use crate::ledger::{BalanceId, Command, Setting, partition_of};
+use crate::telemetry::clock;
 use crate::wire::http::{BalanceView, DryRunView, TransactionView};
 use crate::wire::outcome::{NO_HASH, OutcomeBody};
-use crate::wire::{BalanceBody, Invalid, InvalidKind};
+use crate::wire::{BalanceBody, Time};
 
 /// The most balances that one dry run reads.
 const BALANCES_MAX: usize = 1_000;
 
-/// Whether a transaction is only tried.
+/// Whether a request is only tried: `?dry_run=true`, and nothing else may be asked.
+#[derive(Debug)]
+pub struct Mode {
+    pub dry_run: bool,
+    /// The request's id.
+    pub id: Arc<str>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DryRunQuery {
+struct DryRunQuery {
     #[serde(default)]
-    pub dry_run: bool,
+    dry_run: bool,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Mode {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<DryRunQuery>::from_request_parts(parts, state).await;
+        let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
+        let id = parts.extensions.get::<RequestId>();
+        let missing = || Problem::new(Kind::Internal, "the request has no id");
+        Ok(Self {
+            dry_run: query.dry_run,
+            id: id.ok_or_else(missing)?.0.clone(),
+        })
+    }
 }
 
 /// The reference of a trial that names none.
 pub const UNNAMED: &str = "dry-run";
 
+impl Mode {
+    /// `reference`, or what stands for it where none is used.
+    pub fn named<'r>(&self, reference: Option<&'r str>) -> Option<&'r str> {
+        reference.or(self.dry_run.then_some(UNNAMED))
+    }
+}
+
 /// One transaction to try: the reference its client gave it, and what it asks.
 pub type Trial = (Option<String>, Result<Command, Problem>);
 
+/// What a dry run came to.
+struct Played {
+    results: Vec<Settlement>,
+    balances: Vec<(BalanceId, crate::ledger::Balance)>,
+    as_of: Option<Time>,
+}
+
 impl Context {
+    /// Tries one command; what cannot be told is the request's own failure.
+    pub async fn try_alone(
+        &self,
+        caller: &Caller,
+        command: Command,
+        id: &str,
+    ) -> Result<Response, Problem> {
+        let reference = (&*command.reference != UNNAMED).then(|| command.reference.to_string());
+        let played = self
+            .rehearse(caller, vec![(reference, Ok(command))])
+            .await?;
+        match played.results.first().map(|settlement| &settlement.result) {
+            Some(Err(problem)) => Err(problem.clone()),
+            Some(Ok(_)) | None => Ok(self.played(&played, id)),
+        }
+    }
+
     /// Tries transactions, each after the ones before it.
     pub async fn dry_run(
         &self,
@@ -53,11 +114,73 @@ impl Context {
         trials: Vec<Trial>,
         id: &str,
     ) -> Result<Response, Problem> {
-        let trials: Vec<Trial> = trials.into_iter().map(triable).collect();
-        let commands = trials
-            .iter()
-            .filter_map(|(_, command)| command.as_ref().ok());
-        let named: BTreeSet<BalanceId> = commands.flat_map(balances).collect();
+        let played = self.rehearse(caller, trials).await?;
+        Ok(self.played(&played, id))
+    }
+
+    fn played(&self, played: &Played, id: &str) -> Response {
+        let after = played.balances.iter().map(|(id, balance)| {
+            let body = BalanceBody::of(*id, balance, partition_of(*id, self.partitions), 0);
+            BalanceView::of(body, "dry-run", played.as_of)
+        });
+        let view = DryRunView {
+            dry_run: true,
+            results: played.results.iter().map(|result| result.raw(id)).collect(),
+            balances: after.collect(),
+            as_of: played.as_of,
+        };
+        json(Class::Ok, serde_json::to_vec(&view).unwrap_or_default())
+    }
+
+    async fn rehearse(&self, caller: &Caller, mut trials: Vec<Trial>) -> Result<Played, Problem> {
+        let deadline = Instant::now() + ARRIVES;
+        let (mut rehearsal, named, as_of) = loop {
+            let commands: Vec<&Command> = possible(&trials).collect();
+            let staging = self.stage(&commands, deadline).await?;
+            let named = commands
+                .iter()
+                .flat_map(|it| staging.balances(it, self.partitions));
+            let named: BTreeSet<BalanceId> = named.collect();
+            let readings = self.read_named(caller, &named).await?;
+            let as_of = readings.iter().map(|reading| reading.as_of);
+            let as_of = as_of.chain(staging.as_of).min();
+            let mut rehearsal = self.stage_of(&staging, readings);
+            if staging.set(&mut rehearsal, &commands) {
+                for (_, command) in &mut trials {
+                    let checked = |it: &Command| {
+                        encode(it)?;
+                        staging.check(it, self.partitions)
+                    };
+                    if let Err(problem) = command.as_ref().map_or(Ok(()), checked) {
+                        *command = Err(problem);
+                    }
+                }
+                break (rehearsal, named, as_of);
+            }
+            if Instant::now() >= deadline {
+                return Err(behind());
+            }
+            sleep(LOOK_AGAIN).await;
+        };
+        let results = trials.into_iter();
+        let results = results
+            .map(|trial| self.try_one(&mut rehearsal, trial))
+            .collect();
+        let balances = named.into_iter();
+        let balances = balances.filter_map(|id| Some((id, rehearsal.balance(id)?)));
+        Ok(Played {
+            results,
+            balances: balances.collect(),
+            as_of,
+        })
+    }
+
+    /// The balances that there are, as far as the caller may read them.
+    async fn read_named(
+        &self,
+        caller: &Caller,
+        named: &BTreeSet<BalanceId>,
+    ) -> Result<Vec<Reading>, Problem> {
         if named.len() > BALANCES_MAX {
             let detail = format!(
                 "a dry run may name {BALANCES_MAX} balances, this one names {}",
@@ -73,53 +196,26 @@ impl Context {
             .try_collect()
             .await?;
         readings.retain(|reading| caller.reads(&reading.balance.ledger));
-        let as_of = readings.iter().map(|reading| reading.as_of).min();
-        let now = readings.iter().map(|reading| reading.as_of.0).max();
-        let known = readings
-            .into_iter()
-            .map(|reading| (reading.id, reading.balance));
-        let closed = self.closed_periods(&trials).await?;
-        let mut rehearsal = Rehearsal::new(self.partitions, now.unwrap_or_default(), known, closed);
-        let results: Vec<Settlement> = trials
-            .into_iter()
-            .map(|trial| self.try_one(&mut rehearsal, trial))
-            .collect();
-        let after = named
-            .iter()
-            .filter_map(|id| Some((*id, rehearsal.balance(*id)?)));
-        let after: Vec<(BalanceId, Balance)> = after.collect();
-        let views = after.iter().map(|(id, balance)| {
-            let body = BalanceBody::of(*id, balance, partition_of(*id, self.partitions), 0);
-            BalanceView::of(body, "dry-run", as_of)
-        });
-        let view = DryRunView {
-            dry_run: true,
-            results: results.iter().map(|result| result.raw(id)).collect(),
-            balances: views.collect(),
-            as_of,
-        };
-        Ok(json(
-            Class::Ok,
-            serde_json::to_vec(&view).unwrap_or_default(),
-        ))
+        Ok(readings)
     }
 
-    /// The closed periods of the ledgers of those trials that are dated, as cold knows them.
-    async fn closed_periods(&self, trials: &[Trial]) -> Result<BTreeMap<Arc<str>, i64>, Problem> {
-        let commands = trials
-            .iter()
-            .filter_map(|(_, command)| command.as_ref().ok());
-        let dated = commands.filter(|command| command.note.effective_at.is_some());
-        let ledgers: BTreeSet<Arc<str>> = dated.map(|command| command.ledger.clone()).collect();
-        let mut closed = BTreeMap::new();
-        for ledger in ledgers {
-            let known = periods::closed(&self.pool, &ledger).await;
-            let known = known.map_err(|error| unavailable(&error))?;
-            if let Some(before) = known.iter().filter_map(|partition| partition.before).max() {
-                closed.insert(ledger, before.timestamp_millis());
-            }
-        }
-        Ok(closed)
+    /// A stage at the log time that a command would have now.
+    fn stage_of(&self, staging: &Staging, readings: Vec<Reading>) -> Rehearsal {
+        let read = readings.iter().map(|reading| reading.as_of.0).max();
+        let now = read.unwrap_or_default().max(clock::now_ms());
+        let known = readings.into_iter();
+        let known = known.map(|reading| (reading.id, reading.balance));
+        // Without anything that depends on it, any will do.
+        let setting = staging.setting().unwrap_or(Setting {
+            generation: Uuid::nil(),
+            horizon_seconds: u64::MAX,
+        });
+        Rehearsal::new(
+            (self.partitions, setting),
+            now,
+            known,
+            staging.closed.clone(),
+        )
     }
 
     fn try_one(&self, rehearsal: &mut Rehearsal, (reference, command): Trial) -> Settlement {
@@ -148,6 +244,13 @@ impl Context {
         let body = OutcomeBody::of(&outcome, *partition, NO_HASH);
         let mut view = TransactionView::of_outcome(body, self.partitions)?;
         // There is no transaction, and no place in the log.
+        if let Some(hold) = view
+            .hold
+            .as_mut()
+            .filter(|it| Some(it.id) == view.transaction_id)
+        {
+            hold.id = Uuid::nil();
+        }
         (view.transaction_id, view.at) = (None, None);
         (view.partition, view.offset) = (None, None);
         view.partial = false;
@@ -158,21 +261,8 @@ impl Context {
     }
 }
 
-/// Refuses what depends on more than balances.
-fn triable((reference, command): Trial) -> Trial {
-    let command = command.and_then(|command| match command.kind() {
-        "transfer" | "open" | "configure" => Ok(command),
-        _ => {
-            let detail = "cannot be tried: a dry run takes transfer, open and configure";
-            Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail).into())
-        }
-    });
-    (reference, command)
-}
-
-/// Every balance that a command names.
-fn balances(command: &Command) -> impl Iterator<Item = BalanceId> {
-    let postings = command.postings().iter();
-    let sides = postings.flat_map(|posting| [posting.source.id, posting.destination.id]);
-    sides.chain([command.decider()])
+fn possible(trials: &[Trial]) -> impl Iterator<Item = &Command> {
+    trials
+        .iter()
+        .filter_map(|(_, command)| command.as_ref().ok())
 }

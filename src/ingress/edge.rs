@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, header as names};
+use axum::http::{HeaderValue, header as names};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
@@ -13,9 +13,6 @@ use super::context::Context;
 use super::error::Kind;
 use super::header::{REQUEST_ID, request_id};
 use super::problem::Problem;
-
-/// The routes that change something and take a query.
-const TAKE_QUERIES: [&str; 2] = ["/v1/transactions", "/v1/transactions/batch"];
 
 /// The id of a request, in its answer, its problem and the logs.
 #[derive(Clone, Debug)]
@@ -60,19 +57,7 @@ fn admit(context: &Context, request: &mut Request) -> Result<(), Problem> {
     }
     let caller = context.keys.caller(request.headers())?;
     context.keys.charge(&caller, 1)?;
-    refuse_query(request)?;
     request.extensions_mut().insert(caller);
-    Ok(())
-}
-
-/// What a client asks of a change has to be understood, or it is not done: a dry run, above all.
-fn refuse_query(request: &Request) -> Result<(), Problem> {
-    let changes = request.method() != Method::GET && request.method() != Method::HEAD;
-    let asks = request.uri().query().is_some_and(|query| !query.is_empty());
-    if changes && asks && !TAKE_QUERIES.contains(&request.uri().path()) {
-        let detail = "is not taken here: only single transactions and batches can be tried";
-        return Err(Problem::malformed("query", detail));
-    }
     Ok(())
 }
 

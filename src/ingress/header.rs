@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use uuid::Uuid;
 
 use super::problem::Problem;
+use crate::wire::http::request::no_version;
 use crate::wire::{Invalid, InvalidKind};
 
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -54,6 +55,14 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
             let detail = "must be one version of the balance in quotes, such as \"17\"";
             Err(Problem::malformed("If-Match", detail))
         }
+    }
+}
+
+/// Refuses `If-Match` where no version is compared.
+pub fn no_if_match(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.contains_key(header::IF_MATCH) {
+        true => Err(no_version().into()),
+        false => Ok(()),
     }
 }
 
@@ -170,6 +179,8 @@ mod tests {
         }
         let twice = headers(&[(header::IF_MATCH, "\"1\""), (header::IF_MATCH, "\"1\"")]);
         assert!(if_match(&twice).is_err());
+        assert_eq!(no_if_match(&twice).unwrap_err().field, "If-Match");
+        assert!(no_if_match(&HeaderMap::new()).is_ok());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::balance::{cold_view, unknown};
 use super::balances::balance_id;
 use super::context::Context;
 use super::cursor;
+use super::dry_run::Mode;
 use super::error::{Class, Kind as ProblemKind};
 use super::header;
 use super::lookup::{Found, hold_view, unavailable};
@@ -25,7 +26,9 @@ use super::problem::Problem;
 use crate::cold::holds;
 use crate::wire::command::Kind;
 use crate::wire::http::request::{client_reference, parse};
-use crate::wire::http::{BalanceHoldsView, KnownHold, OnHoldRequest, ProblemBody, TransactionView};
+use crate::wire::http::{
+    BalanceHoldsView, DryRunView, KnownHold, OnHoldRequest, ProblemBody, TransactionView,
+};
 
 /// Post a hold
 ///
@@ -37,9 +40,11 @@ use crate::wire::http::{BalanceHoldsView, KnownHold, OnHoldRequest, ProblemBody,
         ("reference" = String, Path, description = "of the hold, percent-encoded"),
         ("Idempotency-Key" = Option<String>, Header, description = "alias of the body's `reference`"),
         ("Prefer" = Option<String>, Header, description = "as for a transaction"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only tries it"),
     ),
     request_body(content = OnHoldRequest),
     responses(
+        (status = 200, description = "of a dry run: what would happen", body = DryRunView),
         (status = 201, description = "posted, and final", body = TransactionView),
         (status = 202, description = "on the log, and not decided within the wait", body = TransactionView),
         (status = 404, description = "no hold of this reference is known", body = ProblemBody, content_type = "application/problem+json"),
@@ -51,10 +56,11 @@ pub async fn post(
     state: State<Arc<Context>>,
     caller: Extension<Arc<Caller>>,
     name: Name,
+    mode: Mode,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    on_hold(Kind::Post, state, caller, name, headers, body).await
+    on_hold(Kind::Post, state, (caller, mode), name, headers, body).await
 }
 
 /// Void a hold
@@ -66,9 +72,11 @@ pub async fn post(
         ("reference" = String, Path, description = "of the hold, percent-encoded"),
         ("Idempotency-Key" = Option<String>, Header, description = "alias of the body's `reference`"),
         ("Prefer" = Option<String>, Header, description = "as for a transaction"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only tries it"),
     ),
     request_body(content = OnHoldRequest),
     responses(
+        (status = 200, description = "of a dry run: what would happen", body = DryRunView),
         (status = 201, description = "voided, and final", body = TransactionView),
         (status = 202, description = "on the log, and not decided within the wait", body = TransactionView),
         (status = 404, description = "no hold of this reference is known", body = ProblemBody, content_type = "application/problem+json"),
@@ -80,20 +88,22 @@ pub async fn void(
     state: State<Arc<Context>>,
     caller: Extension<Arc<Caller>>,
     name: Name,
+    mode: Mode,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    on_hold(Kind::Void, state, caller, name, headers, body).await
+    on_hold(Kind::Void, state, (caller, mode), name, headers, body).await
 }
 
 async fn on_hold(
     kind: Kind,
     State(context): State<Arc<Context>>,
-    Extension(caller): Extension<Arc<Caller>>,
+    (Extension(caller), mode): (Extension<Arc<Caller>>, Mode),
     Name(of): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    header::no_if_match(&headers)?;
     let bytes = context.json(&headers, body).await?;
     let request: OnHoldRequest<'_> = parse(&bytes)?;
     let reference = header::reference(&headers, request.reference.as_deref())?;
@@ -103,14 +113,17 @@ async fn on_hold(
     let ledger = context.decode(|decoder| decoder.ledger(&request.ledger))?;
     caller.may_write(&ledger)?;
     let hold = context.known_hold(&ledger, &of).await?;
-    let command = context.decode(|decoder| request.command(kind, &hold, reference, decoder))?;
+    let named = mode.named(reference);
+    let command = context.decode(|decoder| request.command(kind, &hold, named, decoder))?;
     let form = Form {
         applied: Class::Created,
         location: None,
         precondition: false,
         preference: Preference::of(&headers)?,
     };
-    context.carry_out(&caller, &headers, &command, form).await
+    context
+        .carry_out((&caller, &mode), &headers, command, form)
+        .await
 }
 
 impl Context {

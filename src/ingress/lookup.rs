@@ -28,8 +28,8 @@ use crate::wire::scalar::{Money, Str, Time};
 const COLD_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long what a request builds on may still be on its way, and how often that is looked at.
-const ARRIVES: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub const ARRIVES: Duration = Duration::from_secs(1);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is known of a reference.
 #[derive(Debug)]

@@ -13,7 +13,7 @@
 //! | [`balances`], [`balance`], [`history`] | the routes of balances |
 //! | [`holds`] | the routes of holds |
 //! | [`periods`] | the routes of a ledger's periods |
-//! | [`reading`], [`dry_run`] | a balance as it is; what a transaction would do to it |
+//! | [`reading`], [`dry_run`], [`staging`] | a balance as it is; what a transaction would do to it, and on what that depends |
 //! | [`health`], [`openapi`] | ready or not; what there is |
 //! | [`submit`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
 //! | [`decided`], [`lookup`], [`answer`] | what became of it |
@@ -57,6 +57,7 @@ pub mod room;
 pub mod routes;
 pub mod scope;
 pub mod server;
+pub mod staging;
 pub mod submit;
 pub mod transactions;
 pub mod waiters;

@@ -11,6 +11,7 @@ use axum::response::Response;
 use super::answer::{Form, escaped, json};
 use super::auth::Caller;
 use super::context::Context;
+use super::dry_run::Mode;
 use super::error::{Class, Kind};
 use super::header;
 use super::lookup::unavailable;
@@ -32,6 +33,7 @@ use crate::wire::http::{ClosePeriodRequest, ClosedPeriodView, ProblemBody, Trans
         ("ledger" = String, Path, description = "`LEDGER`, or `ORGANIZATION/LEDGER` percent-encoded"),
         ("Idempotency-Key" = Option<String>, Header, description = "alias of `reference`"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds or `respond-async`"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only tries it, and answers 200 with a `DryRun`"),
     ),
     request_body(content = ClosePeriodRequest),
     responses(
@@ -44,9 +46,11 @@ pub async fn close(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
     Name(ledger): Name,
+    mode: Mode,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    header::no_if_match(&headers)?;
     let bytes = context.json(&headers, body).await?;
     let request: ClosePeriodRequest<'_> = parse(&bytes)?;
     let reference = header::reference(&headers, request.reference.as_deref())?;
@@ -61,7 +65,9 @@ pub async fn close(
         precondition: false,
         preference: Preference::of(&headers)?,
     };
-    context.carry_out(&caller, &headers, &command, form).await
+    context
+        .carry_out((&caller, &mode), &headers, command, form)
+        .await
 }
 
 /// Read what is closed

@@ -12,6 +12,7 @@ use super::answer::{Form, answer_to};
 use super::auth::Caller;
 use super::context::Context;
 use super::decided::Decided;
+use super::dry_run::Mode;
 use super::error::{Class, Kind as ProblemKind};
 use super::header;
 use super::lookup::Found;
@@ -27,7 +28,8 @@ use crate::ledger::{Body as Intent, TransactionId, partition_of};
 use crate::wire::command::{CommandBody, Kind};
 use crate::wire::http::request::{accept, client_reference, parse};
 use crate::wire::http::{
-    KnownOriginal, ProblemBody, ReversePart, ReverseRequest, TransactionRequest, TransactionView,
+    DryRunView, KnownOriginal, ProblemBody, ReversePart, ReverseRequest, TransactionRequest,
+    TransactionView,
 };
 
 /// Reverse a transaction
@@ -43,9 +45,11 @@ use crate::wire::http::{
         ("Idempotency-Key" = Option<String>, Header, description = "alias of the body's `reference`"),
         ("If-Match" = Option<String>, Header, description = "the version of the original's first source; another one is 412"),
         ("Prefer" = Option<String>, Header, description = "as for a transaction"),
+        ("dry_run" = Option<bool>, Query, description = "`true`: only tries it"),
     ),
     request_body(content = ReverseRequest),
     responses(
+        (status = 200, description = "of a dry run: what would happen", body = DryRunView),
         (status = 201, description = "reversed, and final", body = TransactionView),
         (status = 202, description = "on the log, and not decided within the wait", body = TransactionView),
         (status = 403, description = "the API key may not force", body = ProblemBody, content_type = "application/problem+json"),
@@ -59,6 +63,7 @@ pub async fn reverse(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
     Name(of): Name,
+    mode: Mode,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -72,8 +77,9 @@ pub async fn reverse(
     }
     let part = request.part(&of);
     let reads = Reads::default();
+    let before = reference.filter(|_| !mode.dry_run);
     let original = context
-        .original(&caller, &request.ledger, &part, reference, &reads)
+        .original(&caller, &request.ledger, &part, before, &reads)
         .await?;
     let form = Form {
         applied: Class::Created,
@@ -86,7 +92,7 @@ pub async fn reverse(
         Original::Reversed(before) => return Ok(context.again(*before, form)),
     };
     let body = CommandBody {
-        reference: reference.map(Into::into),
+        reference: mode.named(reference).map(Into::into),
         reverse: Some(part.body(&original)?),
         expect: request.expect.clone(),
         effective_at: request.effective_at,
@@ -102,7 +108,9 @@ pub async fn reverse(
             }
             invalid
         })?;
-    context.carry_out(&caller, &headers, &command, form).await
+    context
+        .carry_out((&caller, &mode), &headers, command, form)
+        .await
 }
 
 fn undecided() -> Problem {
@@ -116,6 +124,16 @@ pub enum Original {
     Known(KnownOriginal),
     /// It cannot be read back, and need not be.
     Reversed(Box<Before>),
+}
+
+impl Original {
+    /// The original, if it could be read back.
+    pub fn known(self) -> Option<KnownOriginal> {
+        match self {
+            Self::Known(original) => Some(original),
+            Self::Reversed(_) => None,
+        }
+    }
 }
 
 /// A reversal that was decided before.

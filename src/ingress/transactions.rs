@@ -15,8 +15,7 @@ use tokio::time::Instant;
 use super::answer::{Form, answer, json};
 use super::auth::Caller;
 use super::context::Context;
-use super::dry_run::{DryRunQuery, UNNAMED};
-use super::edge::RequestId;
+use super::dry_run::Mode;
 use super::error::{Class, Kind};
 use super::header;
 use super::lookup::Found;
@@ -46,7 +45,7 @@ use crate::wire::http::{
     ),
     request_body(content = TransactionRequest),
     responses(
-        (status = 200, description = "of a dry run: what would happen to the balances as they can be read now. Nothing is written, and no reference is used up or looked up; it may be left out", body = DryRunView),
+        (status = 200, description = "of a dry run: what would happen to the balances, and to what is held or was moved, as they can be read now. Nothing is written, and no reference is used up or looked up; it may be left out", body = DryRunView),
         (status = 201, description = "applied, and final", body = TransactionView,
          headers(("Location" = String), ("Idempotent-Replayed" = Option<String>), ("Preference-Applied" = Option<String>))),
         (status = 202, description = "on the log, and not decided within the wait: read it at `Location`", body = TransactionView,
@@ -58,12 +57,10 @@ use crate::wire::http::{
 pub async fn post(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Extension(id): Extension<RequestId>,
-    query: Result<Query<DryRunQuery>, QueryRejection>,
+    mode: Mode,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
     let preference = Preference::of(&headers)?;
     let if_match = header::if_match(&headers)?;
     let bytes = context.json(&headers, body).await?;
@@ -72,16 +69,11 @@ pub async fn post(
     if let Some(reference) = reference {
         client_reference(reference, request.expect_retries)?;
     }
-    let named = reference.or(query.dry_run.then_some(UNNAMED));
-    let original = match query.dry_run {
-        true => None,
-        false => {
-            let reads = Reads::default();
-            context
-                .original_of(&caller, &request, reference, &reads)
-                .await?
-        }
-    };
+    let reads = Reads::default();
+    let before = reference.filter(|_| !mode.dry_run);
+    let original = context
+        .original_of(&caller, &request, before, &reads)
+        .await?;
     let form = Form {
         applied: Class::Created,
         location: None,
@@ -94,11 +86,11 @@ pub async fn post(
         Some(Original::Reversed(before)) => return Ok(context.again(*before, form)),
     };
     let original = original.as_ref();
+    let named = mode.named(reference);
     let command = context.decode(|decoder| request.command(named, if_match, original, decoder))?;
     caller.may_write(&command.ledger)?;
-    if query.dry_run {
-        let trial = (reference.map(str::to_owned), Ok(command));
-        return context.dry_run(&caller, vec![trial], &id.0).await;
+    if mode.dry_run {
+        return context.try_alone(&caller, command, &mode.id).await;
     }
     let traceparent = header::traceparent(&headers);
     let manner = Manner {

@@ -29,3 +29,9 @@ pub fn place(last: Option<u64>, offset: u64, follows: Option<u64>) -> Place {
         Place::Next
     }
 }
+
+/// Whether nothing is missing between a state of `version` and entries that begin with the one
+/// that made version `first`.
+pub fn joins(version: Option<u64>, first: u64) -> bool {
+    version.unwrap_or_default() >= first.saturating_sub(1)
+}

@@ -116,17 +116,29 @@ pub struct Portion {
 }
 
 /// What a marker says of the holds of a partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldSums {
     /// How many are open.
     pub open: u64,
-    /// The versions of those that are open, or that a reversal has set out for: any other one has
-    /// ended and never changed since, and is left out.
+    /// The versions of those that are open, or that a reversal has set out for.
     pub version_sum: u64,
+    /// The versions of all that there ever were, so that one that began and ended between two
+    /// markers is missed as well. `None`: started from a marker that does not say.
+    pub changes: Option<u64>,
+}
+
+impl Default for HoldSums {
+    fn default() -> Self {
+        Self {
+            open: 0,
+            version_sum: 0,
+            changes: Some(0),
+        }
+    }
 }
 
 impl HoldSums {
-    /// Counts a hold, if it is to be summed up.
+    /// Counts a hold.
     ///
     /// # Panics
     /// If the sum of versions needs more than 64 bits.
@@ -135,7 +147,7 @@ impl HoldSums {
         self.moved(hold, u64::checked_add)
     }
 
-    /// Counts a hold no more, if it was.
+    /// Counts a hold no more.
     ///
     /// # Panics
     /// If it was not counted.
@@ -153,6 +165,8 @@ impl HoldSums {
             let versions = change(self.version_sum, hold.version);
             sums.version_sum = versions.expect("versions are counted");
         }
+        let changes = sums.changes.map(|sum| change(sum, hold.version));
+        sums.changes = changes.map(|sum| sum.expect("changes are counted"));
         sums
     }
 }
@@ -197,9 +211,25 @@ impl Hold {
         }
     }
 
-    /// Whether a marker sums up its version.
+    /// Whether a marker sums up its version beside those of the open ones.
     pub fn is_summed(&self) -> bool {
         self.stage.is_open() || self.reversals > 0
+    }
+
+    /// What a partition keeps of it that is not its home; `here` tells its balances.
+    pub(super) fn share(&self, here: impl Fn(BalanceId) -> bool) -> Self {
+        let parts = self.parts.iter();
+        let touched = parts.filter(|part| here(part.source) || here(part.destination));
+        let parts = touched.map(|part| Part {
+            reversed: 0,
+            ..part.clone()
+        });
+        Self {
+            parts: parts.collect(),
+            expires_at_ms: None,
+            reversals: 0,
+            ..self.clone()
+        }
     }
 
     /// Whether it counts as expired at log time `at_ms`, whether or not its rest was released yet.

@@ -68,7 +68,7 @@ impl Holds {
         self.entries.iter().map(|(id, hold)| (*id, hold))
     }
 
-    /// What a marker says of the open ones.
+    /// What a marker says of them.
     pub fn sums(&self) -> HoldSums {
         self.sums
     }

@@ -23,7 +23,7 @@ use crate::ledger::PartitionId;
 const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// How often the group is asked: a member hears of a change that late at the most.
-const HEARTBEAT: Duration = Duration::from_millis(200);
+const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// How many polls of 100 ms a member lives on after its partitions are given up. Its farewell to
 /// the group is sent after that, nothing tells when, and closing before it leaves a static member

@@ -11,8 +11,8 @@ use rdkafka::error::KafkaResult;
 use super::admin::{self, WAIT};
 use super::{Options, peek};
 
-/// What is wanted: long enough that a busy network is no death, for a heartbeat comes ten times
-/// as often, from a thread of the client's own.
+/// What is wanted: long enough that a busy network is no death, for a heartbeat comes twenty
+/// times as often, from a thread of the client's own.
 const WANTED: Duration = Duration::from_secs(2);
 
 /// What Kafka allows unless somebody says otherwise (`group.min.session.timeout.ms`).

@@ -86,16 +86,21 @@ impl Turn<'_> {
         self.outcome.effects.hold = Some(Box::new((id, hold)));
     }
 
-    /// The hold that a command names, if this is its home, its ledger is the same, and it is open
-    /// or has ended within the horizon.
+    /// The hold that a command names, if this is its home and its ledger is the same.
     pub(super) fn known(&mut self, command: &Command, target: Target) -> Option<Hold> {
-        let horizon = i128::from(self.setting().horizon_seconds) * 1000;
-        let hold = self.oracle.holds.get(&(self.here, target.hold))?;
-        let age = i128::from(self.outcome.at_ms) - i128::from(hold.at_ms);
-        let open = hold.stage == Stage::Pending || hold.stage == Stage::Open;
         let home = target.hold.home() == self.here;
-        let found = home && hold.ledger == command.ledger && (open || age <= horizon);
-        found.then(|| hold.clone())
+        let hold = self.within_horizon(target.hold).filter(|_| home);
+        hold.filter(|hold| hold.ledger == command.ledger)
+    }
+
+    /// What is kept here of a hold, or of what was reversed, if it is open or has ended within the
+    /// horizon.
+    pub(super) fn within_horizon(&mut self, id: TransactionId) -> Option<Hold> {
+        let horizon = i128::from(self.setting().horizon_seconds) * 1000;
+        let kept = self.oracle.holds.get(&(self.here, id))?;
+        let age = i128::from(self.outcome.at_ms) - i128::from(kept.at_ms);
+        let open = kept.stage == Stage::Pending || kept.stage == Stage::Open;
+        (open || age <= horizon).then(|| kept.clone())
     }
 }
 

@@ -102,15 +102,6 @@ impl Turn<'_> {
             true => Err(Rejection::OriginalNotFound),
         }
     }
-
-    /// What is kept here of a hold, or of what was reversed before.
-    fn within_horizon(&mut self, id: TransactionId) -> Option<Hold> {
-        let horizon = i128::from(self.setting().horizon_seconds) * 1000;
-        let kept = self.oracle.holds.get(&(self.here, id))?;
-        let age = i128::from(self.outcome.at_ms) - i128::from(kept.at_ms);
-        let open = kept.stage == Stage::Pending || kept.stage == Stage::Open;
-        (open || age <= horizon).then(|| kept.clone())
-    }
 }
 
 /// Which part of which posting goes back.

@@ -266,13 +266,14 @@ impl<W: World> Balances<W> {
     }
 
     fn report(&mut self) {
+        let now = self.desk.world.now();
         if !self.desk.reports_now() {
             return;
         }
         let alarm = Duration::from_secs(self.options.sink_alarm_seconds.into());
         let mut trouble = None;
         for watch in self.book.watches.values_mut() {
-            let waited = watch.waiting_since().map(|since| since.elapsed());
+            let waited = watch.waited(now);
             let partition = watch.stored.partition;
             self.desk.gauge(&watch.stored, waited.is_some());
             let (metrics, label) = (&self.desk.metrics, &[partition.to_string()]);

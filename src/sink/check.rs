@@ -1,5 +1,6 @@
 //! Whether a marker is accepted (S2): over the rows and what was gathered, the sum of versions,
-//! the highest command offset, the zero-sum per asset and the open holds must be the marker's.
+//! the highest command offset, the zero-sum per asset and the sums of holds must be the marker's,
+//! and no hold may be of a later command.
 //!
 //! The sums of the rows are kept and changed by what each snapshot replaces, so a check costs as
 //! much as was gathered, however many balances there are.
@@ -26,6 +27,8 @@ pub(super) struct Sorted {
     /// As of balances.
     pub(super) newer_holds: Vec<TransactionId>,
     pub(super) known_holds: Vec<TransactionId>,
+    /// The last command that changed one of the newer holds.
+    last_hold: Option<u64>,
     /// The sums over the rows as they will be.
     pub(super) sums: Sums,
 }
@@ -57,6 +60,7 @@ pub(super) fn sort(pile: &Pile, stands: &Stands, sums: &Sums, partition: Partiti
         match stand.is_none_or(|stand| snapshot.state.version > stand.version) {
             true => {
                 replace_hold(&mut sorted.sums.holds, stand, &snapshot.state);
+                sorted.last_hold = sorted.last_hold.max(Some(snapshot.state.offset));
                 sorted.newer_holds.push(id);
             }
             false => sorted.known_holds.push(id),
@@ -65,8 +69,9 @@ pub(super) fn sort(pile: &Pile, stands: &Stands, sums: &Sums, partition: Partiti
     sorted
 }
 
-/// Puts `hold` in the place of its row; those that are open or reversed are summed up.
+/// Puts `hold` in the place of its row.
 fn replace_hold(sums: &mut holds::Sums, row: Option<&holds::Stand>, hold: &Hold) {
+    sums.changes += i128::from(hold.version) - row.map_or(0, |row| row.version.into());
     if let Some(row) = row.filter(|row| row.summed) {
         sums.open -= i128::from(row.open);
         sums.versions -= i128::from(row.version);
@@ -114,8 +119,9 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Compares a marker with the sums over rows and gathered.
-pub(super) fn check(cut: &Cut, sums: &Sums, watermark: Option<u64>) -> Result<(), Mismatch> {
+/// Compares a marker with what was sorted for it.
+pub(super) fn check(cut: &Cut, sorted: &Sorted, watermark: Option<u64>) -> Result<(), Mismatch> {
+    let sums = &sorted.sums;
     if watermark.is_some_and(|watermark| cut.command_offset < watermark) {
         Err(Mismatch::Older)
     } else if sums.versions != i128::from(cut.version_sum) {
@@ -124,17 +130,20 @@ pub(super) fn check(cut: &Cut, sums: &Sums, watermark: Option<u64>) -> Result<()
         Err(Mismatch::Highest)
     } else if !zero(&sums.posted) || !zero(&cut.posted) {
         Err(Mismatch::Posted)
-    } else if sums.holds != of_cut(cut) {
+    } else if sums.holds != of_cut(cut, &sums.holds) || sorted.last_hold > Some(cut.command_offset)
+    {
         Err(Mismatch::Holds)
     } else {
         Ok(())
     }
 }
 
-fn of_cut(cut: &Cut) -> holds::Sums {
+/// What `cut` says of holds; of what it does not say, as an older binary's marker, `ours`.
+fn of_cut(cut: &Cut, ours: &holds::Sums) -> holds::Sums {
     holds::Sums {
         open: cut.holds.open.into(),
         versions: cut.holds.version_sum.into(),
+        changes: cut.holds.changes.map_or(ours.changes, i128::from),
     }
 }
 
@@ -194,17 +203,45 @@ mod tests {
             (sums(12, 8, 5), Some(5), Err(Mismatch::Posted)),
         ];
         for (sums, watermark, expected) in table {
+            let sorted = Sorted {
+                sums,
+                ..Sorted::default()
+            };
             assert_eq!(
-                check(&marker, &sums, watermark),
+                check(&marker, &sorted, watermark),
                 expected,
-                "{sums:?} at {watermark:?}"
+                "{sorted:?} at {watermark:?}"
             );
         }
-        let unbalanced = cut(9, &sums(12, 8, 5));
-        assert_eq!(
-            check(&unbalanced, &sums(12, 8, 5), None),
-            Err(Mismatch::Posted)
-        );
+        let sorted = Sorted {
+            sums: sums(12, 8, 5),
+            ..Sorted::default()
+        };
+        let unbalanced = cut(9, &sorted.sums);
+        assert_eq!(check(&unbalanced, &sorted, None), Err(Mismatch::Posted));
+    }
+
+    /// A hold that began and ended between two markers, of which no snapshot was seen, and one of
+    /// a later command than the marker's.
+    #[test]
+    fn a_hold_that_is_missing_or_too_new_counts() {
+        let table = [
+            (Some(7), 7, Some(9), Ok(())),
+            (Some(7), 4, None, Err(Mismatch::Holds)),
+            (Some(7), 7, Some(10), Err(Mismatch::Holds)),
+            (None, 4, Some(9), Ok(())),
+        ];
+        for (said, changes, last_hold, expected) in table {
+            let mut marker = cut(9, &sums(12, 8, 0));
+            marker.holds.changes = said;
+            let mut sorted = Sorted {
+                sums: sums(12, 8, 0),
+                last_hold,
+                ..Sorted::default()
+            };
+            sorted.sums.holds.changes = changes;
+            assert_eq!(check(&marker, &sorted, None), expected, "{sorted:?}");
+        }
     }
 
     /// Balances after some transfers: versions and offsets of a true history.
@@ -270,7 +307,7 @@ mod tests {
             prop_assert_eq!(&sorted.sums, &scratch);
             prop_assert!(sorted.stale.is_empty());
             let marker = cut(u64::try_from(transfers.len()).unwrap(), &naive(now.values()));
-            let accepted = check(&marker, &sorted.sums, None).is_ok();
+            let accepted = check(&marker, &sorted, None).is_ok();
             prop_assert_eq!(accepted, stands(&seen).balances == stands(&now).balances);
         }
 

@@ -1,7 +1,8 @@
 //! One partition's watch: what was gathered, the marker to be checked, and the sums of the rows.
 
+use std::time::{Duration, Instant};
+
 use rdkafka::Message;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::batch::{Pile, Snapshot};
@@ -67,7 +68,9 @@ pub(super) struct Watch {
     next: u64,
     /// Snapshots since they were counted.
     snapshots: u64,
-    /// When the first snapshot or marker arrived that is not in cold.
+    /// Whether a snapshot or marker has arrived that is not in cold, and since when, as far as that
+    /// was asked.
+    waits: bool,
     waiting_since: Option<Instant>,
 }
 
@@ -80,6 +83,7 @@ impl Watch {
             after: Pile::default(),
             next: stored.position,
             snapshots: 0,
+            waits: false,
             waiting_since: None,
             stored,
         }
@@ -89,8 +93,14 @@ impl Watch {
         self.next
     }
 
-    pub(super) fn waiting_since(&self) -> Option<Instant> {
-        self.waiting_since
+    /// How long no marker was accepted although something waits for one.
+    pub(super) fn waited(&mut self, now: Instant) -> Option<Duration> {
+        if !self.waits {
+            self.waiting_since = None;
+            return None;
+        }
+        let since = *self.waiting_since.get_or_insert(now);
+        Some(now.saturating_duration_since(since))
     }
 
     pub(super) fn balances(&self) -> usize {
@@ -139,7 +149,7 @@ impl Watch {
     /// Where a snapshot that has just arrived belongs.
     fn gathering(&mut self) -> &mut Pile {
         self.snapshots += 1;
-        self.waiting_since.get_or_insert_with(Instant::now);
+        self.waits = true;
         match self.marker {
             Some(_) => &mut self.after,
             None => &mut self.gathered,
@@ -198,7 +208,7 @@ impl Watch {
             next: self.next,
         };
         self.gathered.append(std::mem::take(&mut self.after));
-        self.waiting_since.get_or_insert_with(Instant::now);
+        self.waits = true;
         let superseding = self.marker.replace(marker).is_some();
         Ok(Kind::Marker { superseding })
     }
@@ -239,7 +249,7 @@ impl Watch {
         let sorted = sort(&self.gathered, stands, &self.sums, self.stored.partition);
         Some(Judged {
             partition: self.stored.partition,
-            result: check(&marker.cut, &sorted.sums, self.stored.command_offset),
+            result: check(&marker.cut, &sorted, self.stored.command_offset),
             sorted,
             step,
         })
@@ -283,7 +293,7 @@ impl Watch {
             }
             self.gathered.append(after);
             if mismatch == Mismatch::Older && self.gathered.is_empty() {
-                self.waiting_since = None;
+                self.waits = false;
             }
             return Told {
                 stale: sorted.stale,
@@ -297,7 +307,8 @@ impl Watch {
         let next = |offset: Option<u64>| offset.map_or(0, |offset| offset.saturating_add(1));
         let before = next(self.stored.command_offset);
         self.stored = step.to;
-        self.waiting_since = (!self.gathered.is_empty()).then(Instant::now);
+        self.waits = !self.gathered.is_empty();
+        self.waiting_since = None;
         Told {
             accepted: self.stored.command_offset,
             commands: next(self.stored.command_offset).saturating_sub(before),

@@ -1,4 +1,4 @@
-//! The machine's clock, for measuring and for operators. No decision depends on it.
+//! The machine's clock, for measuring, for operators and for dry runs. No decision depends on it.
 
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};

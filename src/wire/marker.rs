@@ -23,8 +23,8 @@ pub struct MarkerBody {
     pub highest_command_offset: Option<u64>,
     /// By asset; all zero (L1).
     pub posted: BTreeMap<String, Money>,
-    /// Left out where none is open.
-    #[serde(default, skip_serializing_if = "HoldSumsBody::are_none")]
+    /// An older binary left it out where none was open.
+    #[serde(default)]
     pub holds: HoldSumsBody,
     pub sent: Vec<u64>,
     pub received: Vec<u64>,
@@ -41,17 +41,14 @@ pub struct MarkerBody {
     pub at: Time,
 }
 
-/// How many holds are open, and the sum of their versions.
+/// How many holds are open, and sums of versions as [`HoldSums`] has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldSumsBody {
     pub open: u64,
     pub version_sum: u64,
-}
-
-impl HoldSumsBody {
-    fn are_none(&self) -> bool {
-        *self == Self::default()
-    }
+    /// An older binary does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<u64>,
 }
 
 impl MarkerBody {
@@ -69,6 +66,7 @@ impl MarkerBody {
             holds: HoldSumsBody {
                 open: cut.holds.open,
                 version_sum: cut.holds.version_sum,
+                changes: cut.holds.changes,
             },
             sent: cut.sent.clone(),
             received: cut.received.clone(),
@@ -108,6 +106,7 @@ impl MarkerBody {
             holds: HoldSums {
                 open: self.holds.open,
                 version_sum: self.holds.version_sum,
+                changes: self.holds.changes,
             },
             sent: self.sent.clone(),
             received: self.received.clone(),

@@ -124,6 +124,16 @@ fn bad_values(scene: &Scene) -> Vec<Bad> {
         ("not utf-8", vec![0xff, 0xfe, 0x00], "malformed-request"),
         ("deep", deep.into_bytes(), "malformed-request"),
         (
+            "a post at a version",
+            json!({"reference": "r", "type": "post", "ledger": "main",
+                "post": {"hold": "00000000-0000-8000-8000-000000000000",
+                    "balance": balance_id(&scene.alice)},
+                "expect": {balance_id(&scene.alice).to_string(): 1}})
+            .to_string()
+            .into_bytes(),
+            "invalid-expect",
+        ),
+        (
             "oversized",
             with(&good, "description", json!(long)),
             "payload-too-large",

@@ -9,6 +9,7 @@
     reason = "a helper of a test fails it like the test itself"
 )]
 
+mod alone;
 mod automaton;
 mod books;
 mod explore;

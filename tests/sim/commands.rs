@@ -2,7 +2,7 @@
 //! them.
 
 use serde_json::{Value, json};
-use steelyard::ledger::{Asset, BalanceId, TransactionId};
+use steelyard::ledger::{Asset, BalanceId, Stage, TransactionId};
 use steelyard::wire::{CommandBody, Time};
 
 use crate::chance::Chance;
@@ -129,18 +129,17 @@ impl Commands {
             let postings = self.postings(world);
             let mut hold = self.named(world, "transfer", "postings", postings);
             let terms = ["1s", "1s", "2s", "5s", "30s", "366d"];
-            hold["hold"] = match world.chance.one_in(3) {
+            hold["hold"] = match world.chance.one_in(2) {
                 true => json!({}),
                 false => json!({"expires_in": *world.chance.pick(&terms)}),
             };
             return hold;
         }
-        let latest = world.holds.len().saturating_sub(4);
-        let among = match world.chance.one_in(2) {
-            true => latest,
-            false => 0,
+        let open = latest_open(world);
+        let (hold, balance) = match open.is_empty() || world.chance.one_in(4) {
+            true => *world.chance.pick(&world.holds),
+            false => *world.chance.pick(&open),
         };
-        let (hold, balance) = *world.chance.pick(&world.holds[among..]);
         let hold = match world.chance.one_in(30) {
             true => TransactionId::new(hold.home(), hold.offset() + 1, GENERATION),
             false => hold,
@@ -246,6 +245,17 @@ impl Commands {
             Some(striped) => STRIPED[striped as usize].into(),
         }
     }
+}
+
+/// The last few holds that something is left of, and a balance of each.
+fn latest_open(world: &World) -> Vec<(TransactionId, BalanceId)> {
+    let is_open = |id: TransactionId| {
+        let home = &world.truth[usize::from(id.home())].partition;
+        let hold = home.holds().get(id);
+        hold.is_some_and(|hold| hold.stage == Stage::Open)
+    };
+    let open = world.holds.iter().rev().filter(|(id, _)| is_open(*id));
+    open.take(4).copied().collect()
 }
 
 fn account(who: u64) -> String {

@@ -31,7 +31,11 @@ impl World {
     pub(crate) fn hold_sums(&self, partition: PartitionId) -> Sums {
         let mut sums = Sums::default();
         let rows = self.cold.holds[usize::from(partition)].values();
-        for hold in rows.filter(|hold| hold.is_summed()) {
+        for hold in rows {
+            sums.changes += i128::from(hold.version);
+            if !hold.is_summed() {
+                continue;
+            }
             sums.open += i128::from(hold.stage.is_open());
             sums.versions += i128::from(hold.version);
         }

@@ -39,8 +39,7 @@ impl Traffic {
             sent: Vec::new(),
             decoder: Decoder::of(count),
             holds: match scene {
-                Scene::Any => holds,
-                Scene::LateOwners => 0,
+                Scene::Any | Scene::LateOwners => holds,
                 Scene::Holds => 24,
             },
         }

@@ -11,6 +11,9 @@ const TRANSFER: &str = r#"{"reference":"r1","type":"transfer","ledger":"main","p
      "destination":"0f0f0f0f-0000-5000-8000-00000000000b","amount":"12.50","asset":"USD"}]}"#;
 const OPEN: &str = r#"{"reference":"r1","type":"open","ledger":"main",
     "open":{"account":"alice","asset":"USD"}}"#;
+const VOID: &str = r#"{"reference":"r1","type":"void","ledger":"main",
+    "void":{"hold":"00000000-0000-8000-8000-000000000000",
+    "balance":"0f0f0f0f-0000-5000-8000-00000000000a"}}"#;
 const CONFIGURE: &str = r#"{"reference":"r1","type":"configure","ledger":"main",
     "configure":{"balance":"0f0f0f0f-0000-5000-8000-00000000000a","status":"frozen"}}"#;
 
@@ -85,7 +88,7 @@ fn what_is_not_a_command_is_malformed() {
         "}]}                  => "}]}}        | malformed-request
         "}]}                  => "}],}        | malformed-request
         "type"                => "kind"       | malformed-request kind
-        "transfer"            => "post"       | malformed-request type
+        "transfer"            => "post"       | malformed-request postings
         "transfer"            => "Transfer"   | malformed-request type
         "type":"transfer",    =>              | malformed-request
         "ledger":"main",      =>              | malformed-request
@@ -230,8 +233,10 @@ fn postings_go_from_one_balance_to_another() {
         0f0f0f0f-0000-5000-8000-00000000000b => 0F0F0F0F-0000-5000-8000-00000000000A | same-balance postings[0].destination
         00000000000b    => 00000000000                                      | malformed-request postings[0].destination
         "postings"      => "open":null,"postings"                           | accepted
-        "postings"      => "open":{"account":"a","asset":"USD"},"postings"  | malformed-request type
-        "transfer"      => "open"                                           | malformed-request type
+        "postings"      => "open":{"account":"a","asset":"USD"},"postings"  | malformed-request open
+        "transfer"      => "open"                                           | malformed-request postings
+        "transfer"      => "close-period"                                   | malformed-request postings
+        "postings"      => "extras"                                         | malformed-request extras
         "#,
     );
 }
@@ -348,6 +353,36 @@ fn an_open_names_its_account() {
         "USD"   => "USD","ceiling":1e400      | invalid-amount open.ceiling
         "type"  => "expect":{"0f0f0f0f-0000-5000-8000-00000000000a":1},"type" | invalid-expect expect
         "#,
+    );
+}
+
+/// What is reserved cannot be refused, so nobody is told that a version was compared.
+#[test]
+fn a_void_takes_no_version_and_no_other_part() {
+    let hold = "\"hold\":\"00000000-0000-8000-8000-000000000000\"";
+    let post = format!("\"post\":{{{hold},\"balance\":\"{ALICE}\"}}");
+    assert_eq!(verdict_of(VOID.as_bytes()), "accepted");
+    let posts = VOID
+        .replacen("\"void\",", "\"post\",", 1)
+        .replacen("\"void\":", "\"post\":", 1);
+    assert_eq!(verdict_of(posts.as_bytes()), "accepted");
+    let expect = format!("\"expect\":{{\"{ALICE}\":1}},\"ledger\"");
+    for command in [VOID, &posts] {
+        let value = command.replacen("\"ledger\"", &expect, 1);
+        assert_eq!(verdict_of(value.as_bytes()), "invalid-expect expect");
+    }
+    check(
+        VOID,
+        &r#"
+        "ledger"  => "expect":{},"ledger"                          | accepted
+        "ledger"  => "hold":{},"ledger"                            | malformed-request hold
+        "ledger"  => POST,"ledger"                                 | malformed-request post
+        "ledger"  => "amount":"1","ledger"                         | invalid-amount amount
+        "void":   => "open":                                       | malformed-request open.hold
+        "void",   => "close-period",                               | malformed-request void
+        "balance" => "amount":"1","balance"                        | invalid-amount void.amount
+        "#
+        .replace("POST", &post),
     );
 }
 

@@ -1,11 +1,12 @@
-//! What became of holds, counted from commands and decisions alone: how much is left of which
-//! posting, and what was moved.
+//! What became of holds and of what was reversed, counted from commands and decisions alone: how
+//! much is left of which posting, and what was moved.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use steelyard::ledger::{
-    BalanceId, Body, Decision, Outcome, PartitionId, Posting, TransactionId, command, partition_of,
+    BalanceId, Body, Decision, Outcome, PartitionId, Posting, Reverse, TransactionId, command,
+    partition_of,
 };
 use uuid::Uuid;
 
@@ -14,15 +15,21 @@ pub struct Holds {
     made: HashMap<TransactionId, Made>,
     /// Posts that were counted, and where they were decided.
     posts: HashMap<TransactionId, u64>,
+    /// Reversals that have set out: of what, and how much of each posting.
+    reversals: HashMap<TransactionId, (TransactionId, Vec<i128>)>,
     moved: HashMap<Uuid, i128>,
 }
 
 #[derive(Debug)]
 struct Made {
     reference: String,
+    /// Or a transfer that was reversed.
+    is_hold: bool,
     postings: Vec<Posting>,
     /// Of each posting, in minor units.
     left: Vec<i128>,
+    /// Of each posting, what was posted and not moved back.
+    moved: Vec<i128>,
     due_ms: Option<i64>,
     expired: bool,
 }
@@ -49,6 +56,10 @@ impl Holds {
                     self.post(post.target.hold, amount);
                 }
             }
+            (Body::Reverse(reverse), Decision::Applied | Decision::Forwarded) => {
+                self.reverse(id, reverse);
+            }
+            (Body::Reverse(_), Decision::Returned(_)) => self.give_back(id),
             (Body::Void(target), Decision::Voided) => self.end(target.hold, false),
             (Body::Expire(target), Decision::Expired) => self.end(target.hold, true),
             _ => {}
@@ -57,12 +68,14 @@ impl Holds {
 
     fn make(&mut self, id: TransactionId, reference: String, hold: &command::Hold, at_ms: i64) {
         let amounts = hold.postings.iter().map(|posting| posting.amount.minor());
-        let left = amounts.collect();
+        let left: Vec<i128> = amounts.collect();
         let postings = hold.postings.clone();
         let span = hold.expires_in.map(|seconds| i64::from(seconds) * 1000);
         // Home speaks twice of a hold over several partitions.
         self.made.entry(id).or_insert(Made {
             reference,
+            is_hold: true,
+            moved: vec![0; left.len()],
             postings,
             left,
             due_ms: span.map(|span| at_ms + span),
@@ -76,11 +89,62 @@ impl Holds {
             return;
         };
         let mut wanted = amount.unwrap_or(i128::MAX);
-        for (posting, left) in made.postings.iter().zip(&mut made.left) {
-            let taken = wanted.min(*left);
-            (wanted, *left) = (wanted - taken, *left - taken);
-            *self.moved.entry(posting.source.id.uuid()).or_default() -= taken;
-            *self.moved.entry(posting.destination.id.uuid()).or_default() += taken;
+        for (at, posting) in made.postings.iter().enumerate() {
+            let taken = wanted.min(made.left[at]);
+            wanted -= taken;
+            made.left[at] -= taken;
+            made.moved[at] += taken;
+            note_moved(&mut self.moved, posting, taken);
+        }
+    }
+
+    /// An amount of what was moved and not moved back yet, posting after posting; or all of it.
+    fn reverse(&mut self, id: TransactionId, reverse: &Reverse) {
+        // Home speaks twice of one over several partitions.
+        let Entry::Vacant(new) = self.reversals.entry(id) else {
+            return;
+        };
+        let original = &reverse.original;
+        let made = self
+            .made
+            .entry(reverse.transaction)
+            .or_insert_with(|| Made {
+                reference: original.reference.to_string(),
+                is_hold: false,
+                postings: original.postings().to_vec(),
+                left: vec![0; original.postings().len()],
+                moved: original
+                    .postings()
+                    .iter()
+                    .map(|it| it.amount.minor())
+                    .collect(),
+                due_ms: None,
+                expired: false,
+            });
+        let amount = reverse.amount.map(|(amount, _)| amount.minor());
+        let mut wanted = amount.unwrap_or(i128::MAX);
+        let mut portions = Vec::new();
+        for (at, posting) in made.postings.iter().enumerate() {
+            let taken = wanted.min(made.moved[at]);
+            wanted -= taken;
+            made.moved[at] -= taken;
+            note_moved(&mut self.moved, posting, -taken);
+            portions.push(taken);
+        }
+        new.insert((reverse.transaction, portions));
+    }
+
+    /// A reversal did not come to pass: a later stop refused it.
+    fn give_back(&mut self, id: TransactionId) {
+        let Some((original, portions)) = self.reversals.get_mut(&id) else {
+            return;
+        };
+        let Some(made) = self.made.get_mut(original) else {
+            return;
+        };
+        for (at, portion) in std::mem::take(portions).into_iter().enumerate() {
+            made.moved[at] += portion;
+            note_moved(&mut self.moved, &made.postings[at], portion);
         }
     }
 
@@ -104,7 +168,7 @@ impl Holds {
         made.is_some_and(|made| made.expired)
     }
 
-    /// By balance, what posts have moved, in minor units.
+    /// By balance, what posts and reversals have moved, in minor units.
     pub fn moved(&self) -> &HashMap<Uuid, i128> {
         &self.moved
     }
@@ -133,7 +197,12 @@ impl Holds {
 
     /// How many were made.
     pub fn count(&self) -> usize {
-        self.made.len()
+        self.made.values().filter(|made| made.is_hold).count()
+    }
+
+    /// How many reversals have set out.
+    pub fn reversals(&self) -> usize {
+        self.reversals.len()
     }
 
     /// A hold whose time was over at `at_ms` and that has something left.
@@ -144,4 +213,10 @@ impl Holds {
         });
         overdue.map(|made| made.reference.as_str())
     }
+}
+
+/// An amount that a posting moves, or moves back if it is negative.
+fn note_moved(moved: &mut HashMap<Uuid, i128>, posting: &Posting, minor: i128) {
+    *moved.entry(posting.source.id.uuid()).or_default() -= minor;
+    *moved.entry(posting.destination.id.uuid()).or_default() += minor;
 }

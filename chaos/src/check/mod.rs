@@ -20,9 +20,12 @@ mod reads;
 pub mod replay;
 mod stores;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::drive::book::Told;
+use self::replay::Expected;
+use crate::drive::book::{Told, Verdict};
 use crate::world::World;
 
 /// What was compared.
@@ -37,6 +40,9 @@ pub struct Tally {
     pub retries: u64,
     pub balances: usize,
     pub holds: usize,
+    pub reversals: usize,
+    /// How many references were refused, by reason.
+    pub refused: BTreeMap<String, usize>,
 }
 
 impl std::fmt::Display for Tally {
@@ -45,7 +51,7 @@ impl std::fmt::Display for Tally {
             f,
             "{} commands decided, {} copies by second owners, {} references, {} answers, {} \
              replies, {} retries, {} reads, {} balances, \
-             {} holds",
+             {} holds, {} reversals",
             self.commands,
             self.copies,
             self.references,
@@ -54,8 +60,15 @@ impl std::fmt::Display for Tally {
             self.retries,
             self.reads,
             self.balances,
-            self.holds
-        )
+            self.holds,
+            self.reversals
+        )?;
+        let mut before = "; refused: ";
+        for (reason, count) in &self.refused {
+            write!(f, "{before}{count} {reason}")?;
+            before = ", ";
+        }
+        Ok(())
     }
 }
 
@@ -88,6 +101,8 @@ pub async fn check(world: &World, told: Told, due_ms: i64) -> Result<Tally> {
         retries: told.retries,
         balances,
         holds: expected.holds.count(),
+        reversals: expected.holds.reversals(),
+        refused: refused(&expected),
     };
     answers.extend(replies);
     clients::check(&expected, &answers, &told.accepted, &told.places).context("clients")?;
@@ -113,4 +128,14 @@ pub async fn check(world: &World, told: Told, due_ms: i64) -> Result<Tally> {
         told.unanswered.join(", ")
     );
     Ok(tally)
+}
+
+fn refused(expected: &Expected) -> BTreeMap<String, usize> {
+    let mut refused = BTreeMap::new();
+    for decision in expected.decisions.values() {
+        if let Verdict::Rejected(reason) = &decision.verdict {
+            *refused.entry(reason.clone()).or_default() += 1;
+        }
+    }
+    refused
 }

@@ -182,6 +182,43 @@ impl Order {
         }
     }
 
+    /// The same under another reference.
+    pub(super) fn under(&self, reference: String) -> Self {
+        let mut record = self.record.clone();
+        record["reference"] = json!(reference);
+        self.followed_by(reference, record)
+    }
+
+    /// Another order, which the same balance decides.
+    pub(super) fn followed_by(&self, reference: String, record: Value) -> Self {
+        Self {
+            reference,
+            body: record.to_string().into_bytes(),
+            fingerprint: fingerprint(&record, self.partitions),
+            key: self.key.clone(),
+            record,
+            request: None,
+            ..*self
+        }
+    }
+
+    pub(super) fn is_reversal(&self) -> bool {
+        self.record["type"] == "reverse"
+    }
+
+    pub(super) fn record(&self) -> &Value {
+        &self.record
+    }
+
+    /// All that its postings ask for, in cents.
+    pub(super) fn cents(&self) -> u64 {
+        let postings = self.record["postings"].as_array();
+        let amounts = postings.into_iter().flatten();
+        let cents =
+            amounts.filter_map(|it| it["amount"].as_str()?.replace('.', "").parse::<u64>().ok());
+        cents.sum()
+    }
+
     /// The same, posted to a path of its own over HTTP.
     pub(super) fn at(self, path: String, content: Value) -> Self {
         Self {

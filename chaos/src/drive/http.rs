@@ -24,6 +24,8 @@ const ANSWER: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(150);
 /// Questions after a 202, before the command is sent again.
 const QUESTIONS: usize = 20;
+/// How often a client asks for a reversal whose original is not known to be decided yet.
+const REFUSALS: usize = 40;
 
 /// One client: its connections to every ingress.
 pub struct Client {
@@ -94,7 +96,12 @@ impl Client {
                 self.hold(hold).await;
             } else {
                 let order = scene.cast.payment(reference, &scene.book, &mut self.rng);
-                self.play(&order).await;
+                let made = self.play(&order).await;
+                if let Some(id) = made.and_then(|answered| answered.transaction)
+                    && self.rng.chance(0.2)
+                {
+                    self.reverse(&order, id).await;
+                }
             }
             sleep(self.scene.think).await;
         }
@@ -142,12 +149,29 @@ impl Client {
                 sleep(Duration::from_millis(self.rng.between(200, 2_000))).await;
             }
         }
+        if self.rng.chance(0.3) {
+            self.reverse(&hold.order, id).await;
+        }
+    }
+
+    /// Takes an order back, up to three times, whether something is left of it or not.
+    async fn reverse(&mut self, original: &Order, id: Uuid) {
+        let scene = self.scene.clone();
+        if !scene.reversals {
+            return;
+        }
+        for n in 0..self.rng.between(1, 3) {
+            let reference = format!("{}-r{n}", original.reference);
+            let order = scene.cast.reversal(reference, original, id, &mut self.rng);
+            self.play(&order).await;
+        }
     }
 
     /// Sends until there is a final answer; gives up at the end of the run's patience.
     pub async fn settle(&mut self, order: &Order) -> Option<Answered> {
         let (path, body) = order.request();
         let body = Bytes::from(body);
+        let mut refusals = 0;
         while !self.scene.over.is_set() {
             let began_ms = clock::now_ms();
             let answer = self.ask(Some(body.clone()), path).await;
@@ -163,6 +187,13 @@ impl Client {
                             return Some(answered);
                         }
                         sleep(PAUSE).await;
+                    }
+                }
+                // Whoever takes something back can leave it as long as nothing was accepted.
+                Some((Meaning::Refused(_), _)) if order.is_reversal() => {
+                    refusals += 1;
+                    if refusals > REFUSALS {
+                        return None;
                     }
                 }
                 Some((Meaning::Refused(_) | Meaning::Unknown(_), _)) | None => {}

@@ -90,6 +90,11 @@ impl Producer {
                             continue;
                         }
                         15 => scene.cast.close(reference, &mut self.rng),
+                        16..24 => {
+                            let order = scene.cast.payment(reference, &scene.book, &mut self.rng);
+                            sending.spawn(self.with_its_own_chance().reversed(order));
+                            continue;
+                        }
                         _ => scene.cast.payment(reference, &scene.book, &mut self.rng),
                     }
                 }
@@ -116,23 +121,50 @@ impl Producer {
     /// Sends a hold, and without waiting for an answer what is to become of it: where the broker
     /// has put the record says what the transaction's id is.
     async fn hold(mut self, hold: Hold) {
-        let mut first = None;
-        for (order, partition) in self.variants(hold.order.clone()) {
-            let placed = self.send(&order, partition).await;
-            first = first.or(placed.filter(|(at, _)| *at == hold.order.partition));
-        }
-        let Some((home, offset)) = first else {
+        let Some(id) = self.place(&hold.order).await else {
             return;
         };
-        let id = TransactionId::new(home, offset, self.generation).uuid();
         for n in 0..self.rng.below(4) {
             let reference = format!("{}-{n}", hold.order.reference);
             let scene = self.scene.clone();
             let order = scene.cast.on_hold(reference, &hold, id, &mut self.rng);
-            for (order, partition) in self.variants(order) {
-                self.send(&order, partition).await;
-            }
+            self.place(&order).await;
         }
+        if self.rng.chance(0.3) {
+            self.take_back(&hold.order, id).await;
+        }
+    }
+
+    /// Sends a payment, and takes it back before anybody can know what became of it.
+    async fn reversed(mut self, order: Order) {
+        if let Some(id) = self.place(&order).await {
+            self.take_back(&order, id).await;
+        }
+    }
+
+    async fn take_back(&mut self, original: &Order, id: Uuid) {
+        if !self.scene.reversals {
+            return;
+        }
+        for n in 0..self.rng.between(1, 3) {
+            let reference = format!("{}-r{n}", original.reference);
+            let scene = self.scene.clone();
+            let order = scene
+                .cast
+                .wild_reversal(reference, original, id, &mut self.rng);
+            self.place(&order).await;
+        }
+    }
+
+    /// Sends the records of an order; the id of its transaction.
+    async fn place(&mut self, order: &Order) -> Option<Uuid> {
+        let mut first = None;
+        for (record, partition) in self.variants(order.clone()) {
+            let placed = self.send(&record, partition).await;
+            first = first.or(placed.filter(|(at, _)| *at == order.partition));
+        }
+        let (home, offset) = first?;
+        Some(TransactionId::new(home, offset, self.generation).uuid())
     }
 
     /// The records that one order becomes, and where they go.

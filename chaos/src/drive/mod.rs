@@ -6,11 +6,12 @@ mod holds;
 mod http;
 pub mod kafka;
 mod reads;
+mod reversals;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use load::http::{Connection, Endpoint};
 use load::rng::Rng;
 use load::stop::Stop;
@@ -38,6 +39,8 @@ pub struct Scene {
     pub stop: Stop,
     /// No more attempts either.
     pub over: Stop,
+    /// Whether the program knows reversals: what a rolling upgrade begins with may be too old.
+    pub reversals: bool,
     /// How long a client thinks between two orders.
     pub think: Duration,
 }
@@ -75,17 +78,19 @@ impl Drive {
         size: Size,
         rng: &mut Rng,
     ) -> Result<Self> {
+        let mut ingresses = Vec::new();
+        for node in fleet.of(Role::Ingress) {
+            ingresses.push((node.name.clone(), node.endpoint()?));
+        }
+        ensure!(!ingresses.is_empty(), "there is no ingress");
         let scene = Arc::new(Scene {
+            reversals: knows_reversals(&ingresses[0].1).await?,
             cast: Cast::new(size.accounts, world.partitions),
             book: Book::default(),
             stop: Stop::default(),
             over: Stop::default(),
             think: size.think,
         });
-        let mut ingresses = Vec::new();
-        for node in fleet.of(Role::Ingress) {
-            ingresses.push((node.name.clone(), node.endpoint()?));
-        }
         kafka::make_answers(world).await?;
         let producer = Producer::new(world, &scene, rng.draw()).await?;
         let (twice, orders) = mpsc::unbounded_channel();
@@ -122,6 +127,14 @@ impl Drive {
     }
 }
 
+/// Whether the contract that a node serves has reversals.
+async fn knows_reversals(ingress: &Arc<Endpoint>) -> Result<bool> {
+    let contract = Connection::new(ingress.clone()).get("/openapi.json").await;
+    let contract = contract.context("no contract")?;
+    let path = b"/v1/transactions/{reference}/reverse";
+    Ok(contract.body.windows(path.len()).any(|it| it == path))
+}
+
 /// Opens all accounts over Kafka, and brings money in over HTTP.
 async fn open(
     scene: &Arc<Scene>,
@@ -131,7 +144,6 @@ async fn open(
 ) -> Result<()> {
     let cast = &scene.cast;
     let world = cast.ledger.world();
-    ensure!(!ingresses.is_empty(), "there is no ingress");
     let openings: Vec<_> = cast.accounts.iter().map(|it| cast.open(it)).collect();
     let sent = openings.iter().map(|order| producer.deliver(order));
     futures::future::join_all(sent).await;

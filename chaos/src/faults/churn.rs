@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::lab::{Lab, STOP};
+use crate::lab::Lab;
 use crate::node::{Node, Role};
 use crate::wait;
+use crate::world::World;
 
 /// Restarts in a row, and the time between them.
 const RESTARTS: usize = 6;
@@ -25,14 +26,7 @@ pub async fn rolling(lab: &mut Lab) -> Result<String> {
             node.kill()?;
         } else {
             planned += 1;
-            node.signal("TERM")?;
-            let status = node.ended(STOP).await?;
-            let name = &node.name;
-            ensure!(
-                status.success(),
-                "{name} stopped with {status}; {}",
-                node.tail()
-            );
+            node.stop().await?;
         }
         node.start(&world, &[])?;
     }
@@ -43,9 +37,21 @@ pub async fn rolling(lab: &mut Lab) -> Result<String> {
 /// A processor of another group owns every partition too: two owners at once, by force.
 pub async fn second_owner(lab: &mut Lab) -> Result<String> {
     let world = lab.world.clone();
-    let mut rogue = Node::new(&world, Role::Processor, "rogue", false, &mut lab.rng).await?;
-    let group = [("STEELYARD_KAFKA_PROPERTIES", "group.id=rogue")];
-    rogue.start(&world, &group)?;
+    beside(lab, &world, "rogue").await?;
+    let zombies = "a later owner";
+    let met = lab
+        .fleet
+        .of(Role::Processor)
+        .any(|node| node.said().contains(zombies));
+    ensure!(met, "no owner has met the second one");
+    Ok("a second group owned every partition beside the first".to_owned())
+}
+
+/// A processor of a group of its own, of `world`'s program, owns every partition for a while.
+pub(super) async fn beside(lab: &mut Lab, world: &World, name: &str) -> Result<()> {
+    let mut rogue = Node::new(world, Role::Processor, name, false, &mut lab.rng).await?;
+    let group = format!("group.id={name}");
+    rogue.start(world, &[("STEELYARD_KAFKA_PROPERTIES", &group)])?;
     let owning = async || (rogue.count("steelyard_partition_epoch{").await > 0.0).then_some(());
     wait::until(
         "the rogue to own something",
@@ -54,12 +60,5 @@ pub async fn second_owner(lab: &mut Lab) -> Result<String> {
     )
     .await?;
     lab.run_for(6_000, 10_000).await;
-    let zombies = "a later owner";
-    let met = lab
-        .fleet
-        .of(Role::Processor)
-        .any(|node| node.said().contains(zombies));
-    rogue.kill()?;
-    ensure!(met, "no owner has met the second one");
-    Ok("a second group owned every partition beside the first".to_owned())
+    rogue.kill()
 }

@@ -10,7 +10,7 @@ use crate::wait;
 use crate::world::SESSION_MS;
 
 /// The gauge that only an owner of a partition has.
-const OWNED: &str = "steelyard_partition_epoch{";
+pub(super) const OWNED: &str = "steelyard_partition_epoch{";
 
 /// An owner stops beyond its session, the other processor takes everything over, and the first
 /// one goes on as if it owned its partitions still.

@@ -14,6 +14,7 @@ mod full;
 mod kill;
 mod postgres;
 mod redis;
+mod rolling;
 mod table;
 mod three;
 
@@ -40,6 +41,8 @@ pub enum Play {
 pub struct Ground {
     pub stack: Stack,
     pub program: PathBuf,
+    /// A program that is to be replaced by this one, if there is one.
+    pub older: Option<PathBuf>,
     pub seed: u64,
 }
 
@@ -51,6 +54,8 @@ pub struct Fault {
     pub seconds: u64,
     /// Whether it is of the share of continuous integration.
     pub ci: bool,
+    /// Whether it takes an older program.
+    pub older: bool,
     pub play: Play,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Fault, Play, alone, broker, churn, clock, compaction, failpoints, freeze, full, kill, postgres,
-    redis, three,
+    redis, rolling, three,
 };
 
 /// A line of the table.
@@ -13,15 +13,21 @@ macro_rules! fault {
             about: $about,
             seconds: $seconds,
             ci: $ci,
+            older: false,
             play: Play::Under(|lab| Box::pin($play(lab))),
         }
     };
     (alone $name:literal, $seconds:literal, $ci:literal, $about:literal, $play:path) => {
+        fault!(alone $name, $seconds, $ci, $about, $play, older: false)
+    };
+    (alone $name:literal, $seconds:literal, $ci:literal, $about:literal, $play:path,
+     older: $older:literal) => {
         Fault {
             name: $name,
             about: $about,
             seconds: $seconds,
             ci: $ci,
+            older: $older,
             play: Play::Alone(|ground| Box::pin($play(ground))),
         }
     };
@@ -275,4 +281,5 @@ pub const FAULTS: &[Fault] = &[
     fault!(alone "three-brokers", 120, false, "each of three brokers is lost in turn", three::brokers),
     fault!(alone "postgres-disk-full", 60, false, "the disk of Postgres is full", full::postgres),
     fault!(alone "kafka-disk-full", 80, false, "the disk of the broker is full", full::kafka),
+    fault!(alone "rolling-upgrade", 180, false, "every node is replaced by a newer program, back and forth", rolling::upgrade, older: true),
 ];

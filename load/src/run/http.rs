@@ -101,22 +101,22 @@ async fn work(shared: Arc<Shared>, mut mix: Mix) {
 /// A hold, then a part of it, then all that is left; each waits for the one before.
 async fn hold(shared: &Shared, first: usize, mix: &mut Mix, connection: &mut Connection) {
     let track = &*shared.track;
-    let path = format!("/v1/transactions/{}/post", shared.writer.tag.text(first));
+    let posts = format!("/v1/transactions/{}/post", shared.writer.tag.text(first));
     for step in 0..HOLD_COMMANDS {
         let (sequence, mut body) = (first + step, Vec::with_capacity(300));
-        let path = match step {
-            0 => "/v1/transactions",
-            _ => &path,
-        };
         let writer = &shared.writer;
-        match step {
+        let path = match step {
             0 => {
                 let payment = (&mut *mix, shared.shape);
                 shared.book.payment(writer, sequence, payment, &mut body);
+                "/v1/transactions"
             }
-            1 => writer.post(sequence, Some(FIRST_POST), &mut body),
-            _ => writer.post(sequence, None, &mut body),
-        }
+            _ => {
+                let part = (step == 1).then_some(FIRST_POST);
+                writer.post(sequence, part, &mut body);
+                &posts
+            }
+        };
         track.send(sequence);
         match connection.post(path, body.into()).await {
             Ok(answer) => tell_one(track, sequence, &answer.meaning()),

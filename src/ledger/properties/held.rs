@@ -1,4 +1,5 @@
-//! Holds against a naive oracle: one map of balances, one list of holds, and no partitions.
+//! Holds against a naive oracle: one map of balances, one list of holds, and no partitions. Every
+//! command is rehearsed first, and must then do just that.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use crate::ledger::tests::cluster::Cluster;
 use crate::ledger::tests::message::Message;
 use crate::ledger::tests::names::{Book, asset};
+use crate::ledger::tests::rehearsed::Rehearsed;
 use crate::ledger::{BalanceId, PartitionId, TransactionId, partition_of};
 
 const ACCOUNTS: usize = 4;
@@ -76,6 +78,8 @@ struct World {
     book: Book,
     cluster: Cluster,
     asked: u64,
+    /// What was asked last.
+    last: Value,
     holds: Vec<(TransactionId, BalanceId)>,
 }
 
@@ -85,6 +89,7 @@ impl World {
             book: Book::new(count),
             cluster: Cluster::new(count),
             asked: 0,
+            last: Value::Null,
             holds: Vec::new(),
         };
         for who in 0..ACCOUNTS {
@@ -107,6 +112,7 @@ impl World {
 
     fn send(&mut self, key: BalanceId, json: &Value) -> u64 {
         self.asked += 1;
+        self.last = json.clone();
         let to = partition_of(key, self.book.count);
         self.cluster
             .append(to, Message::command(self.asked, key, json));
@@ -317,7 +323,11 @@ proptest! {
         let (mut world, mut naive) = (World::new(count), Naive::default());
         for action in &actions {
             let ticket = world.act(action);
+            let rehearsed = ticket.map(|_| Rehearsed::of(&world.cluster, &world.last));
             world.cluster.drain();
+            if let Some((ticket, rehearsed)) = ticket.zip(rehearsed) {
+                rehearsed.check(&world.cluster, ticket);
+            }
             if ticket.is_none() && !matches!(action, Action::Wait(_) | Action::Tick(_)) {
                 continue;
             }

@@ -4,7 +4,6 @@
 //! neither partitions nor versions must agree with every answer and every balance.
 //! [`interleaved`] delivers legs in any order of partitions, twice, and with owners that start
 //! again: what must hold then is conservation, one answer for every question, and the same bytes.
-//! Every command of it is rehearsed first ([`rehearsed`]), and must then do just that.
 //! [`held`] does both with holds, [`reversed`] gives back what was moved, and [`mixed`] gives the
 //! oracle whatever an edge lets through.
 //! [`values`] holds the small types against numbers computed by hand.
@@ -15,7 +14,6 @@ mod interleaved;
 mod mixed;
 mod oracle;
 mod plan;
-mod rehearsed;
 mod reversed;
 mod sequential;
 mod splits;

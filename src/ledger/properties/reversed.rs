@@ -1,7 +1,7 @@
 //! Reversals in any order of partitions, with owners that start again. The oracle agrees on every
 //! outcome (that is the nodes' own doing); here, that no interleaving gives back more than was
 //! moved, that what the balances have follows from who was applied, and that reversing everything
-//! leaves nothing moved.
+//! leaves nothing moved. What is left to reverse in the end is rehearsed first.
 
 use std::collections::HashMap;
 
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::ledger::tests::cluster::Cluster;
 use crate::ledger::tests::message::{Message, SETTING};
 use crate::ledger::tests::names::{Book, asset};
+use crate::ledger::tests::rehearsed::Rehearsed;
 use crate::ledger::{BalanceId, Decision, PartitionId, TransactionId, partition_of};
 
 const ACCOUNTS: usize = 4;
@@ -136,6 +137,12 @@ impl World {
             return;
         }
         let of = which.index(self.originals.len());
+        let json = self.reversal(of, cents, force);
+        let ticket = self.send(self.originals[of].key, &json);
+        self.reversals.push(Reversal { of, cents, ticket });
+    }
+
+    fn reversal(&self, of: usize, cents: Option<i64>, force: bool) -> Value {
         let original = &self.originals[of];
         let mut part = json!({
             "transaction": original.id.uuid(), "original": original.json, "force": force,
@@ -144,12 +151,19 @@ impl World {
             part["amount"] = json!(money(cents));
             part["asset"] = json!("USD");
         }
-        let json = json!({
+        json!({
             "reference": format!("r{}", self.tickets), "type": "reverse",
             "ledger": self.book.ledger, "reverse": part,
-        });
-        let ticket = self.send(original.key, &json);
-        self.reversals.push(Reversal { of, cents, ticket });
+        })
+    }
+
+    /// With nothing else on the way: what a rehearsal says is what is done.
+    fn rehearse(&mut self, of: usize, cents: Option<i64>, force: bool) {
+        let json = self.reversal(of, cents, force);
+        let rehearsed = Rehearsed::of(&self.cluster, &json);
+        let ticket = self.send(self.originals[of].key, &json);
+        self.cluster.drain();
+        rehearsed.check(&self.cluster, ticket);
     }
 
     fn step(&mut self, step: &Step) {
@@ -241,6 +255,10 @@ proptest! {
             let state = world.cluster.balance(world.id(who)).unwrap().state;
             let expected = expected.get(&who).copied().unwrap_or(0);
             prop_assert_eq!((state.posted, state.held, state.incoming), (expected, 0, 0));
+        }
+        for of in 0..world.originals.len() {
+            world.rehearse(of, Some(1), false);
+            world.rehearse(of, None, of % 2 == 0);
         }
     }
 }

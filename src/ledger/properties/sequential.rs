@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use super::oracle::Oracle;
 use super::plan::{ASSETS, Submit, WORLD, openings, submit};
-use super::rehearsed::Rehearsed;
 use crate::ledger::tests::message::SETTING;
+use crate::ledger::tests::rehearsed::Rehearsed;
 use crate::ledger::{Decision, PartitionId};
 
 #[derive(Clone, Debug)]
@@ -67,9 +67,11 @@ impl Run {
                 self.desk.again(earlier, *via)
             }
         };
-        let rehearsal = Rehearsed::of(&self.desk, ticket);
+        let mut json = self.desk.asked[ticket].1.clone();
+        json.as_object_mut().unwrap().remove("id");
+        let rehearsal = Rehearsed::of(&self.desk.cluster, &json);
         self.desk.cluster.drain();
-        rehearsal.check(&self.desk, ticket);
+        rehearsal.check(&self.desk.cluster, ticket as u64);
         self.check(ticket);
     }
 

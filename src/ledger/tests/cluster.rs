@@ -99,6 +99,14 @@ impl Cluster {
         decided
     }
 
+    /// Whether everything that was sent is decided.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.nodes.iter().all(|node| {
+            let sent = node.sent.iter().map(Vec::len);
+            node.outcomes.len() == node.log.len() && sent.eq(node.appended.iter().copied())
+        })
+    }
+
     /// The balance, wherever it is.
     pub(crate) fn balance(&self, id: BalanceId) -> Option<Balance> {
         self.nodes

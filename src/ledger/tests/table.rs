@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::message::Message;
 use super::names::{Book, asset, options};
+use super::rehearsed::Rehearsed;
 use crate::ledger::amount::{decimal_of, parse};
 use crate::ledger::stripes::stripes;
 use crate::ledger::{Asset, BalanceId, Outcome, PartitionId, TransactionId, partition_of};
@@ -47,6 +48,7 @@ pub(super) fn check(partitions: PartitionId, table: &str) {
         names: HashMap::new(),
         tickets: 0,
         originals: HashMap::new(),
+        rehearsed: None,
     };
     for line in table.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -68,6 +70,8 @@ struct Run {
     tickets: u64,
     /// Id, deciding balance and command of every transfer and hold.
     originals: HashMap<String, (TransactionId, BalanceId, Value)>,
+    /// The last ticket, if nothing else was on the way beside it, and what its rehearsal said.
+    rehearsed: Option<(u64, Rehearsed)>,
 }
 
 impl Run {
@@ -75,11 +79,15 @@ impl Run {
         let words: Vec<&str> = event.split_whitespace().collect();
         let outcome = match words[0] {
             "at" => {
+                self.rehearsed = None;
                 self.cluster.clock_ms = words[1].parse::<i64>().unwrap() * 1000;
                 return String::new();
             }
             "drain" => {
                 self.cluster.drain();
+                if let Some((ticket, rehearsed)) = self.rehearsed.take() {
+                    rehearsed.check(&self.cluster, ticket);
+                }
                 return String::new();
             }
             "marker" => {
@@ -126,6 +134,7 @@ impl Run {
     }
 
     fn record(&mut self, to: PartitionId, message: Message) -> Option<Outcome> {
+        self.rehearsed = None;
         self.cluster.append(to, message);
         self.cluster.turn(to)
     }
@@ -160,7 +169,16 @@ impl Run {
             _ => self.transfer(&reference, words),
         };
         let to = via.unwrap_or_else(|| partition_of(key, self.cluster.count()));
+        // An edge reads back what was asked for in truth.
+        let rehearses = self.cluster.is_quiet() && !words.contains(&"as");
+        let rehearsed = rehearses.then(|| Rehearsed::of(&self.cluster, &json));
         let outcome = self.record(to, Message::command(self.tickets, key, &json))?;
+        if let Some(rehearsed) = rehearsed {
+            match self.cluster.is_quiet() {
+                true => rehearsed.check(&self.cluster, self.tickets),
+                false => self.rehearsed = Some((self.tickets, rehearsed)),
+            }
+        }
         if let (Some(id), true) = (outcome.transaction, json.get("postings").is_some()) {
             self.originals.insert(reference, (id, key, json));
         }

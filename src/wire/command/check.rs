@@ -138,34 +138,39 @@ pub(super) fn accept_configure(configure: &ConfigureBody<'_>) -> Result<Configur
     })
 }
 
-/// Whether a command has the part that its type takes, and no other.
+/// Refuses a command without the part that its type takes, or with another type's.
 pub(super) fn only_its_part(body: &CommandBody<'_>) -> Result<(), Invalid> {
-    let parts = [
-        body.postings.is_some(),
-        body.open.is_some(),
-        body.configure.is_some(),
-        body.post.is_some(),
-        body.void.is_some(),
-        body.expire.is_some(),
-        body.close_period.is_some(),
-        body.reverse.is_some(),
-    ];
-    let (part, at) = match body.kind {
-        Kind::Transfer => ("postings", 0),
-        Kind::Open => ("open", 1),
-        Kind::Configure => ("configure", 2),
-        Kind::Post => ("post", 3),
-        Kind::Void => ("void", 4),
-        Kind::Expire => ("expire", 5),
-        Kind::ClosePeriod => ("close_period", 6),
-        Kind::Reverse => ("reverse", 7),
+    let own = match body.kind {
+        Kind::Transfer => "postings",
+        Kind::Open => "open",
+        Kind::Configure => "configure",
+        Kind::Post => "post",
+        Kind::Void => "void",
+        Kind::Expire => "expire",
+        Kind::ClosePeriod => "close_period",
+        Kind::Reverse => "reverse",
     };
-    let alone = parts.iter().filter(|given| **given).count() == 1;
-    if !alone || !parts[at] || (body.hold.is_some() && at != 0) {
-        let detail = format!("this type takes {part}, and no other type's part");
-        return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
+    let parts = [
+        ("postings", body.postings.is_some()),
+        ("open", body.open.is_some()),
+        ("configure", body.configure.is_some()),
+        ("post", body.post.is_some()),
+        ("void", body.void.is_some()),
+        ("expire", body.expire.is_some()),
+        ("close_period", body.close_period.is_some()),
+        ("reverse", body.reverse.is_some()),
+        ("hold", body.hold.is_some()),
+    ];
+    let ours = |name| name == own || (name == "hold" && body.kind == Kind::Transfer);
+    let given = |name| parts.contains(&(name, true));
+    let foreign = parts.iter().find(|(name, given)| *given && !ours(*name));
+    let refuse =
+        |field: &str, detail| Err(Invalid::new(InvalidKind::MalformedRequest, field, detail));
+    match foreign {
+        Some((field, _)) => refuse(field, format!("is not for this type, which takes {own}")),
+        None if !given(own) => refuse(own, "is missing; this type takes it".to_owned()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 pub(super) fn accept_target(target: TargetBody, part: &str) -> Result<Target, Invalid> {
@@ -255,20 +260,26 @@ pub(super) fn expect(
         .collect();
     expect.sort_unstable();
     let concerns = |id: BalanceId| match intent {
-        Body::Open(_) | Body::ClosePeriod(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => {
-            false
-        }
         Body::Configure(configure) => configure.balance == id,
         Body::Transfer(postings) | Body::Hold(Hold { postings, .. }) => moves(postings, id),
         Body::Reverse(reverse) => moves(reverse.original.postings(), id),
-    };
-    match expect.iter().find(|(id, _)| !concerns(*id)) {
-        None => Ok(expect),
-        Some((id, _)) => {
-            let detail = format!("names {id}, which is no balance of this command");
-            Err(Invalid::new(InvalidKind::InvalidExpect, "expect", detail))
+        Body::Open(_) | Body::ClosePeriod(_) | Body::Post(_) | Body::Void(_) | Body::Expire(_) => {
+            false
         }
-    }
+    };
+    let Some((id, _)) = expect.iter().find(|(id, _)| !concerns(*id)) else {
+        return Ok(expect);
+    };
+    let detail = match intent {
+        Body::Configure(_) | Body::Transfer(_) | Body::Hold(_) | Body::Reverse(_) => {
+            format!("names {id}, which is no balance of this command")
+        }
+        // What is reserved cannot be refused any more; of the others no version is known.
+        Body::Post(_) | Body::Void(_) | Body::Expire(_) | Body::Open(_) | Body::ClosePeriod(_) => {
+            "is not for this type: no version is compared".to_owned()
+        }
+    };
+    Err(Invalid::new(InvalidKind::InvalidExpect, "expect", detail))
 }
 
 fn moves(postings: &[Posting], id: BalanceId) -> bool {

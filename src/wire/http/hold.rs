@@ -108,7 +108,11 @@ impl OnHoldRequest<'_> {
             });
         } else if self.amount.is_some() || self.asset.is_some() {
             let detail = "is for a post; a void releases all that is left";
-            return Err(Invalid::new(InvalidKind::InvalidAmount, "amount", detail));
+            let field = match self.amount {
+                Some(_) => "amount",
+                None => "asset",
+            };
+            return Err(Invalid::new(InvalidKind::InvalidAmount, field, detail));
         } else {
             body.void = Some(TargetBody { hold: id, balance });
         }

@@ -36,13 +36,13 @@ pub struct BatchView<'a> {
 pub struct DryRunView<'a> {
     /// Always `true`.
     pub dry_run: bool,
-    /// One for each transaction, in order, each after the ones before it: 201 would be applied, 422
+    /// One for each transaction, in order, each after the ones before it: 201 would be done, 422
     /// would be refused.
     #[schema(value_type = Vec<BatchResultView>)]
     pub results: Vec<Option<Box<RawValue>>>,
     /// The balances that are named, as they would be after all of it.
     pub balances: Vec<BalanceView<'a>>,
-    /// When the balances were read: every change up to this moment is in all of them.
+    /// When balances and holds were read: every change up to this moment is in all of them.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub as_of: Option<Time>,
 }

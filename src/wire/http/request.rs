@@ -54,17 +54,25 @@ pub fn accept(
     decoder: &mut Decoder,
 ) -> Result<Command, Invalid> {
     let command = decoder.accept(&body, None, None)?;
-    let decider = command.decider().uuid();
-    match (if_match, body.kind) {
-        (None, _)
-        | (Some(_), Kind::Open | Kind::ClosePeriod | Kind::Post | Kind::Void | Kind::Expire) => {
-            Ok(command)
+    let Some(version) = if_match else {
+        return Ok(command);
+    };
+    match body.kind {
+        Kind::Open | Kind::ClosePeriod | Kind::Post | Kind::Void | Kind::Expire => {
+            Err(no_version())
         }
-        (Some(version), Kind::Transfer | Kind::Configure | Kind::Reverse) => {
-            expect(&mut body, decider, version)?;
+        Kind::Transfer | Kind::Configure | Kind::Reverse => {
+            expect(&mut body, command.decider().uuid(), version)?;
             decoder.accept(&body, None, None)
         }
     }
+}
+
+/// Why `If-Match` is refused where no version is compared: what a post or void moves is reserved,
+/// and opening and closing know none.
+pub fn no_version() -> Invalid {
+    let detail = "is for what may depend on a version: a transfer, a hold, a reversal, configure";
+    Invalid::new(InvalidKind::InvalidExpect, "If-Match", detail)
 }
 
 fn expect(body: &mut CommandBody<'_>, balance: Uuid, version: u64) -> Result<(), Invalid> {

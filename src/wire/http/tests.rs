@@ -138,6 +138,34 @@ fn if_match_expects_the_balance_that_decides() {
     );
 }
 
+/// Only what the core compares is taken.
+#[test]
+fn no_version_is_dropped() {
+    let (hold, balance) = (
+        "00000000-0000-8000-8000-000000000000",
+        id("default/main", "alice", "USD", "default"),
+    );
+    let target = format!(r#"{{"hold":"{hold}","balance":"{balance}"}}"#);
+    for part in [
+        format!(r#""type":"post","post":{target}"#),
+        format!(r#""type":"void","void":{target}"#),
+        r#""type":"open","open":{"account":"alice","asset":"USD"}"#.to_owned(),
+        r#""type":"close-period","close_period":{"before":"2026-11-01T00:00:00Z"}"#.to_owned(),
+    ] {
+        let json = format!(r#"{{"reference":"r",{part}}}"#);
+        assert!(http(&json).is_ok(), "{json}");
+        let request: TransactionRequest<'_> = parse(json.as_bytes()).unwrap();
+        let refused = request.command(Some("r"), Some(1), None, &mut Decoder::new());
+        let refused = refused.unwrap_err();
+        let told = (refused.kind, &*refused.field);
+        assert_eq!(told, (InvalidKind::InvalidExpect, "If-Match"), "{json}");
+        let expecting = format!(r#"{{"reference":"r",{part},"expect":{{"{balance}":1}}}}"#);
+        let refused = http(&expecting).unwrap_err();
+        let told = (refused.kind, &*refused.field);
+        assert_eq!(told, (InvalidKind::InvalidExpect, "expect"), "{json}");
+    }
+}
+
 #[test]
 fn a_resubmission_differs_in_reference_and_version_only() {
     let alice = id("default/main", "alice", "USD", "default");

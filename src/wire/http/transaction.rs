@@ -179,10 +179,6 @@ impl TransactionRequest<'_> {
             let detail = "must be transfer, open, configure, close-period, post, void or reverse";
             return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
         }
-        if self.reverse.is_some() && original.is_none() {
-            let detail = "cannot be tried: a dry run takes transfer, open and configure";
-            return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
-        }
         let reverse = self.reverse.as_ref().zip(original);
         let ledger = decoder.ledger(&self.ledger)?;
         let body = CommandBody {

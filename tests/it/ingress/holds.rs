@@ -104,6 +104,77 @@ async fn a_hold_is_posted_in_parts_voided_and_listed() {
     world.audit();
 }
 
+/// Nobody is told that a version was compared which was not.
+#[tokio::test]
+async fn a_version_is_refused_where_none_is_compared() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    api.open("bob").await;
+    api.transfer("fund", "@world", "alice", "10").await;
+    let made = hold(&api, "h1", &[("alice", "bob", "6")], json!({})).await;
+    let id = &made["transaction_id"];
+    let target = json!({"hold": id, "balance": balance_id("alice")});
+    let open = json!({"account": "carl", "asset": "USD"});
+    let before = "2026-01-01T00:00:00Z";
+    let asked = [
+        (
+            "POST",
+            "/v1/transactions/h1/post",
+            json!({"reference": "n"}),
+        ),
+        (
+            "POST",
+            "/v1/transactions/h1/void",
+            json!({"reference": "n"}),
+        ),
+        (
+            "POST",
+            "/v1/transactions",
+            json!({"reference": "n", "type": "post", "post": target}),
+        ),
+        (
+            "POST",
+            "/v1/transactions",
+            json!({"reference": "n", "type": "open", "open": open}),
+        ),
+        ("POST", "/v1/balances", open.clone()),
+        (
+            "PUT",
+            "/v1/ledgers/main/closed-period",
+            json!({"before": before}),
+        ),
+    ];
+    for (method, path, body) in asked {
+        let request = api.request(method.parse().unwrap(), path);
+        let request = request.header("If-Match", "\"3\"").json(&body);
+        let answer = api.send(request).await;
+        let told = (answer.status, answer.slug());
+        assert_eq!(told, (400, "invalid-expect".to_owned()), "{path} {body}");
+        assert_eq!(answer.json()["field"], "If-Match", "{path}");
+    }
+    let expect = json!({balance_id("alice").to_string(): 3});
+    for (path, slug) in [
+        ("/v1/transactions", "invalid-expect"),
+        ("/v1/transactions/h1/void", "malformed-request"),
+    ] {
+        let mut body = json!({"reference": "n", "expect": expect});
+        if path == "/v1/transactions" {
+            body["type"] = json!("void");
+            body["void"] = json!({"hold": id, "balance": balance_id("alice")});
+        }
+        let answer = api.post(path, &body).await;
+        assert_eq!((answer.status, answer.slug()), (400, slug.to_owned()));
+        assert_eq!(answer.json()["field"], "expect", "{answer:?}");
+    }
+    // The reference is free, and the hold as it was.
+    let posted = on(&api, "h1", "post", json!({"reference": "n"})).await;
+    assert_eq!(posted, (201, "posted".to_owned()));
+    api.ended().await;
+    world.audit();
+}
+
 /// Who is too early is told to come again, and uses up nothing.
 #[tokio::test]
 async fn a_hold_that_is_not_decided_yet_is_not_refused() {

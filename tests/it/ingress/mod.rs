@@ -10,3 +10,4 @@ mod keys;
 mod reversals;
 mod road;
 mod security;
+mod tried;

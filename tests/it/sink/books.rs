@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use steelyard::ledger::{BalanceId, Partition, PartitionId, Record, Setting, partition_of};
+use steelyard::ledger::{
+    BalanceId, Leg, Partition, PartitionId, Record, Setting, TransactionId, partition_of,
+};
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody};
-use steelyard::wire::record::{marker_key, snapshot_key};
-use steelyard::wire::{BalanceBody, Decoder, Hex, MarkerBody};
+use steelyard::wire::record::{hold_key, marker_key, snapshot_key};
+use steelyard::wire::{BalanceBody, Decoder, Hex, HoldBody, MarkerBody};
 use uuid::Uuid;
 
 use crate::support::balance_id;
@@ -71,6 +73,11 @@ impl Books {
 
     /// Decides a command, and every leg it sends.
     pub(crate) fn ask(&mut self, body: &Value) {
+        self.asked_as(body);
+    }
+
+    /// As [`Books::ask`]; the transaction that it made.
+    fn asked_as(&mut self, body: &Value) -> Option<TransactionId> {
         let command = self
             .decoder
             .parse(body.to_string().as_bytes(), None, None)
@@ -78,7 +85,18 @@ impl Books {
         let home = partition_of(command.decider(), self.count());
         let reference = command.reference.to_string();
         self.asked.entry(reference).or_insert_with(|| body.clone());
-        self.decide(home, &Record::Command(Arc::new(command)));
+        self.decide(home, &Record::Command(Arc::new(command)))
+    }
+
+    /// Makes a hold and posts all of it.
+    pub(crate) fn hold_and_post(&mut self, reference: &str, source: &str, destination: &str) {
+        let mut hold = pay(reference, source, destination, "0.50");
+        hold["hold"] = json!({});
+        let id = self.asked_as(&hold).unwrap().uuid();
+        self.ask(
+            &json!({"reference": format!("{reference}-post"), "type": "post",
+            "ledger": "main", "post": {"hold": id, "balance": balance_id(source)}}),
+        );
     }
 
     /// Records a command, for deciding it elsewhere.
@@ -91,15 +109,19 @@ impl Books {
         (home, Record::Command(Arc::new(command)))
     }
 
-    fn decide(&mut self, partition: PartitionId, record: &Record) {
+    fn decide(&mut self, partition: PartitionId, record: &Record) -> Option<TransactionId> {
+        let mut first = None;
         let mut waiting = VecDeque::from([(partition, record.clone())]);
         while let Some((partition, record)) = waiting.pop_front() {
             self.now_ms += 1;
             let at_ms = self.now_ms;
-            for leg in self.owner(partition).decide(at_ms, &record) {
+            let (transaction, legs) = self.owner(partition).decide(at_ms, &record);
+            first = first.or(transaction);
+            for leg in legs {
                 waiting.push_back((leg.to, Record::Leg(leg)));
             }
         }
+        first
     }
 
     pub(crate) fn open(&mut self, account: &str) {
@@ -121,26 +143,36 @@ pub(crate) fn pay(reference: &str, source: &str, destination: &str, amount: &str
 }
 
 impl Owner {
-    fn decide(&mut self, at_ms: i64, record: &Record) -> Vec<steelyard::ledger::Leg> {
+    fn decide(&mut self, at_ms: i64, record: &Record) -> (Option<TransactionId>, Vec<Leg>) {
         let outcome = self.partition.apply(self.next, at_ms, record);
         self.next += 1;
         let body = OutcomeBody::of(&outcome, self.partition.id(), self.prev);
         let mut value = Vec::new();
         self.prev = body.seal(&mut value).unwrap();
         self.outcomes.push(("none".to_owned(), value));
-        outcome.legs
+        (outcome.transaction, outcome.legs)
     }
 
-    /// What a flush writes: a snapshot of every balance touched since the last one.
+    /// What a flush writes: a snapshot of every balance and hold touched since the last one.
     pub(crate) fn snapshots(&mut self) -> Vec<Written> {
         let touched = self.partition.take_touched();
-        touched.into_iter().map(|id| self.snapshot(id)).collect()
+        let held = self.partition.take_touched_holds();
+        let balances = touched.into_iter().map(|id| self.snapshot(id));
+        balances
+            .chain(held.into_iter().map(|id| self.hold(id)))
+            .collect()
     }
 
     pub(crate) fn snapshot(&self, id: BalanceId) -> Written {
         let balance = self.partition.balance(id).unwrap();
         let body = BalanceBody::of(id, &balance, self.partition.id(), self.epoch);
         (snapshot_key(id), serde_json::to_vec(&body).unwrap())
+    }
+
+    fn hold(&self, id: TransactionId) -> Written {
+        let hold = self.partition.holds().get(id).unwrap();
+        let body = HoldBody::snapshot(id, hold, self.partition.id(), self.epoch);
+        (hold_key(id), serde_json::to_vec(&body).unwrap())
     }
 
     pub(crate) fn marker(&self) -> Written {
