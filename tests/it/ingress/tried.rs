@@ -281,7 +281,11 @@ async fn opening_configuring_and_closing_are_tried_too() {
     let api = Api::start(&world, &[]).await;
     let stage = Stage { world, api };
     let (one, two) = (account_in("one", 0, 2), account_in("two", 1, 2));
-    let open = |reference: &str, account: &str| json!({"reference": reference, "account": account, "asset": "USD", "ceiling": "50"});
+    let open = |reference: &str, account: &str| {
+        let mut open = json!({"account": account, "asset": "USD", "ceiling": "50"});
+        open["reference"] = json!(reference);
+        open
+    };
     let path = "/v1/balances";
     for account in [&one, &two] {
         let said = stage.same("POST", path, open(account, account), &[]).await;
@@ -291,7 +295,11 @@ async fn opening_configuring_and_closing_are_tried_too() {
     assert_eq!(again, "balance-exists");
     stage.api.transfer("fund", "@world", &one, "20").await;
     let path = format!("/v1/balances/{}", balance_id(&one));
-    let limit = |reference: &str, ceiling: &str| json!({"reference": reference, "asset": "USD", "ceiling": ceiling});
+    let limit = |reference: &str, ceiling: &str| {
+        let mut limit = json!({"asset": "USD", "ceiling": ceiling});
+        limit["reference"] = json!(reference);
+        limit
+    };
     let low = stage
         .same("PATCH", &path, limit("low", "19"), &[&one])
         .await;
