@@ -238,7 +238,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(steps in prop::collection::vec((0..8_u8, 0..400_u64, any::<u8>()), 1..3000)) {
+        fn it_is_a_map(
+            steps in prop::collection::vec((0..8_u8, 0..400_u64, any::<u8>()), 1..3000),
+        ) {
             let (mut pages, mut map) = (Pages::new(1), HashMap::new());
             for (step, number, value) in steps {
                 let key = hash(number);
@@ -255,8 +257,8 @@ mod tests {
             let expected = sorted(map.iter().map(|(key, value)| (*key, &value[..])));
             prop_assert_eq!(sorted(pages.iter()), expected.clone());
             pages.rewrite(2, |old| vec![old[0], 7]);
-            let expected: Vec<_> = expected.into_iter().map(|(key, old)| (key, vec![old[0], 7])).collect();
-            prop_assert_eq!(sorted(pages.iter()), expected);
+            let wide = expected.into_iter().map(|(key, old)| (key, vec![old[0], 7]));
+            prop_assert_eq!(sorted(pages.iter()), wide.collect::<Vec<_>>());
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The balances of one partition, in little memory.
 //!
 //! A million of them are looked up at random, so what a decision reads and changes of a balance is
-//! one line of the processor's cache. What it has in common with others ([`Class`]) is kept once for
-//! all of them; what hardly any balance has, reservations, apart; and names, which only snapshots
-//! show, in a list of their own.
+//! one line of the processor's cache. What it has in common with others ([`Class`]) is kept once;
+//! what hardly any balance has, reservations, apart; and names, which only snapshots show, in a
+//! list of their own.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -105,8 +105,8 @@ impl Balances {
         self.index.find(hash(id), same).copied()
     }
 
-    /// Looks at balances that are about to be read, so that memory is waited for once and not for one
-    /// after the other. There may be any of them, or none.
+    /// Looks at balances that are about to be read, so that memory is waited for once, and not for
+    /// one after the other. There may be any of them, or none.
     pub(super) fn warm(&self, ids: impl Iterator<Item = BalanceId>) {
         black_box(ids.filter(|id| self.find(*id).is_some()).count());
     }

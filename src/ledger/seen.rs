@@ -175,7 +175,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost_in_a_frame(marks in prop::collection::vec((0..40_u128, seen()), 1..200)) {
+        fn nothing_is_lost_in_a_frame(
+            marks in prop::collection::vec((0..40_u128, seen()), 1..200),
+        ) {
             let (mut kept, mut expected) = (SeenMap::default(), HashMap::new());
             for (key, seen) in marks {
                 let key = SeenKey(spread(key));
