@@ -187,7 +187,7 @@ impl Context {
             .map(|trial| self.try_one(&mut rehearsal, trial))
             .collect();
         let balances = named.into_iter();
-        let balances = balances.filter_map(|id| Some((id, rehearsal.balance(id)?.clone())));
+        let balances = balances.filter_map(|id| Some((id, rehearsal.balance(id)?)));
         Ok(Played {
             results,
             balances: balances.collect(),
