@@ -37,7 +37,7 @@ impl Rehearsed {
             let latest = closed.entry(ledger.clone()).or_insert(*before);
             *latest = (*latest).max(*before);
         }
-        let known = balances(cluster).map(|(id, balance)| (id, balance.clone()));
+        let known = balances(cluster);
         let mut rehearsal = Rehearsal::new((cluster.count(), SETTING), now, known, closed);
         for node in &cluster.nodes {
             let home = node.partition.id();
@@ -52,7 +52,7 @@ impl Rehearsed {
             let balance = rehearsal.balance(entry.balance).unwrap();
             assert!(&*balance.ledger != TRANSIT_LEDGER);
         }
-        let shown = rehearsal.balances().map(|(id, it)| (id, shown(it)));
+        let shown = rehearsal.balances().map(|(id, it)| (id, shown(&it)));
         Self {
             decision: played.decided.1.decision,
             balances: shown.collect(),
@@ -71,7 +71,7 @@ impl Rehearsed {
             return;
         }
         assert_eq!(self.decision, happened.decision, "as it was rehearsed");
-        let balances = balances(cluster).map(|(id, balance)| (id, shown(balance)));
+        let balances = balances(cluster).map(|(id, balance)| (id, shown(&balance)));
         let balances: BTreeMap<BalanceId, Shown> = balances.collect();
         assert_eq!(self.balances, balances, "as it was rehearsed");
     }
@@ -100,7 +100,7 @@ fn shown(balance: &Balance) -> Shown {
     )
 }
 
-fn balances(cluster: &Cluster) -> impl Iterator<Item = (BalanceId, &Balance)> {
+fn balances(cluster: &Cluster) -> impl Iterator<Item = (BalanceId, Balance)> {
     let nodes = cluster.nodes.iter();
     let all = nodes.flat_map(|node| node.partition.balances());
     all.filter(|(_, balance)| &*balance.ledger != TRANSIT_LEDGER)
