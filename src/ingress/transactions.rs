@@ -50,6 +50,7 @@ use crate::wire::http::{
          headers(("Location" = String), ("Idempotent-Replayed" = Option<String>), ("Preference-Applied" = Option<String>))),
         (status = 202, description = "on the log, and not decided within the wait: read it at `Location`", body = TransactionView,
          headers(("Location" = String), ("Retry-After" = String))),
+        (status = 409, description = "other content under this reference is not decided yet: send this again in a moment", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "the version of `If-Match` did not hold", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "rejected, and final", body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -90,7 +91,10 @@ pub async fn post(
     let command = context.decode(|decoder| request.command(named, if_match, original, decoder))?;
     caller.may_write(&command.ledger)?;
     if mode.dry_run {
-        return context.try_alone(&caller, command, &mode.id).await;
+        let trial = (command, request.expect_retries);
+        return context
+            .try_alone(&caller, trial, if_match.is_some(), &mode)
+            .await;
     }
     let traceparent = header::traceparent(&headers);
     let manner = Manner {
@@ -133,7 +137,7 @@ impl Context {
 }
 
 /// The balance and the version that refused a command.
-fn mismatch(settled: &Settled) -> Option<(uuid::Uuid, u64)> {
+pub fn mismatch(settled: &Settled) -> Option<(uuid::Uuid, u64)> {
     match settled {
         Settled::Decided(decided) if decided.rejection == Some(Rejection::VersionMismatch) => {
             decided.balance.zip(decided.version)

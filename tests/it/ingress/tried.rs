@@ -329,6 +329,51 @@ async fn opening_configuring_and_closing_are_tried_too() {
     stage.world.audit();
 }
 
+/// A version is compared, insisted on and refused with the status that it would be.
+#[tokio::test]
+async fn a_version_is_tried_as_it_is_asked() {
+    let world = World::new(2);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    let (near, far) = (account_in("near", 0, 2), account_in("far", 1, 2));
+    api.open(&near).await;
+    api.open(&far).await;
+    api.transfer("fund", "@world", &near, "10").await;
+    let stage = Stage { world, api };
+    stage.has(&near, "10.00", "0.00", "0.00").await;
+    let tried = async |if_match: &str, body: &Value| {
+        let request = stage
+            .api
+            .request(Method::POST, "/v1/transactions?dry_run=true");
+        let request = request.header("If-Match", if_match).json(body);
+        stage.api.send(request).await.json()["results"][0].clone()
+    };
+    let pay = transfer("pay", &near, &far, "1");
+    let stale = tried("\"1\"", &pay).await;
+    assert_eq!(stale["status"], 412, "{stale}");
+    let held = tried("\"2\"", &pay).await;
+    assert_eq!(held["status"], 201, "{held}");
+    let mut insisting = pay.clone();
+    insisting["expect_retries"] = json!(1);
+    insisting["expect"] = json!({balance_id(&far).to_string(): 7});
+    let again = tried("\"2\"", &insisting).await;
+    // The other side's version turned it back, which counted on this side.
+    assert_eq!(again["status"], 412, "{again}");
+    insisting["expect_retries"] = json!(2);
+    let again = tried("\"2\"", &insisting).await;
+    assert_eq!(again["transaction"]["reference"], "pay#2", "{again}");
+    let request = stage.api.request(Method::POST, "/v1/transactions");
+    let request = request.header("If-Match", "\"2\"").json(&insisting);
+    let done = stage.api.send(request).await;
+    assert_eq!(
+        (done.status, &done.json()["reference"]),
+        (201, &json!("pay#2"))
+    );
+    stage.api.ended().await;
+    stage.world.audit();
+}
+
 /// Items of a batch come one after the other, and then just so for good.
 #[tokio::test]
 async fn a_batch_is_tried_in_its_order() {
@@ -405,7 +450,7 @@ async fn a_hold_that_is_due_is_said_to_be_over() {
     api.open("bob").await;
     api.transfer("fund", "@world", "alice", "10").await;
     let stage = Stage { world, api };
-    let terms = json!({"expires_in": "2s"});
+    let terms = json!({"expires_in": "8s"});
     stage.hold("h", &[("alice", "bob", "6")], terms).await;
     let path = format!("/v1/balances/{}/holds", balance_id("alice"));
     until("the hold in cold", async || {
