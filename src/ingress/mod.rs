@@ -8,14 +8,14 @@
 //! | [`options`], [`auth`], [`scope`], [`metrics`] | how it listens, whom it lets in, what it counts |
 //! | [`server`], [`routes`], [`edge`] | connections; which handler answers; what every request passes |
 //! | [`error`], [`problem`] | the one table of statuses; why there is no 2xx |
-//! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
+//! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`], [`mode`] | what a request says, parsed strictly |
 //! | [`transactions`], [`batch`] | the routes of transactions |
 //! | [`balances`], [`balance`], [`history`] | the routes of balances |
 //! | [`holds`] | the routes of holds |
 //! | [`periods`] | the routes of a ledger's periods |
 //! | [`reading`], [`dry_run`], [`staging`] | a balance as it is; what a transaction would do to it, and on what that depends |
 //! | [`health`], [`openapi`] | ready or not; what there is |
-//! | [`submit`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
+//! | [`submit`], [`contest`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
 //! | [`decided`], [`lookup`], [`answer`] | what became of it |
 //!
 //! Bounded by connections, waiting callers, awaited commands, bytes and items; each refuses by
@@ -28,6 +28,7 @@ pub mod balance;
 pub mod balances;
 pub mod batch;
 pub mod body;
+pub mod contest;
 pub mod context;
 pub mod cursor;
 pub mod decided;
@@ -41,6 +42,7 @@ pub mod holds;
 pub mod items;
 pub mod lookup;
 pub mod metrics;
+pub mod mode;
 pub mod name;
 pub mod openapi;
 pub mod options;
@@ -115,9 +117,7 @@ pub async fn run(
     options.check().map_err(anyhow::Error::msg)?;
     let (context, writer) = context(options, &log, &hot, pool, partitions, metrics, &stop)?;
     let listen = context.options.http_listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("binding {listen}"))?;
+    let listener = server::listen(listen).with_context(|| format!("binding {listen}"))?;
     on_bound(listener.local_addr()?);
     // Replies and claims outlive the last request.
     let done = CancellationToken::new();

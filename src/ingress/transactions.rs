@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use super::answer::{Form, answer, json};
 use super::auth::Caller;
 use super::context::Context;
-use super::dry_run::Mode;
 use super::error::{Class, Kind};
 use super::header;
 use super::lookup::Found;
+use super::mode::Mode;
 use super::name::Name;
 use super::originals::Reads;
 use super::prefer::Preference;
@@ -50,6 +50,7 @@ use crate::wire::http::{
          headers(("Location" = String), ("Idempotent-Replayed" = Option<String>), ("Preference-Applied" = Option<String>))),
         (status = 202, description = "on the log, and not decided within the wait: read it at `Location`", body = TransactionView,
          headers(("Location" = String), ("Retry-After" = String))),
+        (status = 409, description = "other content under this reference is not decided yet: send this again in a moment", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "the version of `If-Match` did not hold", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "rejected, and final", body = ProblemBody, content_type = "application/problem+json"),
     ),

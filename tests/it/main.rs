@@ -14,6 +14,7 @@
 mod audit;
 mod away;
 mod clients;
+mod crowds;
 mod dlq;
 mod hot;
 mod ingress;
