@@ -28,10 +28,16 @@ pub(crate) enum Break {
     PostNotCounted,
     /// A marker is accepted whatever it says of holds.
     HoldSumsLeftOut,
+    /// A takeover from the log alone knows no terms but those that outcomes left there tell.
+    TermsForgotten,
+    /// A takeover from the log alone starts from leg counters of before its marker.
+    LogCountersForgotten,
+    /// Hot says that cold has what it has not: nothing of that is published again.
+    WatermarkAhead,
 }
 
 impl Break {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::EarlyAck,
         Self::NoResend,
         Self::CountersForgotten,
@@ -43,6 +49,9 @@ impl Break {
         Self::EndedHoldsForgotten,
         Self::PostNotCounted,
         Self::HoldSumsLeftOut,
+        Self::TermsForgotten,
+        Self::LogCountersForgotten,
+        Self::WatermarkAhead,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -58,6 +67,9 @@ impl Break {
             Self::EndedHoldsForgotten => "ended-holds-forgotten",
             Self::PostNotCounted => "post-not-counted",
             Self::HoldSumsLeftOut => "hold-sums-left-out",
+            Self::TermsForgotten => "terms-forgotten",
+            Self::LogCountersForgotten => "log-counters-forgotten",
+            Self::WatermarkAhead => "watermark-ahead",
         }
     }
 

@@ -7,7 +7,7 @@ use steelyard::ledger::{Asset, Balance, BalanceId, Hold, PartitionId, Transactio
 use steelyard::wire::{BalanceBody, Decoder, HoldBody, MarkerBody};
 
 use crate::breaks::Break;
-use crate::log::Topic;
+use crate::log::{Rec, Topic};
 use crate::world::World;
 
 type Held = BTreeMap<TransactionId, Hold>;
@@ -36,6 +36,23 @@ impl World {
         }
         if self.is_broken(Break::EndBeforeCold) {
             self.reads_the_end_first(partition, marker);
+        }
+    }
+
+    /// Breaks a rule, if it is one of reading `snapshots` for a takeover.
+    pub(crate) fn missift(&self, rec: &mut Rec) {
+        let is_marker = rec.key.starts_with(b"marker:");
+        if self.is_broken(Break::TermsForgotten) && rec.key.starts_with(b"balance:") {
+            let mut body = BalanceBody::parse(&rec.value).unwrap();
+            (body.floor, body.ceiling) = (None, None);
+            body.status = "open".into();
+            rec.value = serde_json::to_vec(&body).unwrap().into();
+        }
+        if self.is_broken(Break::LogCountersForgotten) && is_marker {
+            let mut body = MarkerBody::parse(&rec.value).unwrap();
+            body.sent.fill(0);
+            body.received.fill(0);
+            rec.value = serde_json::to_vec(&body).unwrap().into();
         }
     }
 

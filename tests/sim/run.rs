@@ -113,7 +113,11 @@ impl Run {
         self.heal();
         self.rest();
         self.compare();
+        let bases = self.cluster.bases();
         let mut world = self.sim.lock();
+        for (what, times) in bases {
+            (0..times).for_each(|_| world.reach(what));
+        }
         Ran {
             steps: self.steps,
             digest: world.digest(),

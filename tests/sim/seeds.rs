@@ -26,7 +26,7 @@ const SIZE: Size = Size {
 
 /// What every look at many seeds must have reached, beside every reason to refuse and every end of
 /// a decision: a fault that never strikes proves nothing.
-const SOMETIMES: [&str; 61] = [
+const SOMETIMES: [&str; 62] = [
     "a reply is completed from cold",
     "a record is slow",
     "a reference is used in two partitions",
@@ -59,6 +59,7 @@ const SOMETIMES: [&str; 61] = [
     "a takeover finds the journal behind the balances",
     "a takeover starts from cold",
     "a takeover starts from nothing",
+    "a takeover starts from the log alone",
     "a takeover waits for cold",
     "a tick is copied",
     "a tick is forged",
