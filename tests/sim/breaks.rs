@@ -32,12 +32,10 @@ pub(crate) enum Break {
     TermsForgotten,
     /// A takeover from the log alone starts from leg counters of before its marker.
     LogCountersForgotten,
-    /// Hot says that cold has what it has not: nothing of that is published again.
-    WatermarkAhead,
 }
 
 impl Break {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::EarlyAck,
         Self::NoResend,
         Self::CountersForgotten,
@@ -51,7 +49,6 @@ impl Break {
         Self::HoldSumsLeftOut,
         Self::TermsForgotten,
         Self::LogCountersForgotten,
-        Self::WatermarkAhead,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -69,7 +66,6 @@ impl Break {
             Self::HoldSumsLeftOut => "hold-sums-left-out",
             Self::TermsForgotten => "terms-forgotten",
             Self::LogCountersForgotten => "log-counters-forgotten",
-            Self::WatermarkAhead => "watermark-ahead",
         }
     }
 

@@ -151,6 +151,10 @@ impl ports::World for Node {
             let mut found: Vec<(u64, Rec)> = (from..end)
                 .filter_map(|offset| Some((offset, line.get(offset)?.clone())))
                 .collect();
+            if topic == Topic::Outcomes && line.low > 0 && from == line.low && world.cold_is_away()
+            {
+                world.reach("a takeover without cold reads trimmed outcomes");
+            }
             if topic == Topic::Snapshots {
                 found.iter_mut().for_each(|(_, rec)| world.missift(rec));
             }

@@ -66,12 +66,7 @@ impl World {
         slot.position.epoch = Some(epoch);
         slot.installed = false;
         self.tell("hot claim", epoch, &[]);
-        let ahead = self.is_broken(Break::WatermarkAhead) && self.cold_is_away();
-        let accepted = match ahead {
-            true => Some(self.truth[usize::from(partition)].last()),
-            false => before.accepted,
-        };
-        Claimed::Yes(Position { accepted, ..before })
+        Claimed::Yes(before)
     }
 
     pub(crate) fn hot_write(
