@@ -89,12 +89,15 @@ impl Cluster {
     }
 
     /// How often takeovers started from what.
-    pub(crate) fn bases(&self) -> [(&'static str, u64); 2] {
+    pub(crate) fn bases(&self) -> [(&'static str, u64); 3] {
         let bases = [
             ("standby", "a takeover has a standby"),
             ("log", "a takeover starts from the log alone"),
         ];
-        bases.map(|(from, what)| (what, self.metrics.bases.with_label_values(&[from]).get()))
+        let [standby, log] =
+            bases.map(|(from, what)| (what, self.metrics.bases.with_label_values(&[from]).get()));
+        let waited = self.metrics.takeovers.with_label_values(&["postgres"]);
+        [standby, log, ("a takeover waits for cold", waited.get())]
     }
 
     fn process(&mut self, tasks: &mut Tasks, place: usize) -> &mut Process {

@@ -93,7 +93,7 @@ impl World {
         partition: PartitionId,
     ) -> Result<Option<MarkerBody>, sqlx::Error> {
         if self.cold_is_away() {
-            self.reach("a takeover waits for cold");
+            self.reach("a takeover finds cold away");
             return Err(away());
         }
         let text = self.cold.checkpoint(Sink::Balances, partition).marker;
@@ -103,7 +103,7 @@ impl World {
     /// The one consistent read of a takeover.
     pub(crate) fn cold_base(&mut self, partition: PartitionId) -> Result<Base, sqlx::Error> {
         if self.cold_is_away() {
-            self.reach("a takeover waits for cold");
+            self.reach("a takeover finds cold away");
             return Err(away());
         }
         let rows = self.cold.checkpoint(Sink::Balances, partition);

@@ -156,7 +156,9 @@ impl ports::World for Node {
                 world.reach("a takeover without cold reads trimmed outcomes");
             }
             if topic == Topic::Snapshots {
-                found.iter_mut().for_each(|(_, rec)| world.missift(rec));
+                found
+                    .iter_mut()
+                    .for_each(|(_, rec)| world.missift(partition, rec));
             }
             found
         };

@@ -42,10 +42,11 @@ pub(crate) fn options(chance: &mut Chance, scene: Scene) -> processor::Options {
         Scene::LateOwners => (&[10, 30], &[1, 3]),
         Scene::Any | Scene::Holds | Scene::LogAlone => (&[10, 50, 500], &[1, 3, 20, 1_000]),
     };
+    let session_ms = *chance.pick(&[100, 1_000, 10_000]);
     let standby = *chance.pick(&[processor::StandBy::All, processor::StandBy::None]);
     processor::Options {
         instance: None,
-        session_ms: Some(*chance.pick(&[100, 1_000, 10_000])),
+        session_ms: Some(session_ms),
         standby: match scene {
             Scene::LogAlone => processor::StandBy::None,
             Scene::Any | Scene::LateOwners | Scene::Holds => standby,
