@@ -1,7 +1,10 @@
-//! What the core costs, per record of a local transfer: recognise, decide and fold, encode, and
-//! what a takeover does with each outcome. `cargo bench --bench decide`.
+//! What the core costs: the memory of a balance and of a reference, and the time per record of a
+//! local transfer: recognise, decide and fold, encode, and what a takeover does with each outcome.
+//! `cargo bench --bench decide`.
 
+use std::fs;
 use std::hint::black_box;
+use std::mem;
 use std::sync::Arc;
 
 use divan::Bencher;
@@ -9,16 +12,63 @@ use divan::counter::ItemsCount;
 use steelyard::ledger::balance::{Balance, State, Status};
 use steelyard::ledger::command::{Body, Command, Note, Party, Posting};
 use steelyard::ledger::{
-    Amount, Asset, BalanceId, Cut, HoldSums, Outcome, Partition, PartitionId, Record, SeenMap,
-    Setting, partition_of,
+    Amount, Asset, BalanceId, Cut, Decision, Fingerprint, HoldSums, Outcome, Partition,
+    PartitionId, Record, Seen, SeenMap, Setting, TransactionId, partition_of,
 };
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
 use steelyard::wire::{Decoder, Secret, fingerprint};
 use uuid::Uuid;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
+    // Hash tables double: the first number of each pair fills one well, the second has just made it
+    // grow.
+    for count in [1_800_000, 1_900_000] {
+        let balances = || partition(count);
+        print_bytes("a resident balance", count, balances);
+    }
+    for count in [7_000_000, 7_500_000] {
+        print_bytes("a remembered reference", count, || references(count));
+    }
     divan::main();
+}
+
+/// Prints what the process takes more with `count` of something than without. It is kept: what is
+/// built next takes memory of its own.
+fn print_bytes<T>(what: &str, count: u64, build: impl FnOnce() -> T) {
+    let before = resident_bytes();
+    let built = build();
+    let bytes = resident_bytes().saturating_sub(before);
+    mem::forget(black_box(built));
+    let each = bytes as f64 / count as f64;
+    println!("{what} takes {each:.1} bytes, among {count}");
+}
+
+/// What the process has of memory, in pages that are there.
+fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").expect("a Linux machine");
+    let pages = statm.split(' ').nth(1).and_then(|text| text.parse().ok());
+    let pages: u64 = pages.expect("the second number is the resident set's");
+    pages * 4096
+}
+
+/// As many references as are decided in a week, one after the other.
+fn references(count: u64) -> SeenMap {
+    let mut seen = SeenMap::default();
+    for number in 0..count {
+        let reference = format!("order-{number}");
+        let key = fingerprint::seen_key(LEDGER, &reference);
+        let fingerprint = Fingerprint(key.0);
+        let transaction = TransactionId::new(0, number, Uuid::nil());
+        let at_ms = 1_795_000_000_000 + i64::try_from(number * 604_800_000 / count).unwrap_or(0);
+        let mark = Seen::new(fingerprint, transaction, at_ms, Decision::Applied);
+        seen.insert(key, mark);
+    }
+    seen
 }
 
 const LEDGER: &str = "acme/main";
@@ -47,13 +97,11 @@ fn partition_of_log(
     partitions: u16,
     ids: impl Iterator<Item = BalanceId>,
 ) -> Partition {
-    let ids: Vec<BalanceId> = ids.collect();
-    let count = ids.len() as u64;
     let none = vec![0; usize::from(partitions)];
     let cut = Cut {
         command_offset: 0,
         log_time_ms: 0,
-        version_sum: count,
+        version_sum: 0,
         highest_offset: Some(0),
         posted: [(dollars(), 0)].into(),
         holds: HoldSums::default(),
@@ -78,12 +126,9 @@ fn partition_of_log(
         asset: dollars(),
         offset: 0,
         ledger: ledger.clone(),
-        name: format!("account-{number}/default").into_boxed_str(),
+        name: Balance::name(&format!("account-{number}"), "default"),
     };
-    let balances = ids
-        .into_iter()
-        .zip(0..)
-        .map(|(id, number)| (id, balance(number)));
+    let balances = ids.zip(0..).map(|(id, number)| (id, balance(number)));
     Partition::from_cut(id, &cut, balances, [], SeenMap::default())
 }
 

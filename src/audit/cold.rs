@@ -42,7 +42,7 @@ impl<'a> Rows<'a> {
         match body_of(row, self.state.id()) {
             Ok(body) => {
                 self.newest_epoch = self.newest_epoch.max(Some((body.epoch, id)));
-                let differing = differences(&body, id, balance, self.state.id());
+                let differing = differences(&body, id, &balance, self.state.id());
                 if !differing.is_empty() {
                     self.miss(id, format!("in cold: {}", differing.join("; ")));
                 }
@@ -56,7 +56,7 @@ impl<'a> Rows<'a> {
         let absent: Vec<BalanceId> = match self.seen.len() == self.state.resident() {
             true => Vec::new(),
             false => {
-                let ids = self.state.balances().map(|(id, _)| id);
+                let ids = self.state.ids();
                 ids.filter(|id| !self.seen.contains(id)).collect()
             }
         };

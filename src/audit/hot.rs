@@ -144,7 +144,7 @@ impl Values {
         let json = value.iter().position(|byte| *byte == b' ');
         let json = json.map_or(&[][..], |at| &value[at + 1..]);
         let differing = match BalanceBody::parse(json) {
-            Ok(body) => differences(&body, id, balance, self.partition),
+            Ok(body) => differences(&body, id, &balance, self.partition),
             Err(error) => vec![error.to_string()],
         };
         if !differing.is_empty() {

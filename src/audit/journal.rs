@@ -33,7 +33,7 @@ impl<'a> Entries<'a> {
         self.seen.insert(id);
         let what = match self.state.balance(id) {
             None => Some("has entries in cold, and was never opened".to_owned()),
-            Some(balance) => wrong(row, balance),
+            Some(balance) => wrong(row, &balance),
         };
         if let Some(what) = what {
             self.miss(id, what);
@@ -42,7 +42,7 @@ impl<'a> Entries<'a> {
 
     /// All rows were taken.
     pub(super) fn finish(mut self) -> Check {
-        let ids = self.state.balances().map(|(id, _)| id);
+        let ids = self.state.ids();
         let absent: Vec<_> = ids.filter(|id| !self.seen.contains(id)).collect();
         for id in absent {
             self.miss(id, "has no entries in cold".to_owned());

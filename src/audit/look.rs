@@ -145,7 +145,7 @@ async fn read_values(
     values: &mut Values,
 ) -> Result<(), String> {
     let keys = place.keys.as_ref().map_err(Clone::clone)?;
-    let known: HashSet<BalanceId> = state.balances().map(|(id, _)| id).collect();
+    let known: HashSet<BalanceId> = state.ids().collect();
     let more = keys.iter().filter(|id| !known.contains(id));
     let ids: Vec<BalanceId> = known.iter().chain(more).copied().collect();
     read_some(sources, state, &ids, values).await?;

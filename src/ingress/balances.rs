@@ -145,7 +145,9 @@ impl Context {
     ) -> Result<Response, Problem> {
         caller.may_write(&command.ledger)?;
         if mode.dry_run {
-            return self.try_alone(caller, command, &mode.id).await;
+            return self
+                .try_alone(caller, (command, 0), form.precondition, mode)
+                .await;
         }
         let traceparent = header::traceparent(headers);
         let patience = form.preference.patience(self.options.wait_default);

@@ -221,7 +221,11 @@ impl Context {
                 caller.may_write(&command.ledger)?;
                 Ok(command)
             });
-            read.push((items::reference(json), command));
+            read.push(Trial {
+                reference: items::reference(json),
+                command,
+                retries: 0,
+            });
             if read.len() % STRIDE == 0 {
                 tokio::task::yield_now().await;
             }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::answer::json;
+use super::answer::{json, refusal};
 use super::auth::Caller;
 use super::batch::Settlement;
 use super::context::Context;
@@ -29,9 +29,11 @@ use super::reading::{READ_AT_ONCE, Reading};
 use super::record::encode;
 use super::staging::{Staging, behind};
 use super::submit::Settled;
+use super::transactions::mismatch;
 use crate::ledger::rehearsal::{Rehearsal, Rehearsed};
 use crate::ledger::{BalanceId, Command, Setting, partition_of};
 use crate::telemetry::clock;
+use crate::wire::http::request::resubmission;
 use crate::wire::http::{BalanceView, DryRunView, TransactionView};
 use crate::wire::outcome::{NO_HASH, OutcomeBody};
 use crate::wire::{BalanceBody, Time};
@@ -79,8 +81,15 @@ impl Mode {
     }
 }
 
-/// One transaction to try: the reference its client gave it, and what it asks.
-pub type Trial = (Option<String>, Result<Command, Problem>);
+/// One transaction to try.
+#[derive(Debug)]
+pub struct Trial {
+    /// As its client gave it.
+    pub reference: Option<String>,
+    pub command: Result<Command, Problem>,
+    /// How often to submit it again with the version that refused it.
+    pub retries: u8,
+}
 
 /// What a dry run came to.
 struct Played {
@@ -90,21 +99,32 @@ struct Played {
 }
 
 impl Context {
-    /// Tries one command; what cannot be told is the request's own failure.
+    /// Tries one command, whose request had an `If-Match` or not; what cannot be told is the
+    /// request's own failure.
     pub async fn try_alone(
         &self,
         caller: &Caller,
-        command: Command,
-        id: &str,
+        (command, retries): (Command, u8),
+        precondition: bool,
+        mode: &Mode,
     ) -> Result<Response, Problem> {
         let reference = (&*command.reference != UNNAMED).then(|| command.reference.to_string());
-        let played = self
-            .rehearse(caller, vec![(reference, Ok(command))])
-            .await?;
-        match played.results.first().map(|settlement| &settlement.result) {
-            Some(Err(problem)) => Err(problem.clone()),
-            Some(Ok(_)) | None => Ok(self.played(&played, id)),
+        let trial = Trial {
+            reference,
+            command: Ok(command),
+            retries,
+        };
+        let mut played = self.rehearse(caller, vec![trial]).await?;
+        for settlement in &mut played.results {
+            match &settlement.result {
+                Err(problem) => return Err(problem.clone()),
+                Ok(Settled::Decided(decided)) if !decided.applied => {
+                    settlement.result = Err(refusal(decided, precondition));
+                }
+                Ok(_) => {}
+            }
         }
+        Ok(self.played(&played, &mode.id))
     }
 
     /// Tries transactions, each after the ones before it.
@@ -146,7 +166,7 @@ impl Context {
             let as_of = as_of.chain(staging.as_of).min();
             let mut rehearsal = self.stage_of(&staging, readings);
             if staging.set(&mut rehearsal, &commands) {
-                for (_, command) in &mut trials {
+                for Trial { command, .. } in &mut trials {
                     let checked = |it: &Command| {
                         encode(it)?;
                         staging.check(it, self.partitions)
@@ -167,7 +187,7 @@ impl Context {
             .map(|trial| self.try_one(&mut rehearsal, trial))
             .collect();
         let balances = named.into_iter();
-        let balances = balances.filter_map(|id| Some((id, rehearsal.balance(id)?.clone())));
+        let balances = balances.filter_map(|id| Some((id, rehearsal.balance(id)?)));
         Ok(Played {
             results,
             balances: balances.collect(),
@@ -218,22 +238,39 @@ impl Context {
         )
     }
 
-    fn try_one(&self, rehearsal: &mut Rehearsal, (reference, command): Trial) -> Settlement {
-        let command = match command {
+    fn try_one(&self, rehearsal: &mut Rehearsal, trial: Trial) -> Settlement {
+        let reference = trial.reference;
+        let command = match trial.command {
             Ok(command) => Arc::new(command),
             Err(problem) => return Settlement::refused(reference, problem),
         };
-        let ledger = command.ledger.clone();
-        let undecided = || Problem::new(Kind::Internal, "no partition would answer this");
-        let result = rehearsal
-            .play(command)
-            .and_then(|rehearsed| self.decided(&rehearsed))
-            .map(Settled::Decided)
-            .ok_or_else(undecided);
         Settlement {
             reference,
-            ledger: Some(ledger),
-            result,
+            ledger: Some(command.ledger.clone()),
+            result: self.insist_on(rehearsal, command, trial.retries),
+        }
+    }
+
+    /// Plays a command, and again as an ingress would submit it again.
+    fn insist_on(
+        &self,
+        rehearsal: &mut Rehearsal,
+        mut command: Arc<Command>,
+        retries: u8,
+    ) -> Result<Settled, Problem> {
+        let undecided = || Problem::new(Kind::Internal, "no partition would answer this");
+        let original = command.reference.clone();
+        let mut attempt = 0;
+        loop {
+            let rehearsed = rehearsal.play(command.clone());
+            let decided = rehearsed.and_then(|rehearsed| self.decided(&rehearsed));
+            let settled = decided.map(Settled::Decided).ok_or_else(undecided)?;
+            let Some(seen) = mismatch(&settled).filter(|_| attempt < retries) else {
+                return Ok(settled);
+            };
+            attempt += 1;
+            let again = |decoder: &mut _| resubmission(&command, &original, attempt, seen, decoder);
+            command = Arc::new(self.decode(again)?);
         }
     }
 
@@ -262,7 +299,6 @@ impl Context {
 }
 
 fn possible(trials: &[Trial]) -> impl Iterator<Item = &Command> {
-    trials
-        .iter()
-        .filter_map(|(_, command)| command.as_ref().ok())
+    let commands = trials.iter().map(|trial| trial.command.as_ref());
+    commands.filter_map(Result::ok)
 }

@@ -90,7 +90,10 @@ pub async fn post(
     let command = context.decode(|decoder| request.command(named, if_match, original, decoder))?;
     caller.may_write(&command.ledger)?;
     if mode.dry_run {
-        return context.try_alone(&caller, command, &mode.id).await;
+        let trial = (command, request.expect_retries);
+        return context
+            .try_alone(&caller, trial, if_match.is_some(), &mode)
+            .await;
     }
     let traceparent = header::traceparent(&headers);
     let manner = Manner {
@@ -133,7 +136,7 @@ impl Context {
 }
 
 /// The balance and the version that refused a command.
-fn mismatch(settled: &Settled) -> Option<(uuid::Uuid, u64)> {
+pub fn mismatch(settled: &Settled) -> Option<(uuid::Uuid, u64)> {
     match settled {
         Settled::Decided(decided) if decided.rejection == Some(Rejection::VersionMismatch) => {
             decided.balance.zip(decided.version)

@@ -80,6 +80,11 @@ pub struct Balance {
 }
 
 impl Balance {
+    /// `account/key`, in no more bytes than that.
+    pub fn name(account: &str, key: &str) -> Box<str> {
+        [account, "/", key].concat().into_boxed_str()
+    }
+
     pub fn account(&self) -> &str {
         self.name
             .split_once('/')

@@ -65,6 +65,9 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     fn route(&mut self, command: &Arc<Command>) {
+        let sides = command.postings().iter();
+        let sides = sides.flat_map(|posting| [posting.source.id, posting.destination.id]);
+        self.partition.balances.warm(sides);
         let owner = partition_of(command.decider(), self.partition.count);
         if owner == self.partition.id {
             return self.command(command);
@@ -89,7 +92,7 @@ impl Turn<'_> {
             self.outcome.at_ms,
             setting.horizon_seconds,
         );
-        let Some(seen) = seen.copied() else {
+        let Some(seen) = seen else {
             let transaction =
                 TransactionId::new(self.partition.id, self.outcome.offset, setting.generation);
             self.outcome.transaction = Some(transaction);

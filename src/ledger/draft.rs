@@ -334,16 +334,19 @@ impl<'a> Draft<'a> {
 
     fn view(&self, id: BalanceId) -> Option<View<'_>> {
         let latest = self.entries.iter().rev().find(|entry| entry.balance == id);
-        match (self.partition.balances.get(&id), latest) {
-            (Some(balance), latest) => Some(View {
-                state: latest.map_or(balance.state, |entry| entry.after),
-                floor: balance.floor,
-                ceiling: balance.ceiling,
-                status: balance.status,
-                asset: balance.asset,
-                ledger: &balance.ledger,
-                version_before: balance.state.version,
-            }),
+        match (self.partition.balances.get(id), latest) {
+            (Some(balance), latest) => {
+                let (now, class) = (balance.state(), balance.class());
+                Some(View {
+                    state: latest.map_or(now, |entry| entry.after),
+                    floor: class.floor,
+                    ceiling: class.ceiling,
+                    status: class.status,
+                    asset: class.asset,
+                    ledger: &class.ledger,
+                    version_before: now.version,
+                })
+            }
             (None, Some(latest)) => {
                 let mut entries = self.entries.iter();
                 let opening = entries.find(|entry| entry.balance == id && entry.terms.is_some())?;

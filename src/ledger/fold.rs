@@ -3,14 +3,13 @@
 //! A fresh decision and one read back from `outcomes` are folded alike, so an owner that restores
 //! ends with the state of the owner that decided. The rules are asserted here, in release builds.
 
-use std::collections::hash_map::Entry::{Occupied, Vacant};
-
 use super::asset::Asset;
 use super::balance::{Balance, State};
 use super::hold::Hold;
 use super::id::{BalanceId, TransactionId};
 use super::outcome::{Decision, Direction, Effects, Entry};
 use super::partition::Partition;
+use super::resident::Resident;
 use super::route::partition_of;
 
 /// Folds the decision on command `offset` into `partition`.
@@ -72,37 +71,34 @@ pub(super) fn install(partition: &mut Partition, id: BalanceId, balance: Balance
         "a stored balance {id} is out of bounds"
     );
     count(partition, &State::default(), &balance.state, &balance);
-    let twin = partition.balances.insert(id, balance);
+    let twin = partition.balances.find(id);
     assert!(twin.is_none(), "balance {id} stands twice in the base");
+    partition.balances.add(id, balance);
 }
 
 fn fold_entry(partition: &mut Partition, offset: u64, decision: Decision, entry: &Entry) {
     let id = entry.balance;
-    let balance = match partition.balances.entry(id) {
-        Occupied(known) => known.into_mut(),
-        Vacant(new) => {
-            assert!(entry.direction == Direction::Open, "{id} was never opened");
-            new.insert(opened(entry))
-        }
-    };
-    check_change(&balance.state, entry);
+    let balances = &mut partition.balances;
+    let place = balances.find(id).unwrap_or_else(|| {
+        assert!(entry.direction == Direction::Open, "{id} was never opened");
+        balances.add(id, opened(entry))
+    });
+    if let Some(terms) = entry.terms.as_deref() {
+        balances.bound(place, terms.floor, terms.ceiling, terms.status);
+    }
+    let balance = balances.at_mut(place);
+    check_change(&balance.state(), entry);
     assert!(
-        balance.asset == entry.asset,
+        balance.class().asset == entry.asset,
         "balance {id} changes its asset"
     );
-    if let Some(terms) = entry.terms.as_deref() {
-        balance.floor = terms.floor;
-        balance.ceiling = terms.ceiling;
-        balance.status = terms.status;
-    }
     if matches!(
         decision,
         Decision::Applied | Decision::Held | Decision::Forwarded
     ) {
         check_limits(balance, entry);
     }
-    balance.state = entry.after;
-    balance.offset = offset;
+    balance.set(entry.after, offset);
     let posted = partition.posted.entry(entry.asset).or_default();
     let sum = posted.checked_add(entry.direction.posted_change(entry.amount));
     *posted = sum.expect("a sum of bounded amounts fits");
@@ -142,18 +138,18 @@ fn check_change(before: &State, entry: &Entry) {
     assert!(after.sound(), "balance {id} is out of bounds");
 }
 
-fn check_limits(balance: &Balance, entry: &Entry) {
+fn check_limits(balance: &Resident, entry: &Entry) {
     match entry.direction {
         Direction::Debit | Direction::Hold => {
             assert!(
-                entry.after.above(balance.floor),
+                entry.after.above(balance.class().floor),
                 "L2: {} is below its floor",
                 entry.balance
             );
         }
         Direction::Credit | Direction::Reserve => {
             assert!(
-                entry.after.below(balance.ceiling),
+                entry.after.below(balance.class().ceiling),
                 "L2: {} is over its ceiling",
                 entry.balance
             );

@@ -281,7 +281,7 @@ impl Terms {
             asset,
             offset: 0,
             ledger: self.ledger.clone(),
-            name: format!("{}/{}", self.account, self.key).into_boxed_str(),
+            name: Balance::name(&self.account, &self.key),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! One partition's state: its balances, references and leg counters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use uuid::Uuid;
 
 use super::asset::Asset;
@@ -15,6 +14,7 @@ use super::hold::{Hold, HoldSums};
 use super::holds::Holds;
 use super::id::{BalanceId, TransactionId};
 use super::outcome::Outcome;
+use super::resident::Balances;
 use super::route::PartitionId;
 use super::rules::RULES_FIRST;
 use super::seen::SeenMap;
@@ -38,7 +38,7 @@ pub struct Partition {
     pub(super) setting: Option<Setting>,
     /// By which rules the next record is decided.
     pub(super) rules: u32,
-    pub(super) balances: HashMap<BalanceId, Balance, FixedState>,
+    pub(super) balances: Balances,
     pub(super) seen: SeenMap,
     pub(super) holds: Holds,
     /// Per destination, the number of the last leg sent.
@@ -92,7 +92,7 @@ impl Partition {
             count,
             setting: None,
             rules: RULES_FIRST,
-            balances: HashMap::default(),
+            balances: Balances::default(),
             seen: SeenMap::default(),
             holds: Holds::default(),
             sent: vec![0; usize::from(count)],
@@ -177,13 +177,19 @@ impl Partition {
         self.rules
     }
 
-    pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
-        self.balances.get(&id)
+    pub fn balance(&self, id: BalanceId) -> Option<Balance> {
+        let place = self.balances.find(id)?;
+        Some(self.balances.whole(place))
     }
 
     /// All balances, in no particular order.
-    pub fn balances(&self) -> impl Iterator<Item = (BalanceId, &Balance)> {
-        self.balances.iter().map(|(id, balance)| (*id, balance))
+    pub fn balances(&self) -> impl Iterator<Item = (BalanceId, Balance)> {
+        self.balances.iter()
+    }
+
+    /// The ids of all balances, in no particular order.
+    pub fn ids(&self) -> impl Iterator<Item = BalanceId> {
+        self.balances.ids()
     }
 
     /// How many balances there are.

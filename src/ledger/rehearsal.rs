@@ -134,13 +134,13 @@ impl Rehearsal {
     }
 
     /// A balance as it would be now.
-    pub fn balance(&self, id: BalanceId) -> Option<&Balance> {
+    pub fn balance(&self, id: BalanceId) -> Option<Balance> {
         let home = self.partitions.get(&partition_of(id, self.count))?;
         home.balance(id)
     }
 
     /// All balances as they would be now, without the system's own.
-    pub fn balances(&self) -> impl Iterator<Item = (BalanceId, &Balance)> {
+    pub fn balances(&self) -> impl Iterator<Item = (BalanceId, Balance)> {
         let partitions = self.partitions.values();
         let all = partitions.flat_map(|partition| partition.balances());
         all.filter(|(_, balance)| &*balance.ledger != TRANSIT_LEDGER)
@@ -176,18 +176,24 @@ impl Rehearsal {
         if from != to {
             let id = BalanceId::transit(from, to, from, &part.asset);
             let balances = &mut self.partition(from).balances;
-            let way = balances.entry(id).or_insert_with(|| Balance {
-                state: State::default(),
-                floor: None,
-                ceiling: None,
-                status: Status::Open,
-                asset: part.asset,
-                offset: 0,
-                ledger: TRANSIT_LEDGER.into(),
-                name: format!("{}/{from}", transit_account(from, to)).into(),
+            let place = balances.find(id).unwrap_or_else(|| {
+                let way = Balance {
+                    state: State::default(),
+                    floor: None,
+                    ceiling: None,
+                    status: Status::Open,
+                    asset: part.asset,
+                    offset: 0,
+                    ledger: TRANSIT_LEDGER.into(),
+                    name: Balance::name(&transit_account(from, to), &from.to_string()),
+                };
+                balances.add(id, way)
             });
-            way.state.incoming = way.state.incoming.saturating_add(part.rest);
-            return way.state.sound();
+            let way = balances.at_mut(place);
+            let mut state = way.state();
+            state.incoming = state.incoming.saturating_add(part.rest);
+            way.set(state, 0);
+            return state.sound();
         }
         true
     }

@@ -4,12 +4,10 @@
 //! horizon, so forgetting old ones ([`SeenMap::forget`]) is housekeeping and never changes an
 //! outcome.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
-
+use super::frame::{Frame, Range};
 use super::id::TransactionId;
 use super::outcome::Decision;
+use super::pages::Pages;
 
 /// Half of the 256-bit hash of `ledger` and `reference`: what a partition remembers of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,43 +76,135 @@ impl Seen {
 }
 
 /// The references of one partition.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SeenMap {
-    entries: HashMap<SeenKey, Seen, FixedState>,
+    frame: Frame,
+    pages: Pages,
+}
+
+impl Default for SeenMap {
+    fn default() -> Self {
+        let frame = Frame::default();
+        let pages = Pages::new(frame.width());
+        Self { frame, pages }
+    }
 }
 
 impl SeenMap {
     /// What is remembered of `key` at log time `at_ms`, within the horizon.
-    pub fn find(&self, key: SeenKey, at_ms: i64, horizon_seconds: u64) -> Option<&Seen> {
-        self.entries
-            .get(&key)
-            .filter(|seen| seen.counts_at(at_ms, horizon_seconds))
+    pub fn find(&self, key: SeenKey, at_ms: i64, horizon_seconds: u64) -> Option<Seen> {
+        let seen = self.frame.read(self.pages.find(&key.0)?);
+        Some(seen).filter(|seen| seen.counts_at(at_ms, horizon_seconds))
     }
 
     pub fn insert(&mut self, key: SeenKey, seen: Seen) {
-        self.entries.insert(key, seen);
+        let fits = self.frame.write(&seen);
+        let bytes = fits.unwrap_or_else(|| {
+            self.widen(&seen);
+            let fits = self.frame.write(&seen);
+            fits.expect("the frame was made for it")
+        });
+        self.pages.insert(&key.0, &bytes[..self.frame.width()]);
+    }
+
+    /// Finds a frame for everything there is and `seen`.
+    fn widen(&mut self, seen: &Seen) {
+        let all = self.pages.iter().map(|(_, bytes)| self.frame.read(bytes));
+        let range = all.fold(Range::of(seen), |range, seen| range.with(&seen));
+        let mut frame = self.frame.around(range);
+        let width = frame.width();
+        self.pages.rewrite(width, |bytes| {
+            let fits = frame.write(&self.frame.read(bytes));
+            fits.expect("the frame was made for it")
+        });
+        self.frame = frame;
     }
 
     /// Drops what no look-up at or after `at_ms` can find.
     pub fn forget(&mut self, at_ms: i64, horizon_seconds: u64) {
-        self.entries
-            .retain(|_, seen| seen.counts_at(at_ms, horizon_seconds));
-    }
-
-    pub fn reserve(&mut self, additional: usize) {
-        self.entries.reserve(additional);
+        let frame = &self.frame;
+        self.pages
+            .retain(|bytes| frame.read(bytes).counts_at(at_ms, horizon_seconds));
     }
 
     /// Everything remembered, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (SeenKey, &Seen)> {
-        self.entries.iter().map(|(key, seen)| (*key, seen))
+    pub fn iter(&self) -> impl Iterator<Item = (SeenKey, Seen)> {
+        let all = self.pages.iter();
+        all.map(|(key, bytes)| (SeenKey(key), self.frame.read(bytes)))
     }
 
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.pages.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.pages.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Rejection;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    /// As bytes of hashes are.
+    fn spread(number: u128) -> [u8; 16] {
+        let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        number.to_le_bytes()
+    }
+
+    /// Offsets and times near each other and as far apart as can be, in any order.
+    fn seen() -> impl Strategy<Value = Seen> {
+        let offset = prop_oneof![0..50_u64, 900_000_000..900_000_100_u64, 0..(1_u64 << 60)];
+        let at_seconds = prop_oneof![0..9_u32, 1_795_000_000..1_795_600_000_u32, any::<u32>()];
+        let decision = prop_oneof![
+            Just(Decision::Applied),
+            Just(Decision::Forwarded),
+            prop::sample::select(&crate::ledger::rejection::ALL[..]).prop_map(Decision::Rejected),
+        ];
+        let parts = (any::<u64>(), offset, at_seconds, decision);
+        parts.prop_map(|(fingerprint, offset, at_seconds, decision)| Seen {
+            fingerprint,
+            offset,
+            at_seconds,
+            decision,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_in_a_frame(
+            marks in prop::collection::vec((0..40_u128, seen()), 1..200),
+        ) {
+            let (mut kept, mut expected) = (SeenMap::default(), HashMap::new());
+            for (key, seen) in marks {
+                let key = SeenKey(spread(key));
+                kept.insert(key, seen);
+                expected.insert(key, seen);
+                prop_assert_eq!(kept.find(key, i64::MIN, 0), Some(seen));
+            }
+            prop_assert_eq!(kept.iter().collect::<HashMap<_, _>>(), expected);
+        }
+    }
+
+    /// A week of references from the middle of a log is kept in as many bytes as were budgeted.
+    #[test]
+    fn a_week_takes_seven_bytes_for_offset_time_and_decision() {
+        let mut kept = SeenMap::default();
+        let mut insert = |number: u64| {
+            let seen = Seen {
+                fingerprint: number,
+                offset: 40_000_000_000 + number * 30,
+                at_seconds: 1_795_000_000 + u32::try_from(number * 6).unwrap(),
+                decision: Decision::Rejected(Rejection::InsufficientFunds),
+            };
+            let key = SeenKey(spread(number.into()));
+            kept.insert(key, seen);
+            assert_eq!(kept.find(key, 0, 0), Some(seen));
+            kept.frame.width()
+        };
+        assert!((0..100_000).all(|number| insert(number) == 8 + 7));
     }
 }

@@ -371,7 +371,7 @@ pub(super) fn touched(partition: &Partition, subject: Subject, epoch: u64) -> Op
     let (offset, version, body) = match subject {
         Subject::Balance(id) => {
             let balance = partition.balance(id)?;
-            let body = BalanceBody::of(id, balance, number, epoch);
+            let body = BalanceBody::of(id, &balance, number, epoch);
             let body = serde_json::to_vec(&body);
             (balance.offset, balance.state.version, body)
         }

@@ -59,7 +59,6 @@ impl Fold {
             .to_cut()
             .map_err(|e| Failure::BadOutcome(watermark, e.to_string()))?;
         let mut seen = SeenMap::default();
-        seen.reserve(base.seen.len());
         for (key, mark) in base.seen {
             seen.insert(key, mark);
         }

@@ -56,7 +56,7 @@ impl Gauges {
             transit: HashMap::new(),
             in_transit: HashMap::new(),
         };
-        let ids: Vec<BalanceId> = partition.balances().map(|(id, _)| id).collect();
+        let ids: Vec<BalanceId> = partition.ids().collect();
         gauges.in_transit(partition, &ids);
         gauges
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Failure;
 use super::fold::Fold;
 use crate::cold::{base, rebuild};
-use crate::ledger::{Partition, PartitionId};
+use crate::ledger::{Balance, BalanceId, Partition, PartitionId};
 use crate::log;
 use crate::log::reader::{Found, Reader};
 use crate::wire::record::{CLAIM_KEY, GENESIS_KEY};
@@ -70,11 +70,13 @@ pub async fn cold(
             trimmed,
         });
     };
-    let (balances, holds) = (partition.balances(), partition.holds().iter());
+    let balances: Vec<(BalanceId, Balance)> = partition.balances().collect();
+    let holds = partition.holds().iter();
     let state = rebuild::State {
         marker: MarkerBody::of(&cut, number, fold.position, epoch),
         balances: balances
-            .map(|(id, balance)| (id, number, balance, epoch))
+            .iter()
+            .map(|(id, balance)| (*id, number, balance, epoch))
             .collect(),
         holds: holds.map(|(id, hold)| (id, number, hold, epoch)).collect(),
         whole: !trimmed,

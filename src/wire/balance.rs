@@ -90,7 +90,7 @@ impl<'a> BalanceBody<'a> {
             asset,
             offset: self.command_offset,
             ledger,
-            name: format!("{}/{}", &*self.account, &*self.key).into_boxed_str(),
+            name: Balance::name(&self.account, &self.key),
         };
         Ok((BalanceId::new(self.id), balance))
     }

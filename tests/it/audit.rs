@@ -121,7 +121,7 @@ impl Stores {
     async fn fill_cold(&self, world: &World, partition: u16) {
         let state = &world.partitions[usize::from(partition)];
         for (id, balance) in state.balances() {
-            let body = BalanceBody::of(id, balance, partition, 1);
+            let body = BalanceBody::of(id, &balance, partition, 1);
             sqlx::query(
                 "insert into balances values \
                  ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",

@@ -29,7 +29,48 @@ async fn funded(world: &World) -> (Node, Vec<String>) {
         )
         .await;
     assert_eq!(status, 201, "{void}");
+    let back = transfer("back", &accounts[0], &accounts[1], "4");
+    node.applied(&back).await;
+    for (at, (path, amount)) in [
+        ("hold-1/post", "3"),
+        ("hold-1/reverse", "1"),
+        ("hold-2/post", "5"),
+        ("hold-2/reverse", "5"),
+        ("back/reverse", "2.5"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({"reference": format!("on-{at}"), "amount": amount});
+        let path = format!("/v1/transactions/{path}");
+        let (status, done) = node.post(&path, &body).await;
+        assert_eq!(status, 201, "{path}: {done}");
+    }
     (node, accounts)
+}
+
+/// A new owner, who has all it knows from cold, knows what is left of what was posted and reversed.
+async fn what_is_left_is_known(world: &World, mut node: Node) {
+    assert!(node.stop().await.success());
+    let node = world.start("all").await;
+    for (at, (path, amount, status)) in [
+        ("hold-1/post", "2.01", 422),
+        ("hold-1/post", "2", 201),
+        ("hold-1/reverse", "4.01", 422),
+        ("hold-1/reverse", "4", 201),
+        ("hold-2/reverse", "0.01", 422),
+        ("back/reverse", "1.51", 422),
+        ("back/reverse", "1.5", 201),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({"reference": format!("left-{at}"), "amount": amount});
+        let path = format!("/v1/transactions/{path}");
+        let (said, done) = node.post(&path, &body).await;
+        assert_eq!(said, status, "{path}: {done}");
+    }
+    world.audit();
 }
 
 /// Pays round and round while `args` of the program run; what it said.
@@ -111,6 +152,10 @@ async fn cold_is_rebuilt_while_money_moves() {
     let path = format!("/v1/transactions/fund-{}", accounts[0]);
     let (status, view) = node.get(&path).await;
     assert_eq!((status.as_u16(), &view["status"]), (200, &json!("applied")));
+    let (_, view) = node.get("/v1/transactions/hold-1").await;
+    let posting = &view["hold"]["postings"][0];
+    let stands = [&posting["rest"], &posting["posted"], &posting["reversed"]];
+    assert_eq!(stands, ["2.00", "3.00", "1.00"], "{view}");
 
     let beyond = world.output(&["rebuild", "cold", "--partition", "2"]);
     assert_eq!(beyond.status.code(), Some(1));
@@ -119,6 +164,7 @@ async fn cold_is_rebuilt_while_money_moves() {
         said.contains("there is no partition 2: the log has 2"),
         "{said}"
     );
+    what_is_left_is_known(&world, node).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -348,7 +348,7 @@ impl Run {
             for (id, balance) in truth.partition.balances() {
                 reserved.is_on(id, balance.state);
                 let other = world.oracle.balance(id);
-                assert_eq!(other, Some(balance), "the oracle has another {id}");
+                assert_eq!(other, Some(&balance), "the oracle has another {id}");
                 if *balance.ledger == *TRANSIT_LEDGER {
                     *transit.entry(balance.asset).or_default() += balance.state.posted;
                 }

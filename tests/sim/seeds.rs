@@ -17,7 +17,7 @@ use crate::run::{Ran, Run, Size};
 const SEEDS: std::ops::Range<u64> = 0..200;
 
 /// A broken rule is found within so many seeds.
-const BROKEN_SEEDS_MAX: u64 = 100;
+const BROKEN_SEEDS_MAX: u64 = 200;
 
 const SIZE: Size = Size {
     commands: 300,

@@ -207,7 +207,7 @@ fn outcomes_are_a_chain_that_folds_to_the_marker_and_the_snapshots() {
         balances.sort_by_key(|(id, _)| *id);
         let body = balances
             .into_iter()
-            .map(|(b, state)| json(&BalanceBody::of(b, state, id, 7)));
+            .map(|(b, state)| json(&BalanceBody::of(b, &state, id, 7)));
         snapshots.extend(body);
     }
     assert_eq!(snapshots, written.snapshots);

@@ -386,6 +386,34 @@ fn a_void_takes_no_version_and_no_other_part() {
     );
 }
 
+/// A reversal of a reversal of a reversal… is refused by name as deep as JSON is read at all, and
+/// beyond that as what is no command.
+#[test]
+fn originals_are_nested_without_harm() {
+    let nested = |levels: usize| {
+        (0..levels).fold(TRANSFER.to_owned(), |original, _| {
+            format!(
+                r#"{{"reference":"r1","type":"reverse","ledger":"main","reverse":{{"transaction":
+                "00000000-0000-8000-8000-000000000000","original":{original}}}}}"#
+            )
+        })
+    };
+    assert_eq!(verdict_of(nested(1).as_bytes()), "accepted");
+    let refused = "invalid-original reverse.original.type";
+    assert_eq!(verdict_of(nested(2).as_bytes()), refused);
+    let slug = |levels: usize| {
+        let verdict = verdict_of(nested(levels).as_bytes());
+        verdict.split(' ').next().unwrap().to_owned()
+    };
+    // The reader's own limit is 128 levels of JSON, of which every original takes two.
+    for levels in [3, 60, 62] {
+        assert_eq!(slug(levels), "invalid-original", "{levels}");
+    }
+    for levels in [63, 64, 300] {
+        assert_eq!(slug(levels), "malformed-request", "{levels}");
+    }
+}
+
 #[test]
 fn a_configure_changes_something() {
     check(

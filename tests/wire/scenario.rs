@@ -329,7 +329,7 @@ impl Day {
             let mut balances: Vec<_> = partition.balances().collect();
             balances.sort_by_key(|(id, _)| *id);
             for (balance, state) in balances {
-                let body = BalanceBody::of(balance, state, id, 7);
+                let body = BalanceBody::of(balance, &state, id, 7);
                 self.written
                     .snapshots
                     .push(serde_json::to_string(&body).unwrap());

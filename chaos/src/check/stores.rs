@@ -30,10 +30,10 @@ pub async fn check(world: &World, expected: &Expected) -> Result<usize> {
         for (id, balance) in partition.balances() {
             count += 1;
             let row = rows.remove(&id.uuid());
-            compare_cold(number, id, balance, row)?;
+            compare_cold(number, id, &balance, row)?;
             let value = hot.values(number, &[id]).await?.pop().flatten();
             if let Some(value) = value {
-                compare_hot(number, id, balance, &value)?;
+                compare_hot(number, id, &balance, &value)?;
             }
         }
         if let Some((id, row)) = rows.into_iter().next() {

@@ -25,9 +25,12 @@ use crate::stack::Stack;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Ends of a processor by `kill -9` for each size; half as many planned stops.
+    /// Ends of a processor by `kill -9` for each size.
     #[arg(long, default_value_t = 20)]
     kills: usize,
+    /// Planned stops of a processor for each size.
+    #[arg(long, default_value_t = 20)]
+    stops: usize,
     /// Balances of each partition, a row for each number; none may be below the one before.
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
     balances: Vec<u64>,
@@ -77,7 +80,7 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
         let running = bench.fill(balances, options.references).await?;
         for (end, signal, times) in [
             ("kill -9", "KILL", options.kills),
-            ("planned", "TERM", options.kills / 2),
+            ("planned", "TERM", options.stops),
         ] {
             let (mut ends, mut backs) = (Vec::new(), Vec::new());
             for at in 0..times {
@@ -98,7 +101,9 @@ pub async fn run(options: &Options, program: &Path) -> Result<()> {
                 times.to_string(),
             ];
             row.extend(cells(&ends, &mut backs));
-            table.row(row);
+            if times > 0 {
+                table.row(row);
+            }
         }
         bench.rest(running).await?;
     }

@@ -36,7 +36,7 @@ fn row(id: BalanceId, balance: &Balance) -> BalanceRow {
 }
 
 fn rows(state: &Partition) -> Vec<BalanceRow> {
-    let mut rows: Vec<_> = state.balances().map(|(id, b)| row(id, b)).collect();
+    let mut rows: Vec<_> = state.balances().map(|(id, b)| row(id, &b)).collect();
     rows.sort_by_key(|row| row.id);
     rows
 }
@@ -171,7 +171,7 @@ fn entries(state: &Partition) -> Vec<EntriesRow> {
     let mut rows: Vec<_> = state
         .balances()
         .map(|(id, balance)| {
-            let row = row(id, balance);
+            let row = row(id, &balance);
             EntriesRow {
                 balance_id: row.id,
                 entries: row.version,
@@ -289,7 +289,7 @@ fn a_journal_of_another_outcome_is_found() {
 /// Takes the values of `found` where hot stands as `state` is.
 fn values(state: &Partition, found: &[(BalanceId, String)]) -> Values {
     let mut values = Values::new(state.id());
-    let ids = state.balances().map(|(id, _)| id);
+    let ids = state.ids();
     let extra = found.iter().map(|(id, _)| *id);
     let mut ids: Vec<_> = ids.chain(extra).collect();
     ids.sort_unstable();
@@ -391,7 +391,7 @@ fn a_value_of_a_balance_that_nobody_opened_is_found() {
     let world = day();
     let mut hot = world.hot(0);
     let (id, balance) = world.partitions[1].balances().next().unwrap();
-    let body = BalanceBody::of(id, balance, 0, 1);
+    let body = BalanceBody::of(id, &balance, 0, 1);
     let json = serde_json::to_string(&body).unwrap();
     hot.push((id, format!("{} {json}", balance.state.version)));
     assert_eq!(values(&world.partitions[0], &hot).finish(1).differences, 1);

@@ -151,7 +151,7 @@ impl World {
     pub(crate) fn hot(&self, partition: PartitionId) -> Vec<(BalanceId, String)> {
         let balances = self.partitions[usize::from(partition)].balances();
         let values = balances.map(|(id, balance)| {
-            let body = BalanceBody::of(id, balance, partition, 1);
+            let body = BalanceBody::of(id, &balance, partition, 1);
             let json = serde_json::to_string(&body).unwrap();
             (id, format!("{} {json}", balance.state.version))
         });

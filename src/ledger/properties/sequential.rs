@@ -109,7 +109,9 @@ impl Run {
                 let balance = self.desk.cluster.balance(self.desk.id(who, asset));
                 let account = self.oracle.accounts.get(&(who, asset));
                 let cents = account.map_or(0, |account| account.cents);
-                let state = balance.map_or(Default::default(), |balance| balance.state);
+                let state = balance
+                    .as_ref()
+                    .map_or(Default::default(), |balance| balance.state);
                 assert_eq!(self.desk.posted(who, asset), i128::from(cents));
                 assert_eq!((state.held, state.incoming), (0, 0));
                 if who == WORLD {

@@ -108,7 +108,7 @@ impl Cluster {
     }
 
     /// The balance, wherever it is.
-    pub(crate) fn balance(&self, id: BalanceId) -> Option<&Balance> {
+    pub(crate) fn balance(&self, id: BalanceId) -> Option<Balance> {
         self.nodes
             .iter()
             .find_map(|node| node.partition.balance(id))

@@ -105,9 +105,10 @@ impl Node {
         );
         check_holds(&self.partition);
         self.check_transaction(&outcome);
+        let theirs = self.oracle.balances();
         assert_eq!(
             balances(&self.partition),
-            sorted(self.oracle.balances()),
+            sorted(theirs.map(|(id, balance)| (id, balance.clone()))),
             "the oracle has the same balances"
         );
         fold(&mut self.shadow, &bytes);
@@ -145,8 +146,8 @@ impl Node {
     pub(crate) fn checkpoint(&mut self) {
         let (id, cut) = (self.partition.id(), self.partition.cut().unwrap());
         let marker = MarkerBody::of(&cut, id, self.outcomes.len() as u64, 1);
-        let body = |(balance, state): (BalanceId, &Balance)| {
-            serde_json::to_vec(&BalanceBody::of(balance, state, id, 1)).unwrap()
+        let body = |(balance, state): (BalanceId, Balance)| {
+            serde_json::to_vec(&BalanceBody::of(balance, &state, id, 1)).unwrap()
         };
         let hold = |(hold, state): &(TransactionId, Hold)| {
             serde_json::to_vec(&HoldBody::snapshot(*hold, state, id, 1)).unwrap()
@@ -244,11 +245,8 @@ fn balances(partition: &Partition) -> Vec<(BalanceId, Balance)> {
     sorted(partition.balances())
 }
 
-fn sorted<'a>(
-    balances: impl Iterator<Item = (BalanceId, &'a Balance)>,
-) -> Vec<(BalanceId, Balance)> {
-    let all = balances.map(|(id, balance)| (id, balance.clone()));
-    let mut all: Vec<_> = all.collect();
+fn sorted(balances: impl Iterator<Item = (BalanceId, Balance)>) -> Vec<(BalanceId, Balance)> {
+    let mut all: Vec<_> = balances.collect();
     all.sort_by_key(|(id, _)| *id);
     all
 }
@@ -285,8 +283,7 @@ type State = (
 );
 
 fn state(partition: &Partition) -> State {
-    let seen = partition.seen.iter().map(|(key, seen)| (key, *seen));
-    let mut seen: Vec<_> = seen.collect();
+    let mut seen: Vec<_> = partition.seen.iter().collect();
     seen.sort_by_key(|(SeenKey(key), _)| *key);
     (balances(partition), holds(partition), seen, partition.cut())
 }

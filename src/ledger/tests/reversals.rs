@@ -410,3 +410,102 @@ fn a_misrouted_reversal_finds_its_home() {
         ",
     );
 }
+
+/// What was reserved before is settled all the same.
+#[test]
+fn a_reversal_obeys_what_every_stop_finds() {
+    check(
+        2,
+        "
+        open alice                            | applied
+        open bob.1                            | applied
+        world > alice 10                      | applied
+        r: alice > bob.1 4                    | forwarded, visit 0>1
+        drain
+        reverse r 1                           | forwarded, visit 0>1
+        set bob.1 status debits-frozen        | applied
+        leg 0>1                               | rejected balance-frozen on bob.1 v3, unwind 1>0
+        = alice 6 incoming 1
+        leg 1>0                               | returned balance-frozen
+        = alice 6 incoming 0
+        reversed r 0
+        set bob.1 status open                 | applied
+        reverse r 3                           | forwarded, visit 0>1
+        set bob.1 floor 2                     | applied
+        leg 0>1                               | rejected insufficient-funds on bob.1 v5, unwind 1>0
+        leg 1>0                               | returned insufficient-funds
+        reversed r 0
+        reverse r 2                           | forwarded, visit 0>1
+        leg 0>1                               | applied, settle 1>0
+        set alice status credits-frozen ceiling 8 | applied
+        leg 1>0                               | applied
+        = alice 8 incoming 0 credits-frozen
+        reverse r force                       | rejected balance-frozen on alice v10
+        set alice status open ceiling none    | applied
+        reverse r force                       | forwarded, visit 0>1
+        set bob.1 status closed               | rejected balance-not-empty
+        set bob.1 status credits-frozen       | applied
+        leg 0>1                               | applied, settle 1>0
+        drain
+        = alice 10 incoming 0
+        = bob.1 0 credits-frozen
+        reversed r 4
+        ",
+    );
+}
+
+/// It takes effect when it is decided, unless it says otherwise: the original's date is not asked.
+#[test]
+fn a_reversal_has_a_date_of_its_own() {
+    check(
+        1,
+        "
+        at 1000
+        open alice                            | applied
+        open bob                              | applied
+        world > alice 10                      | applied
+        r: alice > bob 6 dated 100            | applied
+        reverse r 1 dated 100                 | applied
+        close 500                             | applied
+        reverse r 1 dated 499                 | rejected period-closed
+        reversed r 1
+        reverse r 1 dated 500                 | applied
+        reverse r 1                           | applied
+        reverse r 1 dated 1061                | rejected effective-in-future
+        close 1000                            | applied
+        reverse r 1 dated 999                 | rejected period-closed
+        reverse r                             | applied
+        reversed r 6
+        ",
+    );
+}
+
+#[test]
+fn a_period_that_closes_in_between_turns_a_reversal_back() {
+    check(
+        3,
+        "
+        at 1000
+        open alice.1                          | applied
+        open bob                              | applied
+        world > alice.1 10                    | applied
+        r: alice.1 > bob 4 dated 100          | forwarded, visit 1>0
+        drain
+        reverse r dated 400                   | forwarded, visit 1>0
+        reversed r 4
+        close 500                             | forwarded, visit 0>1
+        leg 1>0                               | rejected period-closed, unwind 0>1
+        = alice.1 6 incoming 4
+        drain
+        = alice.1 6 incoming 0
+        = bob 4
+        reversed r 0
+        reverse r dated 400                   | rejected period-closed
+        reverse r                             | forwarded, visit 1>0
+        drain
+        = alice.1 10
+        = bob 0
+        reversed r 4
+        ",
+    );
+}

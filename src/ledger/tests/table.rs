@@ -5,7 +5,7 @@
 //! | `r1: alice > bob 5.00, bob.1 > carl 1 EUR/2 expect alice=3` | a transfer; `r1:` names the reference |
 //! | `open alice floor -5 ceiling none asset EUR` | opens a balance |
 //! | `set alice floor none status frozen expect alice=3` | configures it |
-//! | `… dated 30` | at the end of a transfer: it takes effect at second 30 |
+//! | `… dated 30` | at the end of a transfer or reversal: it takes effect at second 30 |
 //! | `close 60` | closes what takes effect before second 60 |
 //! | `… bob > @fees 1 …` | a striped account by its name |
 //! | `stripe @fees:USD 1 5.00` | what its stripe in partition 1 has, or `none` |
@@ -201,6 +201,7 @@ impl Run {
     }
 
     fn reverse(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
+        let (words, date) = dated(words);
         let (words, expect) = self.expect(words);
         let (id, key, original) = &self.originals[words[1]];
         let mut original = original.clone();
@@ -219,8 +220,11 @@ impl Run {
             part["amount"] = json!(amount);
             part["asset"] = json!(words.get(3).unwrap_or(&"USD"));
         }
-        let json = json!({"reference": reference, "type": "reverse", "ledger": self.book.ledger,
-            "reverse": part, "expect": expect});
+        let mut json = json!({"reference": reference, "type": "reverse",
+            "ledger": self.book.ledger, "reverse": part, "expect": expect});
+        if let Some(date) = date {
+            json["effective_at"] = date;
+        }
         (*key, json)
     }
 
@@ -272,8 +276,7 @@ impl Run {
     }
 
     fn transfer(&mut self, reference: &str, words: &[&str]) -> (BalanceId, Value) {
-        let dated = words.iter().position(|word| *word == "dated");
-        let (words, date) = words.split_at(dated.unwrap_or(words.len()));
+        let (words, date) = dated(words);
         let (words, expect) = self.expect(words);
         let mut postings = Vec::new();
         let (mut key, mut first) = (None, None);
@@ -293,8 +296,8 @@ impl Run {
             postings.push(self.book.posting(words[0], words[2], words[3], code));
         }
         let mut json = self.book.transfer(reference, &postings, expect);
-        if let Some(second) = date.get(1) {
-            json["effective_at"] = json!(Time(second.parse::<i64>().unwrap() * 1000).to_string());
+        if let Some(date) = date {
+            json["effective_at"] = date;
         }
         (key.or(first).unwrap(), json)
     }
@@ -402,6 +405,14 @@ impl Run {
         );
         String::new()
     }
+}
+
+/// Splits `… dated 30` off, with the time that it means.
+fn dated<'w>(words: &'w [&'w str]) -> (&'w [&'w str], Option<Value>) {
+    let at = words.iter().position(|word| *word == "dated");
+    let (words, date) = words.split_at(at.unwrap_or(words.len()));
+    let time = |second: &&str| Time(second.parse::<i64>().unwrap() * 1000).to_string();
+    (words, date.get(1).map(|second| json!(time(second))))
 }
 
 fn pair(text: &str) -> (PartitionId, PartitionId) {

@@ -159,10 +159,15 @@ fn no_version_is_dropped() {
         let refused = refused.unwrap_err();
         let told = (refused.kind, &*refused.field);
         assert_eq!(told, (InvalidKind::InvalidExpect, "If-Match"), "{json}");
-        let expecting = format!(r#"{{"reference":"r",{part},"expect":{{"{balance}":1}}}}"#);
-        let refused = http(&expecting).unwrap_err();
-        let told = (refused.kind, &*refused.field);
-        assert_eq!(told, (InvalidKind::InvalidExpect, "expect"), "{json}");
+        for (field, value) in [
+            ("expect", format!(r#"{{"{balance}":1}}"#)),
+            ("expect_retries", "1".to_owned()),
+        ] {
+            let expecting = format!(r#"{{"reference":"r",{part},"{field}":{value}}}"#);
+            let refused = http(&expecting).unwrap_err();
+            let told = (refused.kind, &*refused.field);
+            assert_eq!(told, (InvalidKind::InvalidExpect, field), "{json}");
+        }
     }
 }
 

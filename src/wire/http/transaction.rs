@@ -175,6 +175,18 @@ impl TransactionRequest<'_> {
                 detail,
             ));
         }
+        let versionless = matches!(
+            self.kind,
+            Kind::Open | Kind::ClosePeriod | Kind::Post | Kind::Void
+        );
+        if self.expect_retries > 0 && versionless {
+            let detail = "is not for this type: no version is compared";
+            return Err(Invalid::new(
+                InvalidKind::InvalidExpect,
+                "expect_retries",
+                detail,
+            ));
+        }
         if self.kind == Kind::Expire {
             let detail = "must be transfer, open, configure, close-period, post, void or reverse";
             return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));

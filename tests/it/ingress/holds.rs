@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::api::Api;
-use crate::support::{World, account_in, balance_id, until};
+use crate::support::{World, account_in, balance_id, transfer, until};
 
 async fn hold(api: &Api, reference: &str, postings: &[(&str, &str, &str)], terms: Value) -> Value {
     let postings: Vec<Value> = postings
@@ -314,6 +314,91 @@ async fn what_is_no_hold_is_refused_by_name() {
     let answer = api.post("/v1/transactions", &tick).await;
     assert_eq!(answer.slug(), "malformed-request", "{answer:?}");
     stands(&api, "alice", ["0.00", "0.00", "5.00"]).await;
+    api.ended().await;
+    world.audit();
+}
+
+/// The results of a batch, which are those of its items.
+async fn batch(api: &Api, items: Vec<Value>) -> Vec<Value> {
+    let asked = [("Prefer", "wait=30")];
+    let body = Value::Array(items);
+    let path = "/v1/transactions/batch";
+    let answer = api.post_with(path, &asked, &body).await.json();
+    let (items, results) = (body.as_array().unwrap(), answer["results"].as_array());
+    let results = results.unwrap().clone();
+    assert_eq!(results.len(), items.len());
+    for (item, result) in items.iter().zip(&results) {
+        assert_eq!(item["reference"], result["reference"], "in their order");
+    }
+    results
+}
+
+/// What became of an item: its status, or its slug.
+fn said(result: &Value) -> &str {
+    let slug = || result["problem"]["type"].as_str().unwrap();
+    let status = result["transaction"]["status"].as_str();
+    status.unwrap_or_else(slug)
+}
+
+/// Hundreds of holds over two partitions, of which every fifth is spent, posted and voided at once.
+#[tokio::test]
+async fn a_batch_posts_and_voids_many_holds() {
+    const HOLDS: usize = 300;
+    let world = World::new(2);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    let names = (0..4).map(|n| account_in(&format!("a{n}-"), n % 2, 2));
+    let accounts: Vec<String> = names.collect();
+    for account in &accounts {
+        api.open(account).await;
+        let reference = format!("fund-{account}");
+        api.transfer(&reference, "@world", account, "100").await;
+    }
+    let make = |n: usize| {
+        let (source, destination) = (&accounts[n % 4], &accounts[(n + 1 + n % 2) % 4]);
+        let mut made = transfer(&format!("h{n}"), source, destination, "1");
+        made["hold"] = json!({});
+        made
+    };
+    let made = batch(&api, (0..HOLDS).map(make).collect()).await;
+    assert!(made.iter().all(|result| said(result) == "held"), "{made:?}");
+    let on = |n: usize, reference: String, what: &str, amount: Option<&str>| {
+        let id = &made[n]["transaction"]["transaction_id"];
+        let mut part = json!({"hold": id, "balance": balance_id(&accounts[n % 4])});
+        if let Some(amount) = amount {
+            (part["amount"], part["asset"]) = (json!(amount), json!("USD"));
+        }
+        json!({"reference": reference, "type": what, what: part})
+    };
+    let fifth = (0..HOLDS).step_by(5);
+    let spent = fifth.map(|n| on(n, format!("s{n}"), "post", None));
+    let spent = batch(&api, spent.collect()).await;
+    assert!(spent.iter().all(|result| said(result) == "posted"));
+
+    for round in 0..3 {
+        let item = |n: usize| {
+            let reference = format!("{round}-{n}");
+            match (n % 2, round) {
+                (1, 0) => on(n, reference, "post", Some("0.4")),
+                _ => on(n, reference, "void", None),
+            }
+        };
+        let results = batch(&api, (0..HOLDS).map(item).collect()).await;
+        for (n, result) in results.iter().enumerate() {
+            let expected = match (n % 5, n % 2, round) {
+                (0, ..) => "/problems/hold-spent",
+                (_, 1, 0) => "posted",
+                (_, 0, 0) | (_, 1, 1) => "voided",
+                _ => "/problems/hold-voided",
+            };
+            assert_eq!(said(result), expected, "{n} of round {round}: {result}");
+        }
+    }
+    // From each account 15 holds were spent, and 0.4 of 60 more from each in partition 1.
+    for (account, posted) in accounts.iter().zip(["85.00", "115.00", "85.00", "115.00"]) {
+        stands(&api, account, [posted, "0.00", "0.00"]).await;
+    }
     api.ended().await;
     world.audit();
 }

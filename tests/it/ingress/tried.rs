@@ -281,7 +281,11 @@ async fn opening_configuring_and_closing_are_tried_too() {
     let api = Api::start(&world, &[]).await;
     let stage = Stage { world, api };
     let (one, two) = (account_in("one", 0, 2), account_in("two", 1, 2));
-    let open = |reference: &str, account: &str| json!({"reference": reference, "account": account, "asset": "USD", "ceiling": "50"});
+    let open = |reference: &str, account: &str| {
+        let mut open = json!({"account": account, "asset": "USD", "ceiling": "50"});
+        open["reference"] = json!(reference);
+        open
+    };
     let path = "/v1/balances";
     for account in [&one, &two] {
         let said = stage.same("POST", path, open(account, account), &[]).await;
@@ -291,7 +295,11 @@ async fn opening_configuring_and_closing_are_tried_too() {
     assert_eq!(again, "balance-exists");
     stage.api.transfer("fund", "@world", &one, "20").await;
     let path = format!("/v1/balances/{}", balance_id(&one));
-    let limit = |reference: &str, ceiling: &str| json!({"reference": reference, "asset": "USD", "ceiling": ceiling});
+    let limit = |reference: &str, ceiling: &str| {
+        let mut limit = json!({"asset": "USD", "ceiling": ceiling});
+        limit["reference"] = json!(reference);
+        limit
+    };
     let low = stage
         .same("PATCH", &path, limit("low", "19"), &[&one])
         .await;
@@ -317,6 +325,51 @@ async fn opening_configuring_and_closing_are_tried_too() {
         .same("POST", "/v1/transactions", dated, &[&one, &two])
         .await;
     assert_eq!(said, "period-closed");
+    stage.api.ended().await;
+    stage.world.audit();
+}
+
+/// A version is compared, insisted on and refused with the status that it would be.
+#[tokio::test]
+async fn a_version_is_tried_as_it_is_asked() {
+    let world = World::new(2);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    let (near, far) = (account_in("near", 0, 2), account_in("far", 1, 2));
+    api.open(&near).await;
+    api.open(&far).await;
+    api.transfer("fund", "@world", &near, "10").await;
+    let stage = Stage { world, api };
+    stage.has(&near, "10.00", "0.00", "0.00").await;
+    let tried = async |if_match: &str, body: &Value| {
+        let request = stage
+            .api
+            .request(Method::POST, "/v1/transactions?dry_run=true");
+        let request = request.header("If-Match", if_match).json(body);
+        stage.api.send(request).await.json()["results"][0].clone()
+    };
+    let pay = transfer("pay", &near, &far, "1");
+    let stale = tried("\"1\"", &pay).await;
+    assert_eq!(stale["status"], 412, "{stale}");
+    let held = tried("\"2\"", &pay).await;
+    assert_eq!(held["status"], 201, "{held}");
+    let mut insisting = pay.clone();
+    insisting["expect_retries"] = json!(1);
+    insisting["expect"] = json!({balance_id(&far).to_string(): 7});
+    let again = tried("\"2\"", &insisting).await;
+    // The other side's version turned it back, which counted on this side.
+    assert_eq!(again["status"], 412, "{again}");
+    insisting["expect_retries"] = json!(2);
+    let again = tried("\"2\"", &insisting).await;
+    assert_eq!(again["transaction"]["reference"], "pay#2", "{again}");
+    let request = stage.api.request(Method::POST, "/v1/transactions");
+    let request = request.header("If-Match", "\"2\"").json(&insisting);
+    let done = stage.api.send(request).await;
+    assert_eq!(
+        (done.status, &done.json()["reference"]),
+        (201, &json!("pay#2"))
+    );
     stage.api.ended().await;
     stage.world.audit();
 }
@@ -397,7 +450,7 @@ async fn a_hold_that_is_due_is_said_to_be_over() {
     api.open("bob").await;
     api.transfer("fund", "@world", "alice", "10").await;
     let stage = Stage { world, api };
-    let terms = json!({"expires_in": "2s"});
+    let terms = json!({"expires_in": "8s"});
     stage.hold("h", &[("alice", "bob", "6")], terms).await;
     let path = format!("/v1/balances/{}/holds", balance_id("alice"));
     until("the hold in cold", async || {

@@ -165,7 +165,7 @@ impl Owner {
 
     pub(crate) fn snapshot(&self, id: BalanceId) -> Written {
         let balance = self.partition.balance(id).unwrap();
-        let body = BalanceBody::of(id, balance, self.partition.id(), self.epoch);
+        let body = BalanceBody::of(id, &balance, self.partition.id(), self.epoch);
         (snapshot_key(id), serde_json::to_vec(&body).unwrap())
     }
 

@@ -74,11 +74,11 @@ pub(crate) async fn assert_cold_is_the_ledger(bench: &mut Bench) {
         );
 
         let rows: BTreeMap<BalanceId, Balance> = base.balances.iter().cloned().collect();
-        let ours = owner
-            .partition
-            .balances()
-            .map(|(id, balance)| (id, balance.clone()));
-        assert_eq!(rows, ours.collect(), "balances of partition {number}");
+        assert_eq!(
+            rows,
+            owner.partition.balances().collect(),
+            "balances of partition {number}"
+        );
 
         let mut seen = SeenMap::default();
         for (key, mark) in base.seen {
