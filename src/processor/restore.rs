@@ -118,14 +118,14 @@ async fn state<W: World>(
     (epoch, known): (u64, Option<u64>),
     phases: &mut Phases<'_, W>,
 ) -> Result<State, Failure> {
-    if let Some(warm) = warm {
-        if let Some((fold, accepted)) = on_standby(shared, number, warm, epoch, phases).await? {
-            return Ok(State {
-                fold,
-                accepted: Some(accepted),
-                from: "standby",
-            });
-        }
+    if let Some(warm) = warm
+        && let Some((fold, accepted)) = on_standby(shared, number, warm, epoch, phases).await?
+    {
+        return Ok(State {
+            fold,
+            accepted: Some(accepted),
+            from: "standby",
+        });
     }
     let (base, accepted, from) = match shared.world.base(number).await {
         Ok(base) => {

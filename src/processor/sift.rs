@@ -379,7 +379,7 @@ mod tests {
         let mut balances: Vec<_> = state.balances().collect();
         balances.sort_unstable_by_key(|(id, _)| *id);
         for (id, balance) in balances {
-            let value = serde_json::to_vec(&BalanceBody::of(id, balance, 0, 1)).unwrap();
+            let value = serde_json::to_vec(&BalanceBody::of(id, &balance, 0, 1)).unwrap();
             give(sift, Sift::snapshot, (b"balance:", &value), lost.next());
         }
         let mut holds: Vec<_> = state.holds().iter().collect();
@@ -432,8 +432,8 @@ mod tests {
             let truth = &history.states[covers];
             if let Ok(base) = sift.into_base(None) {
                 let balances: HashMap<BalanceId, Balance> = base.balances.into_iter().collect();
-                let expected = truth.balances().map(|(id, balance)| (id, balance.clone()));
-                prop_assert_eq!(balances, expected.collect::<HashMap<_, _>>());
+                let expected: HashMap<_, _> = truth.balances().collect();
+                prop_assert_eq!(balances, expected);
                 let holds: HashMap<TransactionId, Hold> = base.holds.into_iter().collect();
                 let expected = truth.holds().iter().map(|(id, hold)| (id, hold.clone()));
                 prop_assert_eq!(holds, expected.collect::<HashMap<_, _>>());
