@@ -44,8 +44,8 @@ pub fn joins(version: Option<u64>, first: u64) -> bool {
 pub struct Stretches(BTreeMap<u64, u64>);
 
 impl Stretches {
-    /// Adds the decision on `offset`, which `follows` the one on another command; whether it was not
-    /// there.
+    /// Adds the decision on `offset`, which `follows` the one on another command; whether it was
+    /// not there.
     pub fn add(&mut self, follows: Option<u64>, offset: u64) -> bool {
         let mut first = follows.map_or(0, |follows| follows.saturating_add(1));
         if let Some((start, last)) = self.0.range(..=offset).next_back() {

@@ -161,8 +161,8 @@ async fn state<W: World>(
     })
 }
 
-/// What a standby has, folded up to the claim at `epoch`, with the watermark of cold: where cold does
-/// not answer, the one that was seen last, which cold's is not before. `None` if it is of no use.
+/// What a standby has, folded up to the claim at `epoch`, with the watermark of cold: where cold
+/// does not answer, the one that was seen last, for it never moves back. `None` if it is of no use.
 async fn on_standby<W: World>(
     shared: &Arc<Shared<W>>,
     number: PartitionId,

@@ -166,8 +166,8 @@ impl Sift {
         }
     }
 
-    /// The state as of c, if all of it is known; of ended holds those that count within the horizon,
-    /// or were changed after command `since`.
+    /// The state as of c, if all of it is known; of ended holds those that count within the
+    /// horizon, or were changed after command `since`.
     pub(super) fn into_base(mut self, since: Option<u64>) -> Result<Base, Failure> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -446,7 +446,7 @@ mod tests {
             }
         }
 
-        /// With all snapshots as of the marker nothing else is needed but outcomes over the horizon.
+        /// With all snapshots as of the marker nothing is needed but outcomes over the horizon.
         #[test]
         fn all_snapshots_and_the_horizon_are_enough(
             drawn in prop::collection::vec(any::<(u8, u8, u8)>(), 15..40),
