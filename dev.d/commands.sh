@@ -223,6 +223,7 @@ command_test() {
   temp_home test
   need_build
   need_tests
+  if [[ ${STEELYARD_CI:-} ]]; then deny_fetch; fi
   check_dependencies
   STARTED=stack; stack_up
   set_env stack_env test_env
@@ -235,14 +236,6 @@ command_test() {
     chaos_program debug --ci || rc=$?
   fi
   exit "$rc"
-}
-
-# Licences, sources and bans of what Cargo.lock names, by deny.toml.
-check_dependencies() {
-  if cargo deny --version >/dev/null 2>&1; then
-    (cd "$ROOT" && cargo deny --workspace --locked --log-level error check bans licenses sources) || die "a dependency is not what deny.toml allows"
-  else say "dependencies are not checked by deny.toml: 'cargo install --locked cargo-deny' would give the tool"
-  fi
 }
 
 # Everything that a test may need has been installed: one that would skip itself for want of it fails.

@@ -4,6 +4,10 @@
 # A process that ./dev starts is recorded as "<pid> <start time>" in $HOME_DIR/pids/<name>. The start time makes a
 # reused pid harmless: nothing is ever signalled that this directory did not start itself.
 
+# What is downloaded or built once, for all checkouts of this user.
+# shellcheck disable=SC2034
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/steelyard
+
 say()  { printf '%s\n' "dev: $*" >&2; }
 warn() { printf '%s\n' "dev: warning: $*" >&2; }
 die()  { printf '%s\n' "dev: error: $*" >&2; exit 1; }

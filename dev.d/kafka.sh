@@ -1,8 +1,7 @@
 # shellcheck shell=bash
 # Apache Kafka: one KRaft node, or three (STEELYARD_BROKERS=3 when a directory is first used), from its published jars.
 
-KAFKA_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/steelyard
-KAFKA_JARS=$KAFKA_CACHE/kafka-$KAFKA_VERSION
+KAFKA_JARS=$CACHE/kafka-$KAFKA_VERSION
 KAFKA_CLASSPATH="$KAFKA_JARS/*"
 
 kafka_jars_complete() { [[ -f $KAFKA_JARS/kafka_$SCALA_VERSION-$KAFKA_VERSION.jar ]]; }
@@ -11,9 +10,9 @@ kafka_jars_complete() { [[ -f $KAFKA_JARS/kafka_$SCALA_VERSION-$KAFKA_VERSION.ja
 kafka_fetch() {
   kafka_jars_complete && return 0
   say "downloading Kafka $KAFKA_VERSION as jars (45 MB, once) to $KAFKA_JARS"
-  mkdir -p "$KAFKA_CACHE"
+  mkdir -p "$CACHE"
   local part log=$HOME_DIR/logs/maven.log
-  part=$(mktemp -d "$KAFKA_CACHE/part.XXXXXX")
+  part=$(mktemp -d "$CACHE/part.XXXXXX")
   cp "$DEV_D/kafka/pom.xml" "$part/pom.xml"
   if ! (cd "$part" && mvn -q -B -ntp -Dstyle.color=never -Dkafka.version="$KAFKA_VERSION" -Dscala.version="$SCALA_VERSION" \
     org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$part/jars") </dev/null >"$log" 2>&1; then

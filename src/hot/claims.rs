@@ -46,8 +46,11 @@ pub enum Claim {
     Pending,
     /// Final: the view that was answered.
     Done(Vec<u8>),
-    /// Claimed with other content.
+    /// The reference belongs to other content, which is final.
     Other,
+    /// Claimed with other content, and not final as far as is known here: that may be refused yet
+    /// because the reference belongs to a third one, or to this.
+    Contested,
     /// Nothing: Redis did not answer in time.
     Unknown,
 }
@@ -221,12 +224,12 @@ fn read(held: Option<Vec<u8>>, fingerprint: Fingerprint) -> Claim {
     let mut ours = [0; FINGERPRINT_BYTES];
     let encoded = hex::encode_to_slice(fingerprint.0, &mut ours);
     let content = held.get(1..=FINGERPRINT_BYTES);
-    if encoded.is_err() || content != Some(&ours[..]) {
-        return Claim::Other;
-    }
-    match held.first() {
-        Some(&DONE) => Claim::Done(held.split_off(FINGERPRINT_BYTES + 1)),
-        Some(_) | None => Claim::Pending,
+    let same = encoded.is_ok() && content == Some(&ours[..]);
+    match (held.first(), same) {
+        (Some(&DONE), true) => Claim::Done(held.split_off(FINGERPRINT_BYTES + 1)),
+        (Some(&DONE), false) => Claim::Other,
+        (_, true) => Claim::Pending,
+        (_, false) => Claim::Contested,
     }
 }
 
@@ -250,7 +253,7 @@ mod tests {
             Claim::Done(b"{}".to_vec())
         );
         assert_eq!(read(Some(value(DONE, ONE, b"{}")), TWO), Claim::Other);
-        assert_eq!(read(Some(value(PENDING, TWO, &[])), ONE), Claim::Other);
-        assert_eq!(read(Some(b"?".to_vec()), ONE), Claim::Other);
+        assert_eq!(read(Some(value(PENDING, TWO, &[])), ONE), Claim::Contested);
+        assert_eq!(read(Some(b"?".to_vec()), ONE), Claim::Contested);
     }
 }

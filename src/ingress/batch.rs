@@ -28,6 +28,7 @@ use super::problem::Problem;
 use super::record::encode;
 use super::reversals::Original;
 use super::submit::{Manner, Settled, Underway, claimed};
+use crate::hot::claims::Claim;
 use crate::ledger::Command;
 use crate::wire::Decoder;
 use crate::wire::http::{
@@ -128,6 +129,8 @@ enum Item {
 /// One item that is on its way, or settled already.
 enum Step {
     Underway(Box<(Command, Underway)>),
+    /// Other content under its reference is on its way, perhaps an item before it.
+    Contested(Box<(Command, Vec<u8>)>),
     Settled(Settlement),
 }
 
@@ -252,7 +255,11 @@ impl Context {
                     continue;
                 }
             };
-            let claim = claims.next().unwrap_or(crate::hot::claims::Claim::Unknown);
+            let claim = claims.next().unwrap_or(Claim::Unknown);
+            if claim == Claim::Contested {
+                steps.push(Step::Contested(Box::new((command, value))));
+                continue;
+            }
             let step = match self.known(&claim) {
                 Err(problem) => Step::Settled(Settlement::of(&command, Err(problem))),
                 Ok(Some(decided)) => {
@@ -274,6 +281,11 @@ impl Context {
             Step::Underway(underway) => {
                 let (command, underway) = *underway;
                 let result = self.settle(&command, underway, manner.patience).await;
+                Settlement::of(&command, result)
+            }
+            Step::Contested(contested) => {
+                let (command, value) = *contested;
+                let result = self.send(&command, &value, manner).await;
                 Settlement::of(&command, result)
             }
         }

@@ -36,6 +36,7 @@ use crate::telemetry::clock;
 use crate::wire::http::request::resubmission;
 use crate::wire::http::{BalanceView, DryRunView, TransactionView};
 use crate::wire::outcome::{NO_HASH, OutcomeBody};
+use crate::wire::record::bound_walk;
 use crate::wire::{BalanceBody, Time};
 
 /// The most balances that one dry run reads.
@@ -168,7 +169,7 @@ impl Context {
             if staging.set(&mut rehearsal, &commands) {
                 for Trial { command, .. } in &mut trials {
                     let checked = |it: &Command| {
-                        encode(it)?;
+                        bound_walk(encode(it)?.len(), it, self.partitions)?;
                         staging.check(it, self.partitions)
                     };
                     if let Err(problem) = command.as_ref().map_or(Ok(()), checked) {

@@ -29,7 +29,7 @@ pub enum Kind {
     TransactionNotFound,
     MethodNotAllowed,
     RequestTimeout,
-    /// What the request builds on is not decided yet.
+    /// What the request builds on is not decided yet, or other content under its reference.
     RequestInFlight,
     /// The command of what is to be reversed is not on the log any more.
     OriginalGone,
@@ -159,7 +159,7 @@ impl Kind {
             Self::TransactionNotFound => "There is no such transaction",
             Self::MethodNotAllowed => "The route does not take this method",
             Self::RequestTimeout => "The request took too long to arrive",
-            Self::RequestInFlight => "What this builds on is not decided yet",
+            Self::RequestInFlight => "What comes before this is not decided yet",
             Self::OriginalGone => "What is to be reversed is kept no more",
             Self::BatchTooLarge => "The batch has too many items",
             Self::UnsupportedMediaType => "The content is of another type",

@@ -25,7 +25,7 @@ use crate::wire::http::{EntryView, HoldView, SumView, TransactionView};
 use crate::wire::scalar::{Money, Str, Time};
 
 /// How long a reader waits for what cold adds to a decision that is known.
-const COLD_PATIENCE: Duration = Duration::from_millis(500);
+pub const COLD_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long what a request builds on may still be on its way, and how often that is looked at.
 pub const ARRIVES: Duration = Duration::from_secs(1);

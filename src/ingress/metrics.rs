@@ -18,7 +18,7 @@ crate::metrics! {
         pub wait_seconds: prometheus::Histogram = "steelyard_ingress_wait_seconds", buckets LATENCY_BUCKETS;
         /// Commands whose outcome is awaited.
         pub waiters: prometheus::IntGauge = "steelyard_ingress_waiters";
-        /// Claims by what was found: fresh, pending, done, other or unknown.
+        /// Claims by what was found: fresh, pending, done, other, contested or unknown.
         pub claims: prometheus::IntCounterVec = "steelyard_ingress_claims_total", ["result"];
         /// Final answers that could not be noted in claims.
         pub claims_dropped: prometheus::IntCounter = "steelyard_ingress_claims_dropped_total";

@@ -15,7 +15,7 @@
 //! | [`periods`] | the routes of a ledger's periods |
 //! | [`reading`], [`dry_run`], [`staging`] | a balance as it is; what a transaction would do to it, and on what that depends |
 //! | [`health`], [`openapi`] | ready or not; what there is |
-//! | [`submit`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
+//! | [`submit`], [`contest`], [`record`], [`publish`], [`replies`], [`waiters`], [`room`] | claim, publish, wait |
 //! | [`decided`], [`lookup`], [`answer`] | what became of it |
 //!
 //! Bounded by connections, waiting callers, awaited commands, bytes and items; each refuses by
@@ -28,6 +28,7 @@ pub mod balance;
 pub mod balances;
 pub mod batch;
 pub mod body;
+pub mod contest;
 pub mod context;
 pub mod cursor;
 pub mod decided;
@@ -115,9 +116,7 @@ pub async fn run(
     options.check().map_err(anyhow::Error::msg)?;
     let (context, writer) = context(options, &log, &hot, pool, partitions, metrics, &stop)?;
     let listen = context.options.http_listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("binding {listen}"))?;
+    let listener = server::listen(listen).with_context(|| format!("binding {listen}"))?;
     on_bound(listener.local_addr()?);
     // Replies and claims outlive the last request.
     let done = CancellationToken::new();

@@ -49,8 +49,9 @@ pub struct Options {
     #[arg(long, env = "STEELYARD_BATCH_BYTES_MAX", default_value_t = 8 * 1024 * 1024)]
     pub batch_bytes_max: usize,
 
-    /// Connections at once; more wait to be accepted.
-    #[arg(long, env = "STEELYARD_CONNECTIONS_MAX", default_value_t = 10_000)]
+    /// Connections at once; more wait to be accepted. Each is an open file (`ulimit -n`). More
+    /// than --waiters-max, so that one caller too many is told so
+    #[arg(long, env = "STEELYARD_CONNECTIONS_MAX", default_value_t = 12_000)]
     pub connections_max: usize,
     /// How long a connection may take to send a request's head; an idle one is closed after it.
     #[arg(long, env = "STEELYARD_HEAD_TIMEOUT", default_value = "30s", value_parser = duration)]

@@ -1,5 +1,7 @@
 //! Connections: how many, how slow, and how they end.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +9,16 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Bytes of a request's head, at most.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Connections that may come at once before they are accepted: beyond it a client's attempt is
+/// lost, and its kernel tries again seconds later. The system bounds it too (`somaxconn`).
+const BACKLOG: u32 = 4096;
 /// A pause after a connection could not be accepted: too many files are open, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -25,6 +30,18 @@ pub struct Limits {
     /// How long requests may take to end after the stop.
     pub drain_timeout: Duration,
     pub connections: prometheus::IntGauge,
+}
+
+/// Listens on `address`.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A new process takes the address over from one whose connections are just closed.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until `stop`, then lets the requests under way end.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot::error::RecvError;
 use tracing::Instrument;
 
+use super::contest::contested;
 use super::context::Context;
 use super::decided::Decided;
 use super::error::Kind;
@@ -88,11 +89,21 @@ impl Context {
         self.ready().await?;
         let _caller = self.callers.take(1)?;
         let _pending = self.pending.take(1)?;
-        let claim = self.claims.begin(claimed(command)).await;
+        self.send(command, &value, manner).await
+    }
+
+    /// The rest of it, with a seat taken.
+    pub async fn send(
+        &self,
+        command: &Command,
+        value: &[u8],
+        manner: Manner<'_>,
+    ) -> Result<Settled, Problem> {
+        let claim = self.claim(command).await;
         if let Some(decided) = self.known(&claim)? {
             return Ok(Settled::Decided(decided));
         }
-        let underway = self.publish(command, &value, &claim, manner)?;
+        let underway = self.publish(command, value, &claim, manner)?;
         self.settle(command, underway, manner.patience).await
     }
 
@@ -106,6 +117,10 @@ impl Context {
             Claim::Other => {
                 self.metrics.claims.with_label_values(&["other"]).inc();
                 return Err(crate::ledger::Rejection::ReferenceReused.into());
+            }
+            Claim::Contested => {
+                self.metrics.claims.with_label_values(&["contested"]).inc();
+                return Err(contested());
             }
         };
         self.metrics.claims.with_label_values(&[result]).inc();

@@ -50,6 +50,7 @@ use crate::wire::http::{
          headers(("Location" = String), ("Idempotent-Replayed" = Option<String>), ("Preference-Applied" = Option<String>))),
         (status = 202, description = "on the log, and not decided within the wait: read it at `Location`", body = TransactionView,
          headers(("Location" = String), ("Retry-After" = String))),
+        (status = 409, description = "other content under this reference is not decided yet: send this again in a moment", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "the version of `If-Match` did not hold", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "rejected, and final", body = ProblemBody, content_type = "application/problem+json"),
     ),

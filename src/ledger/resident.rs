@@ -209,3 +209,83 @@ fn whole(resident: &Resident, name: &str) -> Balance {
         name: name.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balance(number: u64) -> (BalanceId, Balance) {
+        let id = BalanceId::new(uuid::Uuid::from_u64_pair(number, number));
+        let balance = Balance {
+            state: State {
+                version: number,
+                ..State::default()
+            },
+            floor: Some(0),
+            ceiling: None,
+            status: Status::Open,
+            asset: Asset::parse("USD").unwrap(),
+            offset: number,
+            ledger: "main".into(),
+            name: Balance::name(&format!("account-{number}"), "default"),
+        };
+        (id, balance)
+    }
+
+    #[test]
+    fn every_balance_is_found_as_it_was_added() {
+        let mut balances = Balances::default();
+        for (id, balance) in (0..5000).map(balance) {
+            assert!(balances.find(id).is_none());
+            balances.add(id, balance);
+        }
+        for (id, balance) in (0..5000).map(balance) {
+            assert_eq!(
+                balances.find(id).map(|at| balances.whole(at)),
+                Some(balance)
+            );
+        }
+        assert!(balances.iter().eq((0..5000).map(balance)));
+        assert_eq!(balances.classes.len(), 1);
+    }
+
+    #[test]
+    fn a_class_is_kept_as_long_as_a_balance_is_in_it() {
+        let mut balances = Balances::default();
+        let places: Vec<Place> = (0..100)
+            .map(balance)
+            .map(|(id, balance)| balances.add(id, balance))
+            .collect();
+        for (place, floor) in places.iter().zip(1..) {
+            balances.bound(*place, Some(-floor), None, Status::Open);
+        }
+        assert_eq!(balances.classes.len(), 100, "each has a floor of its own");
+        for place in &places {
+            balances.bound(*place, Some(0), None, Status::Open);
+            balances.bound(*place, Some(0), None, Status::Open);
+        }
+        assert_eq!(balances.classes.len(), 1);
+        let all = balances.iter().map(|(_, balance)| balance.floor);
+        assert!(all.eq((0..100).map(|_| Some(0))));
+    }
+
+    #[test]
+    fn reservations_take_memory_while_there_are_any() {
+        let mut balances = Balances::default();
+        let (id, balance) = balance(1);
+        let place = balances.add(id, balance);
+        for (held, incoming) in [(0, 0), (3, 0), (3, 4), (0, 4), (0, 0)] {
+            let state = State {
+                held,
+                incoming,
+                ..balances.at(place).state()
+            };
+            balances.at_mut(place).set(state, 9);
+            assert_eq!(balances.whole(place).state, state);
+            assert_eq!(
+                balances.at(place).reserved.is_some(),
+                (held, incoming) != (0, 0)
+            );
+        }
+    }
+}

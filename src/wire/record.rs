@@ -195,7 +195,7 @@ impl Recognizer {
             let detail = "expire comes from processors only, and nothing else does";
             return Err(Invalid::new(InvalidKind::MalformedRequest, "type", detail));
         }
-        self.bound_walk(value.len(), &command)?;
+        bound_walk(value.len(), &command, self.count)?;
         let mut text = Uuid::encode_buffer();
         let decider = command.decider().uuid();
         let decider = decider.as_hyphenated().encode_lower(&mut text);
@@ -215,41 +215,6 @@ impl Recognizer {
         let body: Result<RulesBody, _> = serde_json::from_slice(value);
         body.map(|body| Record::Rules(body.rules))
             .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))
-    }
-
-    /// Refuses a command that is too large for the number of partitions it passes.
-    /// Legs carry it with its splits written out, so that is what counts.
-    fn bound_walk(&self, raw: usize, command: &Command) -> Result<(), Invalid> {
-        let original = command.reverse().map(|reverse| &*reverse.original);
-        let limit = match original {
-            // What could be done can be reversed: there is room for a note of its own.
-            Some(_) => WALK_BYTES_MAX + REVERSAL_BYTES_MORE,
-            None => WALK_BYTES_MAX,
-        };
-        // How many partitions a hold touches is not said by a command on it.
-        let postings_max = match command.target() {
-            Some(_) => POSTINGS_MAX,
-            None => original.unwrap_or(command).postings().len(),
-        };
-        let stops_max = postings_max * 2;
-        let bytes_max = raw + CANONICAL_BYTES_MORE + postings_max * POSTING_BYTES_MAX;
-        if bytes_max * stops_max.min(self.count.into()) <= limit {
-            return Ok(());
-        }
-        let stops = match command.target() {
-            Some(_) => stops_max.min(self.count.into()),
-            None => Walk::of(command, self.count).stops().len(),
-        };
-        let canonical = serde_json::to_vec(&CommandBody::of(command))
-            .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))?;
-        let bytes = raw.max(canonical.len()) + CANONICAL_BYTES_MORE;
-        if bytes * stops <= limit {
-            return Ok(());
-        }
-        let detail = format!(
-            "is too large for the {stops} partitions it passes; leave something out, or split it"
-        );
-        Err(Invalid::new(InvalidKind::PayloadTooLarge, "value", detail))
     }
 
     /// Where the asker wants the outcome, if the record asks for one at all.
@@ -287,6 +252,41 @@ impl Recognizer {
             correlation: correlation.into(),
         }))
     }
+}
+
+/// Refuses a command of `raw` bytes that is too large for those of `count` partitions it passes.
+/// Legs carry it with its splits written out, so that is what counts.
+pub fn bound_walk(raw: usize, command: &Command, count: PartitionId) -> Result<(), Invalid> {
+    let original = command.reverse().map(|reverse| &*reverse.original);
+    let limit = match original {
+        // What could be done can be reversed: there is room for a note of its own.
+        Some(_) => WALK_BYTES_MAX + REVERSAL_BYTES_MORE,
+        None => WALK_BYTES_MAX,
+    };
+    // How many partitions a hold touches is not said by a command on it.
+    let postings_max = match command.target() {
+        Some(_) => POSTINGS_MAX,
+        None => original.unwrap_or(command).postings().len(),
+    };
+    let stops_max = postings_max * 2;
+    let bytes_max = raw + CANONICAL_BYTES_MORE + postings_max * POSTING_BYTES_MAX;
+    if bytes_max * stops_max.min(count.into()) <= limit {
+        return Ok(());
+    }
+    let stops = match command.target() {
+        Some(_) => stops_max.min(count.into()),
+        None => Walk::of(command, count).stops().len(),
+    };
+    let canonical = serde_json::to_vec(&CommandBody::of(command))
+        .map_err(|error| Invalid::new(InvalidKind::MalformedRequest, "", error.to_string()))?;
+    let bytes = raw.max(canonical.len()) + CANONICAL_BYTES_MORE;
+    if bytes * stops <= limit {
+        return Ok(());
+    }
+    let detail = format!(
+        "is too large for the {stops} partitions it passes; leave something out, or split it"
+    );
+    Err(Invalid::new(InvalidKind::PayloadTooLarge, "value", detail))
 }
 
 /// Whether a record whose first source is striped has the key of the other side, or of the account

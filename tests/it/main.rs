@@ -15,6 +15,7 @@ mod alone;
 mod audit;
 mod away;
 mod clients;
+mod crowds;
 mod dlq;
 mod hot;
 mod ingress;

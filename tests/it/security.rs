@@ -1,14 +1,11 @@
-//! What must not come out, and what must not wear a process down.
+//! What must not come out: lines in logs that somebody else wrote, and secrets.
 
 use serde_json::json;
 use steelyard::wire::record::CORRELATION_HEADER;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 use crate::support::kafka::Sent;
 use crate::support::node::Node;
-use crate::support::{SECRET, World, balance_id, transfer, until};
+use crate::support::{SECRET, World, balance_id, transfer};
 
 /// A line that a reader of logs would believe.
 const FAKE: &str = "2026-11-21T09:00:00Z ERROR steelyard: all money is gone";
@@ -121,109 +118,4 @@ async fn no_secret_is_ever_told() {
     }
     std::fs::remove_file(&file).ok();
     world.audit();
-}
-
-/// How many connections there may be, by default.
-const CONNECTIONS: usize = 10_000;
-/// How many callers may wait in these tests.
-const WAITERS: usize = 1_000;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_who_say_nothing_cost_little_and_are_sent_away() {
-    let world = World::new(1);
-    let node = world.launch("ingress", &[]);
-    node.ready().await;
-    let idle = resident_kb(&node);
-    let address = node.http.strip_prefix("http://").expect("an address");
-    let open = async || node.metric("steelyard_ingress_connections", "").await;
-    let mut quiet = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
-        stream.write_all(b"GET /livez").await.expect("it is sent");
-        quiet.push(stream);
-    }
-    until("all of them to be accepted", async || {
-        (open().await > CONNECTIONS as f64 * 0.9).then_some(())
-    })
-    .await;
-    let each = resident_kb(&node).saturating_sub(idle) / CONNECTIONS as u64;
-    assert!(each < 64, "{each} KB for each who says nothing");
-    // The head's time-out ends them, and who comes then is served.
-    let (status, _) = node.get("/livez").await;
-    assert_eq!(status, 200);
-    until("the quiet ones to be gone", async || {
-        (open().await < CONNECTIONS as f64 * 0.1).then_some(())
-    })
-    .await;
-}
-
-/// Sends a transaction on a connection of its own, and does not read the answer yet.
-async fn waiting(address: String, n: usize) -> TcpStream {
-    let body = transfer(&format!("wait-{n}"), "@world", "alice", "1").to_string();
-    let request = format!(
-        "POST /v1/transactions HTTP/1.1\r\nhost: x\r\nprefer: wait=30\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .expect("it is sent");
-    stream
-}
-
-/// The status line of the answer.
-async fn status(mut stream: TcpStream) -> String {
-    let mut start = [0; 12];
-    stream.read_exact(&mut start).await.expect("an answer");
-    String::from_utf8_lossy(&start).into_owned()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_may_wait_and_one_more_is_told_so() {
-    let world = World::new(1);
-    let most = WAITERS.to_string();
-    let mut node = world.launch("ingress", &[("STEELYARD_WAITERS_MAX", &most)]);
-    node.ready().await;
-    let address = node
-        .http
-        .strip_prefix("http://")
-        .expect("an address")
-        .to_owned();
-    let mut callers = JoinSet::new();
-    for n in 0..WAITERS {
-        callers.spawn(waiting(address.clone(), n));
-    }
-    let callers = callers.join_all().await;
-    until("all of them to wait", async || {
-        let waiters = node.metric("steelyard_ingress_waiters", "").await;
-        (waiters == WAITERS as f64).then_some(())
-    })
-    .await;
-    let more = transfer("one-more", "@world", "alice", "1");
-    let (one_more, problem) = node.post("/v1/transactions", &more).await;
-    assert_eq!(one_more, 503, "{problem}");
-    assert_eq!(problem["type"], "/problems/backpressure", "{problem}");
-
-    node.signal("TERM");
-    let mut answers = JoinSet::new();
-    for caller in callers {
-        answers.spawn(status(caller));
-    }
-    for answer in answers.join_all().await {
-        assert_eq!(answer, "HTTP/1.1 202", "let go with an answer");
-    }
-    assert_eq!(node.ended().await.code(), Some(0), "{}", node.said());
-    let _node = world.start("all").await;
-    world.audit();
-}
-
-/// Memory that the process holds.
-fn resident_kb(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()));
-    let status = status.expect("its status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.expect("its memory")
 }

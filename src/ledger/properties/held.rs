@@ -2,16 +2,20 @@
 //! command is rehearsed first, and must then do just that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
+use crate::ledger::id::TRANSIT_LEDGER;
+use crate::ledger::rehearsal::Rehearsal;
 use crate::ledger::tests::cluster::Cluster;
-use crate::ledger::tests::message::Message;
+use crate::ledger::tests::message::{Message, SETTING};
 use crate::ledger::tests::names::{Book, asset};
 use crate::ledger::tests::rehearsed::Rehearsed;
-use crate::ledger::{BalanceId, PartitionId, TransactionId, partition_of};
+use crate::ledger::{BalanceId, Hold, PartitionId, TransactionId, partition_of};
+use crate::wire::Decoder;
 
 const ACCOUNTS: usize = 4;
 const FLOOR: i64 = -40;
@@ -160,6 +164,28 @@ impl World {
             }
         }
         None
+    }
+
+    fn step(&mut self, step: &Step) {
+        let count = usize::from(self.book.count);
+        let partition = |which: &Index| PartitionId::try_from(which.index(count)).unwrap();
+        match step {
+            Step::Act(action) => {
+                self.act(action);
+            }
+            Step::Turn(who) => {
+                self.cluster.turn(partition(who));
+            }
+            Step::Deliver(from, to) => {
+                self.cluster.deliver(partition(from), partition(to));
+            }
+            Step::Marker(who) => self.cluster.node_mut(partition(who)).checkpoint(),
+            Step::Takeover(who, known) => {
+                let node = self.cluster.node_mut(partition(who));
+                let outcomes = node.outcomes.len();
+                node.restart(known.index(outcomes + 1));
+            }
+        }
     }
 
     fn target(&self, which: &Index) -> Option<(BalanceId, Value)> {
@@ -348,6 +374,47 @@ proptest! {
         }
     }
 
+    /// Whoever reads holds earlier than balances, and each in the middle of things, is told so or
+    /// can try what he likes: nothing breaks.
+    #[test]
+    fn what_was_read_at_several_moments_is_played_or_refused(
+        count in 1_u16..5,
+        before in prop::collection::vec(action(), 1..12),
+        after in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut world = World::new(count);
+        for action in &before {
+            world.act(action);
+            world.cluster.drain();
+        }
+        let kept = world.holds.iter().filter_map(|(id, balance)| {
+            let holds = world.cluster.node(id.home()).partition.holds();
+            Some((*id, *balance, holds.get(*id)?.clone()))
+        });
+        let kept: Vec<(TransactionId, BalanceId, Hold)> = kept.collect();
+        for step in &after {
+            world.step(step);
+            let nodes = world.cluster.nodes.iter();
+            let known = nodes.flat_map(|node| node.partition.balances());
+            let known = known.filter(|(_, balance)| &*balance.ledger != TRANSIT_LEDGER);
+            let known = known.map(|(id, balance)| (id, balance.clone()));
+            let now = world.cluster.clock_ms;
+            let mut rehearsal = Rehearsal::new((count, SETTING), now, known, BTreeMap::new());
+            if !kept.iter().all(|(id, _, hold)| rehearsal.keep(*id, hold)) {
+                continue;
+            }
+            for (at, (id, balance, _)) in kept.iter().enumerate() {
+                let target = json!({"hold": id.uuid(), "balance": balance.uuid()});
+                for what in ["post", "void"] {
+                    let json = world.on_hold(&format!("{what}-{at}"), what, &target);
+                    let text = json.to_string();
+                    let command = Decoder::of(count).parse(text.as_bytes(), None, None);
+                    prop_assert!(rehearsal.play(Arc::new(command.unwrap())).is_some());
+                }
+            }
+        }
+    }
+
     /// In any order of partitions, with owners that start again: every node checks L1 to L7 after
     /// each record; in the end nothing is on the wire, and what is reserved is what holds have.
     #[test]
@@ -356,25 +423,8 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120),
     ) {
         let mut world = World::new(count);
-        let partition = |which: &Index| PartitionId::try_from(which.index(count.into())).unwrap();
         for step in &steps {
-            match step {
-                Step::Act(action) => {
-                    world.act(action);
-                }
-                Step::Turn(who) => {
-                    world.cluster.turn(partition(who));
-                }
-                Step::Deliver(from, to) => {
-                    world.cluster.deliver(partition(from), partition(to));
-                }
-                Step::Marker(who) => world.cluster.node_mut(partition(who)).checkpoint(),
-                Step::Takeover(who, known) => {
-                    let node = world.cluster.node_mut(partition(who));
-                    let outcomes = node.outcomes.len();
-                    node.restart(known.index(outcomes + 1));
-                }
-            }
+            world.step(step);
         }
         world.cluster.drain();
         let mut rests: BTreeMap<BalanceId, (i128, i128)> = BTreeMap::new();

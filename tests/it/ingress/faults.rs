@@ -8,6 +8,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use steelyard::hot::key::Keys;
+
 use super::api::Api;
 use crate::support::{World, transfer, until};
 
@@ -89,6 +91,46 @@ impl Mock {
 }
 
 #[tokio::test]
+async fn a_claim_of_what_was_not_decided_refuses_nobody_for_good() {
+    let world = World::new(1);
+    let _node = world.start("all").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    let paid = api.transfer("paid", "@world", "alice", "1").await;
+    assert_eq!(paid.status, 201, "{paid:?}");
+    let mut redis = world.redis().await;
+    // As a note that was lost leaves it: of content that was refused, or never heard of again.
+    let mut claim = async |reference: &str| {
+        let key = Keys::new(&world.name).claim("default/main", reference);
+        let other = format!("p{}", "0".repeat(32));
+        let mut set = redis::cmd("SET");
+        let set = set.arg(key).arg(other).exec_async(&mut redis).await;
+        set.expect("it is set");
+    };
+    claim("paid").await;
+    until("cold to have it", async || {
+        let read = api.get("/v1/transactions/paid").await;
+        (read.json()["status"] == "applied").then_some(())
+    })
+    .await;
+    let again = api.transfer("paid", "@world", "alice", "1").await;
+    assert_eq!((again.status, again.replayed()), (201, true), "{again:?}");
+    claim("paid").await;
+    let other = api.transfer("paid", "@world", "alice", "2").await;
+    assert_eq!(other.slug(), "reference-reused", "{other:?}");
+    claim("unheard").await;
+    let early = api.transfer("unheard", "@world", "alice", "1").await;
+    let told = (early.status, early.slug());
+    assert_eq!(told, (409, "request-in-flight".to_owned()), "{early:?}");
+    assert_eq!(early.header("retry-after"), "1");
+    let batch = json!([transfer("unheard", "@world", "alice", "1")]);
+    let batch = api.post("/v1/transactions/batch", &batch).await;
+    assert_eq!(batch.json()["results"][0]["status"], 409, "{batch:?}");
+    api.ended().await;
+    world.audit();
+}
+
+#[tokio::test]
 async fn nothing_is_a_2xx_before_kafka_has_it() {
     let mock = Mock::new();
     let api = mock
@@ -114,7 +156,8 @@ async fn nothing_is_a_2xx_before_kafka_has_it() {
         assert_eq!(lost.json()["retry"], "same-reference");
     }
     let other = api.transfer("f-2", "@world", "alice", "2").await;
-    assert_eq!(other.slug(), "reference-reused", "the claim is kept");
+    assert_eq!(other.slug(), "request-in-flight", "the claim is kept");
+    assert_eq!(other.status, 409, "and nobody knows what it became");
     let batch = json!([transfer("f-3", "@world", "alice", "1")]);
     let batch = api.post("/v1/transactions/batch", &batch).await;
     assert_eq!(batch.json()["results"][0]["status"], 503, "{batch:?}");
