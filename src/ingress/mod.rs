@@ -8,7 +8,7 @@
 //! | [`options`], [`auth`], [`scope`], [`metrics`] | how it listens, whom it lets in, what it counts |
 //! | [`server`], [`routes`], [`edge`] | connections; which handler answers; what every request passes |
 //! | [`error`], [`problem`] | the one table of statuses; why there is no 2xx |
-//! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`] | what a request says, parsed strictly |
+//! | [`header`], [`prefer`], [`body`], [`items`], [`cursor`], [`mode`] | what a request says, parsed strictly |
 //! | [`transactions`], [`batch`] | the routes of transactions |
 //! | [`balances`], [`balance`], [`history`] | the routes of balances |
 //! | [`holds`] | the routes of holds |
@@ -42,6 +42,7 @@ pub mod holds;
 pub mod items;
 pub mod lookup;
 pub mod metrics;
+pub mod mode;
 pub mod name;
 pub mod openapi;
 pub mod options;

@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::support::node::Node;
-use crate::support::secure::{Broker, PASSWORD};
+use crate::support::secure::{Broker, PASSWORD, SALTED, SALTED_PASSWORD};
 use crate::support::tools::kafka_classpath;
 use crate::support::{PATIENCE, World, transfer};
 
@@ -75,13 +75,19 @@ async fn money_moves_with_a_password() {
         return;
     };
     let broker = Broker::start(&classpath, "SASL_SSL").await;
-    let properties = signed_in(&broker, "steelyard");
-    let world = World::on_kafka(2, broker.address(), properties.clone());
-    pays(&world).await;
-    let mut wrong = properties;
-    wrong[4].1 = "not,the=word".to_owned();
-    let said = refused(&world, &wrong);
-    assert!(!said.contains("not,the=word"), "{said}");
+    let plain = ("PLAIN", PASSWORD);
+    let salted = SALTED.map(|mechanism| (mechanism, SALTED_PASSWORD));
+    for (mechanism, password) in [plain].into_iter().chain(salted) {
+        let mut properties = signed_in(&broker, "steelyard");
+        properties[2].1 = mechanism.to_owned();
+        properties[4].1 = password.to_owned();
+        let world = World::on_kafka(2, broker.address(), properties.clone());
+        pays(&world).await;
+        let mut wrong = properties;
+        wrong[4].1 = "not,the=word".to_owned();
+        let said = refused(&world, &wrong);
+        assert!(!said.contains("not,the=word"), "{mechanism}: {said}");
+    }
 }
 
 /// A node that runs `role`, and is known to the broker by that name.

@@ -22,6 +22,10 @@ pub const USERS: [&str; 6] = [
 /// With everything that a list of properties could stumble over.
 pub const PASSWORD: &str = "one,two=three four";
 
+/// The mechanisms that never send a password, and one that `steelyard` has there.
+pub const SALTED: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
+pub const SALTED_PASSWORD: &str = "three four five";
+
 /// How long a broker on a busy machine may take to start.
 const START_MAX: Duration = Duration::from_secs(180);
 
@@ -60,6 +64,10 @@ impl Broker {
         let mut format = java(classpath);
         format.args(["kafka.tools.StorageTool", "format", "-c", settings]);
         format.args(["-t", &cluster[..22]]);
+        for mechanism in SALTED {
+            let user = format!("{mechanism}=[name=steelyard,password={SALTED_PASSWORD}]");
+            format.args(["--add-scram", &user]);
+        }
         done(&mut format);
         let log = std::fs::File::create(folder.join("said")).expect("a log file");
         let mut server = java(classpath);
@@ -153,6 +161,14 @@ fn properties(folder: &Path, protocol: &str, ports: [u16; 3]) -> String {
     let ([port, internal, controller], folder) = (ports, folder.display());
     let users = USERS.map(|user| format!(" user_{user}=\"{PASSWORD}\""));
     let users = users.concat();
+    let salted = SALTED.map(|mechanism| {
+        let mechanism = mechanism.to_lowercase();
+        format!(
+            "listener.name.clients.{mechanism}.sasl.jaas.config=\
+             org.apache.kafka.common.security.scram.ScramLoginModule required;\n"
+        )
+    });
+    let salted = salted.concat();
     let shared = include_str!("../../../dev.d/kafka/server.properties");
     format!(
         "process.roles=broker,controller\n\
@@ -167,10 +183,12 @@ fn properties(folder: &Path, protocol: &str, ports: [u16; 3]) -> String {
          CONTROLLER:PLAINTEXT\n\
          listener.name.clients.ssl.keystore.type=PEM\n\
          listener.name.clients.ssl.keystore.location={folder}/store.pem\n\
-         listener.name.clients.sasl.enabled.mechanisms=PLAIN\n\
+         listener.name.clients.sasl.enabled.mechanisms=PLAIN,{}\n\
+         {salted}\
          listener.name.clients.plain.sasl.jaas.config=\
          org.apache.kafka.common.security.plain.PlainLoginModule required{users};\n\
          log.dirs={folder}/data\n\
-         {shared}\n"
+         {shared}\n",
+        SALTED.join(",")
     )
 }
