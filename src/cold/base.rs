@@ -21,7 +21,7 @@ use crate::ledger::{
 use crate::wire::{BalanceBody, MarkerBody, Money, fingerprint};
 
 /// A partition as cold has it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Base {
     /// The accepted marker: the cut as of X. Without one there are no balances either. What an
     /// older binary did not say in it is taken from the rows.
@@ -225,7 +225,7 @@ async fn references(
 }
 
 /// The log time before which no reference counts any more; earlier by up to a second.
-pub(super) fn horizon(marker: &MarkerBody) -> DateTime<Utc> {
+pub(crate) fn horizon(marker: &MarkerBody) -> DateTime<Utc> {
     let span = i64::try_from(marker.horizon_seconds).unwrap_or(i64::MAX);
     let span = span.saturating_mul(1000).saturating_add(1000);
     DateTime::from_timestamp_millis(marker.at.0.saturating_sub(span))

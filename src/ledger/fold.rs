@@ -223,16 +223,7 @@ fn held(partition: &Partition, hold: &Hold, asset: Asset) -> i128 {
 fn opened(entry: &Entry) -> Balance {
     let terms = entry.terms.as_deref();
     let terms = terms.expect("an opening entry carries its terms");
-    Balance {
-        state: State::default(),
-        floor: terms.floor,
-        ceiling: terms.ceiling,
-        status: terms.status,
-        asset: entry.asset,
-        offset: 0,
-        ledger: terms.ledger.clone(),
-        name: Balance::name(&terms.account, &terms.key),
-    }
+    terms.balance(entry.asset)
 }
 
 fn fold_legs(partition: &mut Partition, effects: &Effects) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::asset::Asset;
-use super::balance::{Limit, State, Status};
+use super::balance::{Balance, Limit, State, Status};
 use super::command::Command;
 use super::hold::Hold;
 use super::id::{BalanceId, TransactionId};
@@ -268,6 +268,22 @@ pub struct Terms {
     pub floor: Limit,
     pub ceiling: Limit,
     pub status: Status,
+}
+
+impl Terms {
+    /// A balance that they bound, before its first entry.
+    pub fn balance(&self, asset: Asset) -> Balance {
+        Balance {
+            state: State::default(),
+            floor: self.floor,
+            ceiling: self.ceiling,
+            status: self.status,
+            asset,
+            offset: 0,
+            ledger: self.ledger.clone(),
+            name: Balance::name(&self.account, &self.key),
+        }
+    }
 }
 
 /// What is remembered of a reference by this decision.

@@ -172,6 +172,18 @@ impl Fold {
             .collect()
     }
 
+    /// Counts everything as touched that was changed after command `since`: what cold may lack.
+    pub(super) fn touch_since(&mut self, since: Option<u64>) {
+        let later = |offset: u64| since.is_none_or(|since| offset > since);
+        let balances = self.partition.balances();
+        let balances = balances.filter(|(_, balance)| later(balance.offset));
+        let holds = self.partition.holds().iter();
+        let holds = holds.filter(|(_, hold)| later(hold.offset));
+        let subjects = balances.map(|(id, _)| Subject::Balance(id));
+        self.touched
+            .extend(subjects.chain(holds.map(|(id, _)| Subject::Hold(id))));
+    }
+
     /// Takes one record of `outcomes`; whether to go on.
     pub(super) fn take(&mut self, found: Found<'_>) -> bool {
         self.from = found.offset + 1;

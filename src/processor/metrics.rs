@@ -24,8 +24,8 @@ metrics! {
         pub stage: prometheus::HistogramVec = "steelyard_stage_seconds", ["stage"],
             buckets crate::telemetry::metrics::LATENCY_BUCKETS;
         /// Seconds of a takeover by phase: claim, hot (claimed), watermark (of cold, with a
-        /// standby) or cold (read whole), fold, legs (sent again), install (hot), start (of the
-        /// commands).
+        /// standby) or cold (read whole) or log (read whole, without cold), fold, legs (sent
+        /// again), install (hot), start (of the commands).
         pub takeover: prometheus::HistogramVec = "steelyard_takeover_seconds", ["phase"],
             buckets crate::telemetry::metrics::LATENCY_BUCKETS;
         /// Whether a standby here has folded everything on the partition's outcomes, as of its last
@@ -34,6 +34,8 @@ metrics! {
         /// Records of a batch.
         pub batch: prometheus::HistogramVec = "steelyard_batch_records", ["stage"],
             buckets [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0];
+        /// Takeovers by what the state was made of: standby, cold, or the log alone.
+        pub bases: prometheus::IntCounterVec = "steelyard_takeover_bases_total", ["from"];
         /// Batches that are decided and not finished yet.
         pub queue: prometheus::IntGaugeVec = "steelyard_queue_batches", ["partition"];
         /// Hot was not what its owner last wrote, by what it was instead.

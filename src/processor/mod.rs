@@ -21,6 +21,7 @@
 //! A dependency that is down never sends anything to the dead letters: the partition waits, keeps
 //! its membership and says what it waits for. Knows nothing of HTTP and of the sinks.
 
+mod alone;
 pub mod assignment;
 mod batch;
 mod dead_letter;
@@ -36,6 +37,7 @@ pub mod rebuild;
 mod recall;
 mod restore;
 pub mod services;
+mod sift;
 pub mod standby;
 mod ticks;
 
@@ -210,6 +212,13 @@ enum Failure {
         "the log asks for rules {asked}, and this binary knows those up to {RULES_KNOWN}: run a newer one"
     )]
     Rules { asked: u32 },
+    #[error("the log alone does not tell: {0}")]
+    Untold(String),
+    #[error("postgres: {cold}; without it: {log}")]
+    NoBase {
+        cold: sqlx::Error,
+        log: Box<Failure>,
+    },
     #[error("postgres holds positions of another log ({0}); this is a refusal, not a wait")]
     OtherGeneration(Uuid),
 }
@@ -222,7 +231,8 @@ impl Failure {
             Self::Zombie(_) => "zombie",
             Self::OtherLog | Self::OtherGeneration(_) => "other-log",
             Self::EvictionPolicy(_) => "eviction-policy",
-            Self::Cold(_) => "postgres",
+            Self::Cold(_) | Self::NoBase { .. } => "postgres",
+            Self::Untold(_) => "untold",
             Self::Read(_) | Self::Kafka(_) => "kafka",
             Self::Torn { .. } => "torn-base",
             Self::BadOutcome(..) => "bad-outcome",

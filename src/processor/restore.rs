@@ -5,7 +5,8 @@
 //! outcome that `follows` the last folded one counts; a copy is skipped, a hole ends the fold.
 //!
 //! A standby has folded the same outcomes before the claim ([`super::standby`]). Then cold is asked
-//! for its watermark alone, and what is folded is what came since.
+//! for its watermark alone, and what is folded is what came since. Where cold does not answer, the
+//! log alone may tell ([`super::alone`]).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +16,8 @@ use super::finish::send_legs;
 use super::fold::Fold;
 use super::hot::Hot;
 use super::ports::{Outbox, World};
-use super::{Failure, Shared};
+use super::standby::Warm;
+use super::{Failure, Shared, alone};
 use crate::cold::base::Base;
 use crate::ledger::{Cut, Partition, PartitionId};
 use crate::log::producer::Append;
@@ -46,17 +48,22 @@ pub(super) struct Restored<W: World> {
 pub(super) async fn take_over<W: World>(
     shared: &Arc<Shared<W>>,
     number: PartitionId,
-    warm: Option<Fold>,
+    warm: Option<Warm>,
 ) -> Result<Restored<W>, Failure> {
     let mut phases = Phases::new(shared);
     let epoch = claim(shared, number).await?;
     phases.ended("claim");
     failpoint::pass(Point::AfterClaim);
     let mut hot = Hot::new(shared, number, epoch);
-    hot.claim(epoch).await?;
+    let known = hot.claim(epoch).await?;
     phases.ended("hot");
-    let warmed = warm.is_some();
-    let (mut fold, accepted) = state(shared, number, warm, epoch, &mut phases).await?;
+    let state = state(shared, number, warm, (epoch, known), &mut phases).await?;
+    let State {
+        mut fold,
+        accepted,
+        from,
+    } = state;
+    shared.metrics.bases.with_label_values(&[from]).inc();
     hot.saw_decided(decided_since(shared, number, epoch).await?);
     let legs = fold.take_legs();
     send_again(shared, number, &legs).await?;
@@ -74,7 +81,7 @@ pub(super) async fn take_over<W: World>(
         partition = number,
         epoch,
         next,
-        warmed,
+        from,
         legs = legs.len(),
         touched = touched.len(),
         seconds = phases.total(),
@@ -94,42 +101,104 @@ pub(super) async fn take_over<W: World>(
     })
 }
 
-/// The state up to the claim at `epoch`, and the watermark of cold.
+/// What a takeover goes on from.
+struct State {
+    fold: Fold,
+    /// The watermark of cold, or a command before it: what was changed since is published again.
+    accepted: Option<u64>,
+    /// What it was made of.
+    from: &'static str,
+}
+
+/// The state up to the claim at `epoch`. `known` is the watermark of cold as hot has it.
 async fn state<W: World>(
     shared: &Arc<Shared<W>>,
     number: PartitionId,
-    warm: Option<Fold>,
-    epoch: u64,
+    warm: Option<Warm>,
+    (epoch, known): (u64, Option<u64>),
     phases: &mut Phases<'_, W>,
-) -> Result<(Fold, Option<u64>), Failure> {
+) -> Result<State, Failure> {
     if let Some(warm) = warm
-        && let Some(marker) = shared.world.marker(number).await?
-        && warm.has_all_since(&marker)
+        && let Some((fold, accepted)) = on_standby(shared, number, warm, epoch, phases).await?
     {
-        phases.ended("watermark");
-        same_log(shared, &marker)?;
-        let fold = read(shared, number, warm.since(&marker), epoch).await;
-        phases.ended("fold");
-        match fold {
-            Ok(fold) => return Ok((fold, Some(marker.command_offset))),
-            // Copies may stand where the marker's writer did not: then cold has to tell.
-            Err(failure) => {
-                tracing::warn!(partition = number, %failure, "the standby was of no use");
-            }
-        }
+        return Ok(State {
+            fold,
+            accepted: Some(accepted),
+            from: "standby",
+        });
     }
-    let base = shared.world.base(number).await?;
-    phases.ended("cold");
+    let (base, accepted, from) = match shared.world.base(number).await {
+        Ok(base) => {
+            phases.ended("cold");
+            let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
+            (base, accepted, "cold")
+        }
+        Err(cold) => {
+            let waits = "postgres does not answer: taking the partition over from the log alone";
+            tracing::warn!(partition = number, %cold, waits);
+            (shared.report)(&format!("partition-{number}"), Err(waits.to_owned()));
+            let base = alone::base(shared, number, epoch, known).await;
+            phases.ended("log");
+            let base = base.map_err(|log| {
+                let log = Box::new(log);
+                Failure::NoBase { cold, log }
+            })?;
+            (base, known, "log")
+        }
+    };
     if let Some(marker) = &base.marker {
         same_log(shared, marker)?;
     }
-    let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
-    let fold = fold_on(shared, number, base, epoch).await?;
+    let mut fold = fold_on(shared, number, base, epoch).await?;
+    if from == "log" {
+        fold.touch_since(accepted);
+    }
     phases.ended("fold");
-    Ok((fold, accepted))
+    Ok(State {
+        fold,
+        accepted,
+        from,
+    })
 }
 
-fn same_log<W>(shared: &Shared<W>, marker: &MarkerBody) -> Result<(), Failure> {
+/// What a standby has, folded up to the claim at `epoch`, with the watermark of cold: where cold
+/// does not answer, the one that was seen last, for it never moves back. `None` if it is of no use.
+async fn on_standby<W: World>(
+    shared: &Arc<Shared<W>>,
+    number: PartitionId,
+    warm: Warm,
+    epoch: u64,
+    phases: &mut Phases<'_, W>,
+) -> Result<Option<(Fold, u64)>, Failure> {
+    let Warm {
+        fold, watermark, ..
+    } = warm;
+    let marker = match shared.world.marker(number).await {
+        Ok(marker) => marker,
+        Err(error) => {
+            tracing::warn!(partition = number, %error, "postgres does not answer; its watermark is the one seen last");
+            watermark
+        }
+    };
+    phases.ended("watermark");
+    let Some(marker) = marker.filter(|marker| fold.has_all_since(marker)) else {
+        return Ok(None);
+    };
+    same_log(shared, &marker)?;
+    let fold = read(shared, number, fold.since(&marker), epoch).await;
+    phases.ended("fold");
+    match fold {
+        Ok(fold) => Ok(Some((fold, marker.command_offset))),
+        // Copies may stand where the marker's writer did not: then cold has to tell.
+        Err(failure) => {
+            tracing::warn!(partition = number, %failure, "the standby was of no use");
+            Ok(None)
+        }
+    }
+}
+
+/// Refuses a marker of another log.
+pub(super) fn same_log<W>(shared: &Shared<W>, marker: &MarkerBody) -> Result<(), Failure> {
     match marker.generation == shared.generation {
         true => Ok(()),
         false => Err(Failure::OtherGeneration(marker.generation)),

@@ -20,6 +20,7 @@ use super::ports::World;
 use super::{Failure, Shared};
 use crate::ledger::PartitionId;
 use crate::log::reader::Stretch;
+use crate::wire::MarkerBody;
 
 /// How often the ends of `outcomes` are read: what came since is left to the takeover.
 const EVERY: Duration = Duration::from_millis(500);
@@ -27,6 +28,11 @@ const EVERY: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 2;
 /// How long a partition is left alone that could not be read.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How often cold is asked for its watermark, and how long it may take: it is behind by that much
+/// where a takeover finds cold away, which costs no more than what came since is worth.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What an instance has of every partition that it does not own.
 pub(super) struct Standby {
@@ -39,7 +45,16 @@ enum Place {
     Closed,
     /// Nothing is there yet, and nothing is tried before that.
     Empty(Option<Instant>),
-    Warm(Box<Fold>),
+    Warm(Box<Warm>),
+}
+
+/// A state that others own.
+pub(super) struct Warm {
+    pub(super) fold: Fold,
+    /// The watermark of cold as it was seen last; it never moves back.
+    pub(super) watermark: Option<MarkerBody>,
+    /// When it is asked for again.
+    ask_at: Option<Instant>,
 }
 
 impl Standby {
@@ -61,10 +76,10 @@ impl Standby {
     }
 
     /// Hands over what is there of a partition that is to be owned; waits for a read on its way.
-    pub(super) async fn take(&self, partition: PartitionId) -> Option<Fold> {
+    pub(super) async fn take(&self, partition: PartitionId) -> Option<Warm> {
         let mut place = self.place(partition).lock().await;
         match mem::replace(&mut *place, Place::Closed) {
-            Place::Warm(fold) => Some(*fold),
+            Place::Warm(warm) => Some(*warm),
             Place::Closed | Place::Empty(_) => None,
         }
     }
@@ -75,7 +90,13 @@ impl Standby {
             return;
         }
         let mut place = self.place(partition).lock().await;
-        *place = left.map_or(Place::Empty(None), |fold| Place::Warm(Box::new(fold)));
+        *place = left.map_or(Place::Empty(None), |fold| {
+            Place::Warm(Box::new(Warm {
+                fold,
+                watermark: None,
+                ask_at: None,
+            }))
+        });
     }
 }
 
@@ -107,19 +128,22 @@ async fn one<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) {
         return;
     }
     let found = mem::replace(&mut *place, Place::Empty(Some(now + PAUSE)));
-    let fold = match found {
-        Place::Warm(fold) => Ok(*fold),
+    let warm = match found {
+        Place::Warm(warm) => Ok(*warm),
         Place::Closed | Place::Empty(_) => begin(shared, number).await,
     };
-    let read = match fold {
-        Ok(fold) => catch_up(shared, number, fold).await,
+    let read = match warm {
+        Ok(warm) => catch_up(shared, number, warm.fold)
+            .await
+            .map(|(fold, at_end)| (Warm { fold, ..warm }, at_end)),
         Err(failure) => Err(failure),
     };
     match read {
-        Ok((fold, at_end)) => {
-            let at_end = at_end && fold.is_whole();
+        Ok((mut warm, at_end)) => {
+            let at_end = at_end && warm.fold.is_whole();
             whole.with_label_values(&[&label]).set(at_end.into());
-            *place = Place::Warm(Box::new(fold));
+            look_at_cold(shared, number, &mut warm).await;
+            *place = Place::Warm(Box::new(warm));
         }
         Err(failure) => {
             whole.with_label_values(&[&label]).set(0);
@@ -128,13 +152,35 @@ async fn one<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) {
     }
 }
 
-async fn begin<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) -> Result<Fold, Failure> {
+/// Asks cold for its watermark now and then: a takeover that finds cold away starts from that.
+async fn look_at_cold<W: World>(shared: &Shared<W>, number: PartitionId, warm: &mut Warm) {
+    let world = &shared.world;
+    if warm.ask_at.is_some_and(|at| world.now() < at) {
+        return;
+    }
+    warm.ask_at = Some(world.now() + ASK_EVERY);
+    let asked = tokio::select! {
+        biased;
+        asked = world.marker(number) => asked,
+        () = world.sleep(PATIENCE) => return,
+    };
+    if let Ok(Some(marker)) = asked {
+        warm.watermark = Some(marker);
+    }
+}
+
+async fn begin<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) -> Result<Warm, Failure> {
     let started = shared.world.now();
     let base = shared.world.base(number).await?;
+    let watermark = base.marker.clone();
     let fold = Fold::new(base, number, shared.partitions)?.standing_by();
     let seconds = (shared.world.now() - started).as_secs_f64();
     tracing::info!(partition = number, seconds, "standing by");
-    Ok(fold)
+    Ok(Warm {
+        fold,
+        watermark,
+        ask_at: Some(shared.world.now() + ASK_EVERY),
+    })
 }
 
 /// Folds up to the end of `outcomes`; whether it came there. A log that cannot be read now costs

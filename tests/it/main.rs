@@ -11,6 +11,7 @@
     reason = "a helper of a test fails it like the test itself, and is nobody's interface"
 )]
 
+mod alone;
 mod audit;
 mod away;
 mod clients;

@@ -22,7 +22,7 @@ fn opening(stem: &str) -> (Vec<String>, Vec<(Uuid, Value)>) {
     (accounts, commands)
 }
 
-fn pay(reference: &str, source: &str, destination: &str, amount: &str) -> (Uuid, Value) {
+pub(crate) fn pay(reference: &str, source: &str, destination: &str, amount: &str) -> (Uuid, Value) {
     let body = json!({"reference": reference, "type": "transfer", "ledger": "main", "postings": [
         {"source": balance_id(source), "destination": balance_id(destination),
          "amount": amount, "asset": "USD"}]});
@@ -47,7 +47,7 @@ fn references(commands: &[(Uuid, Value)]) -> Vec<String> {
         .collect()
 }
 
-async fn funded(world: &World) -> Vec<String> {
+pub(crate) async fn funded(world: &World) -> Vec<String> {
     let (accounts, mut commands) = opening("acc");
     world.send_all(&commands).await;
     world.all_decided(&references(&commands)).await;
@@ -62,7 +62,7 @@ async fn funded(world: &World) -> Vec<String> {
     accounts
 }
 
-async fn pays(world: &World, accounts: &[String], round: usize) {
+pub(crate) async fn pays(world: &World, accounts: &[String], round: usize) {
     let commands = payments(accounts, round, 300);
     world.send_all(&commands).await;
     for outcome in world.all_decided(&references(&commands)).await {
@@ -71,7 +71,7 @@ async fn pays(world: &World, accounts: &[String], round: usize) {
 }
 
 /// Waits until `node` owns `count` partitions.
-async fn owns(node: &Node, count: usize) {
+pub(crate) async fn owns(node: &Node, count: usize) {
     until("the partitions to be taken over", async || {
         let metrics = node
             .client

@@ -7,8 +7,9 @@
 //!
 //! The base is of the newest marker that survived, as of its command c. A balance that the outcomes
 //! left before c changed is taken from them; any other one from the newest snapshot that is not of
-//! after c. Entries do not say terms unless they set them, so where they did not, a snapshot must join
-//! on to them. The versions must sum up to the marker's. Whoever finds no such base waits for cold.
+//! after c. Entries do not say terms unless they set them, so where they did not, a snapshot must
+//! join on to them. The versions must sum up to the marker's. Whoever finds no such base waits for
+//! cold.
 
 use steelyard::ledger::chain::{Place, joins, place};
 use steelyard::ledger::walk::{Order, order};
@@ -803,8 +804,8 @@ impl Model for Alone {
         state.decided == all && booked && sent
     }
 
-    /// An owner that has nothing left to do makes no difference, but for the last one, who publishes
-    /// again.
+    /// An owner that has nothing left to do makes no difference, but for the last one, who
+    /// publishes again.
     fn canonical(&self, mut state: State) -> State {
         for at in 0..self.owners.saturating_sub(1) {
             let owner = &state.owners[at];

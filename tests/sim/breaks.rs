@@ -28,10 +28,14 @@ pub(crate) enum Break {
     PostNotCounted,
     /// A marker is accepted whatever it says of holds.
     HoldSumsLeftOut,
+    /// A takeover from the log alone knows no terms but those that outcomes left there tell.
+    TermsForgotten,
+    /// A takeover from the log alone starts from leg counters of before its marker.
+    LogCountersForgotten,
 }
 
 impl Break {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::EarlyAck,
         Self::NoResend,
         Self::CountersForgotten,
@@ -43,6 +47,8 @@ impl Break {
         Self::EndedHoldsForgotten,
         Self::PostNotCounted,
         Self::HoldSumsLeftOut,
+        Self::TermsForgotten,
+        Self::LogCountersForgotten,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -58,6 +64,8 @@ impl Break {
             Self::EndedHoldsForgotten => "ended-holds-forgotten",
             Self::PostNotCounted => "post-not-counted",
             Self::HoldSumsLeftOut => "hold-sums-left-out",
+            Self::TermsForgotten => "terms-forgotten",
+            Self::LogCountersForgotten => "log-counters-forgotten",
         }
     }
 

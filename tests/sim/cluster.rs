@@ -88,6 +88,18 @@ impl Cluster {
         self.balances.resize_with(members, || None);
     }
 
+    /// How often takeovers started from what.
+    pub(crate) fn bases(&self) -> [(&'static str, u64); 3] {
+        let bases = [
+            ("standby", "a takeover has a standby"),
+            ("log", "a takeover starts from the log alone"),
+        ];
+        let [standby, log] =
+            bases.map(|(from, what)| (what, self.metrics.bases.with_label_values(&[from]).get()));
+        let waited = self.metrics.takeovers.with_label_values(&["postgres"]);
+        [standby, log, ("a takeover waits for cold", waited.get())]
+    }
+
     fn process(&mut self, tasks: &mut Tasks, place: usize) -> &mut Process {
         let (sim, options, metrics, count) = (&self.sim, &self.options, &self.metrics, self.count);
         self.processes[place].get_or_insert_with(|| {

@@ -87,26 +87,23 @@ impl World {
         self.now < self.cold.away_until
     }
 
-    /// The watermark that a takeover with a standby asks for.
+    /// The watermark, which a standby asks for and a takeover by way of it.
     pub(crate) fn cold_marker(
         &mut self,
         partition: PartitionId,
     ) -> Result<Option<MarkerBody>, sqlx::Error> {
         if self.cold_is_away() {
-            self.reach("a takeover waits for cold");
+            self.reach("a takeover finds cold away");
             return Err(away());
         }
         let text = self.cold.checkpoint(Sink::Balances, partition).marker;
-        if text.is_some() {
-            self.reach("a takeover has a standby");
-        }
         Ok(text.map(|text| MarkerBody::parse(text.as_bytes()).unwrap()))
     }
 
     /// The one consistent read of a takeover.
     pub(crate) fn cold_base(&mut self, partition: PartitionId) -> Result<Base, sqlx::Error> {
         if self.cold_is_away() {
-            self.reach("a takeover waits for cold");
+            self.reach("a takeover finds cold away");
             return Err(away());
         }
         let rows = self.cold.checkpoint(Sink::Balances, partition);

@@ -100,6 +100,21 @@ impl Faults {
         }
     }
 
+    /// Owners that come and go while cold is away, of outcomes that are trimmed whenever it is not.
+    pub(crate) fn of_the_log_alone() -> Self {
+        let often = |fault, times| std::iter::repeat_n(fault, times);
+        let deck = often(Fault::Trim, 4)
+            .chain(often(Fault::ColdAway, 3))
+            .chain(often(Fault::Crash, 2))
+            .chain(often(Fault::Start, 3))
+            .chain(often(Fault::Move, 2))
+            .chain([Fault::Compact, Fault::HotEmptied, Fault::SinkStart]);
+        Self {
+            deck: deck.collect(),
+            one_in: 60,
+        }
+    }
+
     /// One fault.
     pub(crate) fn strike(&self, sim: &Sim, cluster: &mut Cluster, tasks: &mut Tasks) {
         let (fault, partition) = {

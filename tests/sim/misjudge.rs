@@ -7,7 +7,7 @@ use steelyard::ledger::{Asset, Balance, BalanceId, Hold, PartitionId, Transactio
 use steelyard::wire::{BalanceBody, Decoder, HoldBody, MarkerBody};
 
 use crate::breaks::Break;
-use crate::log::Topic;
+use crate::log::{Rec, Topic};
 use crate::world::World;
 
 type Held = BTreeMap<TransactionId, Hold>;
@@ -26,16 +26,41 @@ impl World {
             marker.sent.fill(0);
             marker.received.fill(0);
         }
-        if self.is_broken(Break::PostNotCounted) {
-            for (from, received) in marker.received.iter_mut().enumerate() {
-                let legs = &self.truth[from].legs;
-                let last = legs.get(&(partition, *received));
-                let posts = |value: &[u8]| PARTS.iter().any(|part| has(value, part));
-                *received -= u64::from(last.is_some_and(|(_, value)| posts(value)));
-            }
-        }
+        self.miscount(partition, marker);
         if self.is_broken(Break::EndBeforeCold) {
             self.reads_the_end_first(partition, marker);
+        }
+    }
+
+    /// Breaks a rule, if it is one of reading `snapshots` for a takeover.
+    pub(crate) fn missift(&self, partition: PartitionId, rec: &mut Rec) {
+        if self.is_broken(Break::TermsForgotten) && rec.key.starts_with(b"balance:") {
+            let mut body = BalanceBody::parse(&rec.value).unwrap();
+            (body.floor, body.ceiling) = (None, None);
+            body.status = "open".into();
+            rec.value = serde_json::to_vec(&body).unwrap().into();
+        }
+        if rec.key.starts_with(b"marker:") {
+            let mut body = MarkerBody::parse(&rec.value).unwrap();
+            self.miscount(partition, &mut body);
+            if self.is_broken(Break::LogCountersForgotten) {
+                body.sent.fill(0);
+                body.received.fill(0);
+            }
+            rec.value = serde_json::to_vec(&body).unwrap().into();
+        }
+    }
+
+    /// The leg that last posted a hold's part is left out.
+    fn miscount(&self, partition: PartitionId, marker: &mut MarkerBody) {
+        if !self.is_broken(Break::PostNotCounted) {
+            return;
+        }
+        for (from, received) in marker.received.iter_mut().enumerate() {
+            let legs = &self.truth[from].legs;
+            let last = legs.get(&(partition, *received));
+            let posts = |value: &[u8]| PARTS.iter().any(|part| has(value, part));
+            *received -= u64::from(last.is_some_and(|(_, value)| posts(value)));
         }
     }
 

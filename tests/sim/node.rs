@@ -145,10 +145,22 @@ impl ports::World for Node {
                 });
             }
             assert!(end <= line.end(), "nobody reads beyond the end");
-            let end = world.cold.end_read[usize::from(partition)].unwrap_or(end);
-            (from..end)
+            let topic = Topic::named(&topic);
+            let end_read = world.cold.end_read[usize::from(partition)];
+            let end = end_read.filter(|_| topic == Topic::Outcomes).unwrap_or(end);
+            let mut found: Vec<(u64, Rec)> = (from..end)
                 .filter_map(|offset| Some((offset, line.get(offset)?.clone())))
-                .collect()
+                .collect();
+            if topic == Topic::Outcomes && line.low > 0 && from == line.low && world.cold_is_away()
+            {
+                world.reach("a takeover without cold reads trimmed outcomes");
+            }
+            if topic == Topic::Snapshots {
+                found
+                    .iter_mut()
+                    .for_each(|(_, rec)| world.missift(partition, rec));
+            }
+            found
         };
         for (offset, rec) in &found {
             let (key, value) = (&rec.key, &rec.value);

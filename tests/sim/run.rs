@@ -62,24 +62,29 @@ impl Run {
             Scene::Any => (1, 8),
             Scene::LateOwners => (1, 1),
             Scene::Holds => (2, 4),
+            Scene::LogAlone => (1, 2),
         };
         let count = PartitionId::try_from(chance.between(least, most)).unwrap();
-        let horizon = *chance.pick(&[1, 5, 600, 86_400]);
+        let horizon = match scene {
+            Scene::LogAlone => 1,
+            Scene::Any | Scene::LateOwners | Scene::Holds => *chance.pick(&[1, 5, 600, 86_400]),
+        };
         let sim = Sim::new(seed, count, horizon, broken);
-        let options = scene::options(&mut chance, late);
+        let options = scene::options(&mut chance, scene);
         let mut cluster = Cluster::new(&sim, options, scene::sink_options(&mut chance));
         let processes = if late { 3 } else { chance.between(1, 3) };
         cluster.places(processes as usize, chance.between(1, 2) as usize);
         let commands = chance.between(20, size.commands);
-        let pace = if late {
-            1_000
-        } else {
-            *chance.pick(&[10, 100, 1_000, 10_000])
+        let pace = match scene {
+            Scene::LateOwners => 1_000,
+            Scene::LogAlone => 10_000,
+            Scene::Any | Scene::Holds => *chance.pick(&[10, 100, 1_000, 10_000]),
         };
         let traffic = Traffic::new(&mut chance, count, commands, scene);
-        let faults = match late {
-            true => Faults::of_late_owners(),
-            false => Faults::draw(&mut chance),
+        let faults = match scene {
+            Scene::LateOwners => Faults::of_late_owners(),
+            Scene::LogAlone => Faults::of_the_log_alone(),
+            Scene::Any | Scene::Holds => Faults::draw(&mut chance),
         };
         {
             let mut world = sim.lock();
@@ -113,7 +118,11 @@ impl Run {
         self.heal();
         self.rest();
         self.compare();
+        let bases = self.cluster.bases();
         let mut world = self.sim.lock();
+        for (what, times) in bases {
+            (0..times).for_each(|_| world.reach(what));
+        }
         Ran {
             steps: self.steps,
             digest: world.digest(),

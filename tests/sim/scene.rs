@@ -14,6 +14,8 @@ pub(crate) enum Scene {
     LateOwners,
     /// Holds over several partitions.
     Holds,
+    /// Takeovers without cold, of a log whose outcomes are trimmed.
+    LogAlone,
 }
 
 impl Scene {
@@ -25,23 +27,30 @@ impl Scene {
                 Some(Break::ExpiryByClock | Break::EndedHoldsForgotten | Break::PostNotCounted),
                 _,
             ) => Self::Holds,
+            (Some(Break::TermsForgotten | Break::LogCountersForgotten), _) => Self::LogAlone,
             (_, 0) => Self::LateOwners,
             (_, 1) => Self::Holds,
+            (_, 2) => Self::LogAlone,
             _ => Self::Any,
         }
     }
 }
 
 /// Owners that are to be late do little at once, and flush it often.
-pub(crate) fn options(chance: &mut Chance, late: bool) -> processor::Options {
-    let (flush_ms, records): (&[u64], &[usize]) = match late {
-        true => (&[10, 30], &[1, 3]),
-        false => (&[10, 50, 500], &[1, 3, 20, 1_000]),
+pub(crate) fn options(chance: &mut Chance, scene: Scene) -> processor::Options {
+    let (flush_ms, records): (&[u64], &[usize]) = match scene {
+        Scene::LateOwners => (&[10, 30], &[1, 3]),
+        Scene::Any | Scene::Holds | Scene::LogAlone => (&[10, 50, 500], &[1, 3, 20, 1_000]),
     };
+    let session_ms = *chance.pick(&[100, 1_000, 10_000]);
+    let standby = *chance.pick(&[processor::StandBy::All, processor::StandBy::None]);
     processor::Options {
         instance: None,
-        session_ms: Some(*chance.pick(&[100, 1_000, 10_000])),
-        standby: *chance.pick(&[processor::StandBy::All, processor::StandBy::None]),
+        session_ms: Some(session_ms),
+        standby: match scene {
+            Scene::LogAlone => processor::StandBy::None,
+            Scene::Any | Scene::LateOwners | Scene::Holds => standby,
+        },
         flush_ms: *chance.pick(flush_ms),
         batch_records: *chance.pick(records),
         batch_bytes: *chance.pick(&[500, 1_048_576]),

@@ -26,7 +26,7 @@ const SIZE: Size = Size {
 
 /// What every look at many seeds must have reached, beside every reason to refuse and every end of
 /// a decision: a fault that never strikes proves nothing.
-const SOMETIMES: [&str; 63] = [
+const SOMETIMES: [&str; 66] = [
     "a reply is completed from cold",
     "a record is slow",
     "a reference is used in two partitions",
@@ -56,10 +56,13 @@ const SOMETIMES: [&str; 63] = [
     "a split",
     "a stale snapshot is named",
     "a takeover has a standby",
+    "a takeover finds cold away",
     "a takeover finds the journal behind the balances",
     "a takeover starts from cold",
     "a takeover starts from nothing",
+    "a takeover starts from the log alone",
     "a takeover waits for cold",
+    "a takeover without cold reads trimmed outcomes",
     "a tick is copied",
     "a tick is forged",
     "a version is expected at a later stop",

@@ -39,7 +39,7 @@ impl Traffic {
             sent: Vec::new(),
             decoder: Decoder::of(count),
             holds: match scene {
-                Scene::Any | Scene::LateOwners => holds,
+                Scene::Any | Scene::LateOwners | Scene::LogAlone => holds,
                 Scene::Holds => 24,
             },
         }

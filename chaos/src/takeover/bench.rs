@@ -27,11 +27,12 @@ const OWNED: &str = "steelyard_partition_epoch{";
 /// The gauge of a partition that an instance stands by for.
 const STANDBY: &str = "steelyard_standby_whole";
 /// The phases of a takeover, by the name of their metric's label.
-pub(super) const PHASES: [&str; 8] = [
+pub(super) const PHASES: [&str; 9] = [
     "claim",
     "hot",
     "watermark",
     "cold",
+    "log",
     "fold",
     "legs",
     "install",

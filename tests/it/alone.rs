@@ -1,0 +1,125 @@
+//! A partition is taken over while Postgres is away.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::gate::Gate;
+use crate::support::kafka::Sent;
+use crate::support::node::Node;
+use crate::support::{World, until};
+use crate::takeover::{funded, owns, pay, pays};
+
+/// A world whose sinks and processors see Postgres through a gate.
+struct Gated {
+    world: World,
+    gate: Gate,
+    through: String,
+    _sink: Node,
+}
+
+impl Gated {
+    async fn new() -> Self {
+        let world = World::new(2);
+        let url = std::env::var("STEELYARD_DATABASE_URL").unwrap();
+        let gate = Gate::before(&url).await;
+        let through = gate.through(&url);
+        let sink = world.launch("sink", &[("STEELYARD_DATABASE_URL", &through)]);
+        Self {
+            world,
+            gate,
+            through,
+            _sink: sink,
+        }
+    }
+
+    fn processor(&self, standby: &str) -> Node {
+        let env = [
+            ("STEELYARD_DATABASE_URL", self.through.as_str()),
+            ("STEELYARD_STANDBY", standby),
+        ];
+        self.world.launch("processor", &env)
+    }
+
+    /// Postgres is back: the sinks catch up, and all books agree.
+    fn heals(&self) {
+        self.gate.open();
+        self.world.audit();
+    }
+}
+
+/// How often `node` started from what.
+async fn bases(node: &Node, from: &str) -> f64 {
+    let label = format!("from=\"{from}\"");
+    node.metric("steelyard_takeover_bases_total", &label).await
+}
+
+/// Sends a command that was decided long ago; the outcome says so, and changes nothing.
+async fn is_replayed(world: &World, command: &(Uuid, Value)) {
+    let (key, value) = (command.0.to_string(), command.1.to_string());
+    let sent = Sent {
+        partition: None,
+        key: Some(key.as_bytes()),
+        value: Some(value.as_bytes()),
+        headers: Vec::new(),
+    };
+    let place = world.send(sent).await;
+    let outcome = world.outcome(place).await;
+    assert!(!outcome["replay_of"].is_null(), "{outcome}");
+    assert_eq!(outcome["status"], "applied", "{outcome}");
+    let changes = outcome["entries"].as_array().map_or(0, Vec::len);
+    assert_eq!(changes, 0, "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_without_postgres_starts_from_the_log_alone() {
+    let gated = Gated::new().await;
+    let world = &gated.world;
+    let mut first = gated.processor("none");
+    first.ready().await;
+    let accounts = funded(world).await;
+    pays(world, &accounts, 0).await;
+    gated.gate.shut();
+    pays(world, &accounts, 1).await;
+    first.kill();
+
+    let second = gated.processor("none");
+    until("both partitions to be taken over", async || {
+        (bases(&second, "log").await == 2.0).then_some(())
+    })
+    .await;
+    owns(&second, 2).await;
+    let said = second.said();
+    assert!(said.contains("from the log alone"), "{said}");
+    pays(world, &accounts, 2).await;
+    let early = pay("pay-0-1", &accounts[1], &accounts[3], "0.01");
+    is_replayed(world, &early).await;
+    gated.heals();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_without_postgres_starts_from_a_standby() {
+    let gated = Gated::new().await;
+    let world = &gated.world;
+    let mut first = gated.processor("all");
+    first.ready().await;
+    let accounts = funded(world).await;
+    let second = gated.processor("all");
+    second.ready().await;
+    pays(world, &accounts, 0).await;
+    until("each to own one partition", async || {
+        let [one, other] = [&first, &second].map(|node| node.metric("steelyard_standby_whole", ""));
+        (one.await == 1.0 && other.await == 1.0).then_some(())
+    })
+    .await;
+    gated.gate.shut();
+    pays(world, &accounts, 1).await;
+    first.kill();
+    until("the other partition to be taken over", async || {
+        (bases(&second, "standby").await >= 1.0).then_some(())
+    })
+    .await;
+    owns(&second, 2).await;
+    assert_eq!(bases(&second, "log").await, 0.0);
+    pays(world, &accounts, 2).await;
+    gated.heals();
+}
