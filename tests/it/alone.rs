@@ -1,12 +1,12 @@
 //! A partition is taken over while Postgres is away.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::gate::Gate;
 use crate::support::kafka::Sent;
 use crate::support::node::Node;
-use crate::support::{World, until};
+use crate::support::{World, balance_id, until};
 use crate::takeover::{funded, owns, pay, pays};
 
 /// A world whose sinks and processors see Postgres through a gate.
@@ -18,8 +18,8 @@ struct Gated {
 }
 
 impl Gated {
-    async fn new() -> Self {
-        let world = World::new(2);
+    async fn of(partitions: u16) -> Self {
+        let world = World::new(partitions);
         let url = std::env::var("STEELYARD_DATABASE_URL").unwrap();
         let gate = Gate::before(&url).await;
         let through = gate.through(&url);
@@ -72,7 +72,7 @@ async fn is_replayed(world: &World, command: &(Uuid, Value)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_takeover_without_postgres_starts_from_the_log_alone() {
-    let gated = Gated::new().await;
+    let gated = Gated::of(2).await;
     let world = &gated.world;
     let mut first = gated.processor("none");
     first.ready().await;
@@ -98,7 +98,7 @@ async fn a_takeover_without_postgres_starts_from_the_log_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_takeover_without_postgres_starts_from_a_standby() {
-    let gated = Gated::new().await;
+    let gated = Gated::of(2).await;
     let world = &gated.world;
     let mut first = gated.processor("all");
     first.ready().await;
@@ -121,5 +121,71 @@ async fn a_takeover_without_postgres_starts_from_a_standby() {
     owns(&second, 2).await;
     assert_eq!(bases(&second, "log").await, 0.0);
     pays(world, &accounts, 2).await;
+    gated.heals();
+}
+
+/// How much is asked to be measured, as `BALANCES,REFERENCES`.
+fn measured() -> Option<(usize, usize)> {
+    let text = std::env::var("STEELYARD_MEASURE_LOG_ALONE").ok()?;
+    let (balances, references) = text.split_once(',')?;
+    Some((balances.parse().unwrap(), references.parse().unwrap()))
+}
+
+/// Megabytes of memory that `node` has now, and has had at most.
+fn memory(node: &Node) -> [u64; 2] {
+    let path = format!("/proc/{}/status", node.pid());
+    let status = std::fs::read_to_string(path).unwrap();
+    ["VmRSS:", "VmHWM:"].map(|name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.trim().parse::<u64>().unwrap() / 1024
+    })
+}
+
+/// Prints how long a takeover takes whose partition has so much on the log, where somebody asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_the_log_alone_takes() {
+    let Some((balances, references)) = measured() else {
+        return;
+    };
+    let gated = Gated::of(1).await;
+    let world = &gated.world;
+    let mut first = gated.processor("none");
+    first.ready().await;
+    let name = |n: usize| format!("m{}", n % balances);
+    let open = (0..balances).map(|n| {
+        let body = json!({"reference": format!("open-{n}"), "type": "open", "ledger": "main",
+            "open": {"account": name(n), "asset": "USD", "floor": "-1000000"}});
+        (balance_id(&name(n)), body)
+    });
+    let paid = (0..references.saturating_sub(balances))
+        .map(|n| pay(&format!("pay-{n}"), &name(n), &name(n + 1), "0.01"));
+    let commands: Vec<(Uuid, Value)> = open.chain(paid).collect();
+    for some in commands.chunks(50_000) {
+        world.send_all(some).await;
+        let label = "partition=\"0\"";
+        let end = world.end("commands", 0) - 1;
+        until("all of them to be decided", async || {
+            let at = first
+                .metric("steelyard_partition_applied_offset", label)
+                .await;
+            (at as i64 >= end).then_some(())
+        })
+        .await;
+    }
+    gated.gate.shut();
+    first.kill();
+    let second = gated.processor("none");
+    until("the partition to be taken over", async || {
+        (bases(&second, "log").await == 1.0).then_some(())
+    })
+    .await;
+    owns(&second, 1).await;
+    let said = second.said();
+    let line = said
+        .lines()
+        .find(|line| line.contains("partition taken over"));
+    println!("{}", line.unwrap());
+    println!("memory: {:?} MB now and at most", memory(&second));
     gated.heals();
 }
