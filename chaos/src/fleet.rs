@@ -73,6 +73,25 @@ impl Fleet {
         sum
     }
 
+    /// The last command of each partition that a living processor has finished.
+    pub async fn applied(&self, partitions: u16) -> Vec<f64> {
+        let mut applied = Vec::new();
+        for partition in 0..partitions {
+            let label = format!("partition=\"{partition}\"");
+            let mut last: f64 = -1.0;
+            for node in self
+                .nodes
+                .iter()
+                .filter(|node| node.role == Role::Processor)
+            {
+                let asked = node.metric("steelyard_partition_applied_offset", &label);
+                last = last.max(asked.await);
+            }
+            applied.push(last);
+        }
+        applied
+    }
+
     /// An error if a node has ended that nobody ended, or has met a broken invariant.
     pub fn check(&mut self) -> Result<()> {
         for node in &mut self.nodes {

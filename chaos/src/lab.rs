@@ -63,11 +63,20 @@ impl Lab {
         tokio::time::sleep(pause).await;
     }
 
-    /// Waits until clients are answered again: the fault before it is healed.
+    /// Waits until clients are answered again, and something new is decided in every partition: the
+    /// fault before it is healed.
     pub async fn is_alive(&mut self) -> Result<Duration> {
         let started = Instant::now();
         let answered = self.drive.answered();
-        let more = async || (self.drive.answered() > answered + 20).then_some(());
+        let decided = self.fleet.applied(self.world.partitions).await;
+        let more = async || {
+            if self.drive.answered() <= answered + 20 {
+                return None;
+            }
+            let now = self.fleet.applied(self.world.partitions).await;
+            let goes_on = now.iter().zip(&decided).all(|(now, then)| now > then);
+            goes_on.then_some(())
+        };
         let waited = wait::until("clients to be answered again", ALIVE, more).await;
         if let Err(error) = waited {
             return Err(error.context(self.fleet.waits().await));
@@ -137,10 +146,14 @@ impl Lab {
             let waits = self.fleet.waits().await;
             bail!("the audit is not clean:\n{said}\n{waits}");
         }
-        ensure!(
-            tally.answers > 0,
-            "nobody was answered: this proves nothing"
-        );
+        for (what, times) in [
+            ("answers", tally.answers),
+            ("replies", tally.replies),
+            ("reads", tally.reads),
+            ("holds", tally.holds),
+        ] {
+            ensure!(times > 0, "no {what} were seen: this proves nothing");
+        }
         Ok(tally)
     }
 }

@@ -59,7 +59,7 @@ pub async fn partitions_added(ground: &Ground) -> Result<String> {
     let more = usize::from(lab.world.partitions) + 2;
     topics::add_partitions(&lab.world, &topic, more).await?;
     lab.run_for(1_000, 2_000).await;
-    all_refuse(&mut lab, &topic).await?;
+    all_refuse(&mut lab, "the count is frozen").await?;
     Ok(format!("{topic} has {more} partitions, and nothing starts"))
 }
 
@@ -68,7 +68,7 @@ pub async fn topic_recreated(ground: &Ground) -> Result<String> {
     let topic = lab.world.log().topics().commands;
     topics::recreate(&lab.world, &topic).await?;
     lab.run_for(1_000, 2_000).await;
-    all_refuse(&mut lab, &topic).await?;
+    all_refuse(&mut lab, "made again").await?;
     Ok(format!(
         "{topic} is another one of this name, and nothing starts"
     ))

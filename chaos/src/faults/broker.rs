@@ -26,6 +26,7 @@ pub async fn stop(lab: &mut Lab) -> Result<String> {
 /// Half of the nodes, one of each role, hear nothing of the broker beyond every session, and no
 /// connection ends: the others take over, then the owners that were go on.
 pub async fn hole(lab: &mut Lab) -> Result<String> {
+    freeze::owns_some(lab, "processor-b").await?;
     link(lab)?.set(Mode::Hole);
     let taken = freeze::taken_from(lab, "processor-b").await;
     lab.run_for(SESSION_MS, SESSION_MS + 4_000).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::freeze::OWNED;
 use crate::lab::Lab;
 use crate::node::{Node, Role};
 use crate::wait;
@@ -37,13 +38,11 @@ pub async fn rolling(lab: &mut Lab) -> Result<String> {
 /// A processor of another group owns every partition too: two owners at once, by force.
 pub async fn second_owner(lab: &mut Lab) -> Result<String> {
     let world = lab.world.clone();
+    let zombies = |node: &mut Node| node.said().matches("a later owner").count();
+    let before: usize = lab.fleet.of(Role::Processor).map(zombies).sum();
     beside(lab, &world, "rogue").await?;
-    let zombies = "a later owner";
-    let met = lab
-        .fleet
-        .of(Role::Processor)
-        .any(|node| node.said().contains(zombies));
-    ensure!(met, "no owner has met the second one");
+    let after: usize = lab.fleet.of(Role::Processor).map(zombies).sum();
+    ensure!(after > before, "no owner has met the second one");
     Ok("a second group owned every partition beside the first".to_owned())
 }
 
@@ -52,9 +51,10 @@ pub(super) async fn beside(lab: &mut Lab, world: &World, name: &str) -> Result<(
     let mut rogue = Node::new(world, Role::Processor, name, false, &mut lab.rng).await?;
     let group = format!("group.id={name}");
     rogue.start(world, &[("STEELYARD_KAFKA_PROPERTIES", &group)])?;
-    let owning = async || (rogue.count("steelyard_partition_epoch{").await > 0.0).then_some(());
+    let all = f64::from(world.partitions);
+    let owning = async || (rogue.count(OWNED).await >= all).then_some(());
     wait::until(
-        "the rogue to own something",
+        "the rogue to own everything",
         Duration::from_secs(40),
         owning,
     )

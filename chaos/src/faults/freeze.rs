@@ -17,12 +17,21 @@ pub(super) const OWNED: &str = "steelyard_partition_epoch{";
 pub async fn processor(lab: &mut Lab) -> Result<String> {
     let node = lab.fleet.draw(Role::Processor, &mut lab.rng)?;
     let sleeper = node.name.clone();
-    node.signal("STOP")?;
+    owns_some(lab, &sleeper).await?;
+    lab.fleet.node(&sleeper)?.signal("STOP")?;
     let taken = taken_from(lab, &sleeper).await;
     lab.run_for(500, 3_000).await;
     lab.fleet.node(&sleeper)?.signal("CONT")?;
     taken?;
     Ok(format!("{sleeper} slept while the other took over"))
+}
+
+/// Waits until a processor owns something that can be taken from it.
+pub(super) async fn owns_some(lab: &mut Lab, name: &str) -> Result<()> {
+    let node = lab.fleet.node(name)?;
+    let owns = async || (node.count(OWNED).await > 0.0).then_some(());
+    let what = format!("{name} to own a partition");
+    wait::until(&what, Duration::from_secs(30), owns).await
 }
 
 /// Waits until the processor that is not `lost` owns everything.
