@@ -68,13 +68,13 @@ pub(super) async fn at_home(
     .await
 }
 
-/// The first `limit` open holds of a balance in `partition`, oldest first; when one expires is
+/// The first `limit` open holds of a balance in `partition` behind `after`, oldest first; when one expires is
 /// known to its home, as far as that is in.
 async fn open_of(
     db: &mut PgConnection,
     balance: Uuid,
     partition: PartitionId,
-    limit: u32,
+    (after, limit): (Option<Uuid>, u32),
 ) -> Result<Vec<HoldRow>, sqlx::Error> {
     let side = |side: &str| serde_json::json!([{ side: balance }]);
     sqlx::query_as(
@@ -85,20 +85,23 @@ async fn open_of(
                             where o.id = h.id and o.expires_at is not null limit 1) o on true \
          where h.partition = $1 and h.state in ('pending', 'open') \
            and (h.postings @> $2 or h.postings @> $3) \
+           and ($5::uuid is null or h.id > $5) \
          order by h.id limit $4",
     )
     .bind(i32::from(partition))
     .bind(side("source"))
     .bind(side("destination"))
     .bind(i64::from(limit))
+    .bind(after)
     .fetch_all(db)
     .await
 }
 
-/// A balance and its first `limit` open holds, as of one moment.
+/// A balance and its first `limit` open holds behind `after`, as of one moment.
 pub async fn of_balance(
     pool: &PgPool,
     balance: Uuid,
+    after: Option<Uuid>,
     limit: u32,
 ) -> Result<Option<(BalanceRow, AsOf, Vec<HoldRow>)>, sqlx::Error> {
     let begin = "begin isolation level repeatable read read only";
@@ -106,7 +109,7 @@ pub async fn of_balance(
     let Some((row, as_of)) = read::balance(&mut *db_tx, balance).await? else {
         return Ok(None);
     };
-    let holds = open_of(&mut db_tx, balance, row.partition, limit).await?;
+    let holds = open_of(&mut db_tx, balance, row.partition, (after, limit)).await?;
     Ok(Some((row, as_of, holds)))
 }
 

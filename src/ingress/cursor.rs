@@ -1,6 +1,7 @@
 //! Where a page goes on: opaque to the client, checked when it comes back.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::problem::Problem;
 use crate::cold::read::{BalanceCursor, EntryCursor};
@@ -33,6 +34,15 @@ pub fn of_entry(cursor: EntryCursor) -> String {
 
 pub fn of_balance(cursor: &BalanceCursor) -> String {
     hex::encode(format!("b {} {}", cursor.asset, cursor.key))
+}
+
+pub fn of_hold(id: Uuid) -> String {
+    hex::encode(format!("h {id} open"))
+}
+
+pub fn hold(text: &str) -> Result<Uuid, Problem> {
+    let (id, _) = parts(text, "h")?;
+    id.parse().map_err(|_| foreign())
 }
 
 pub fn entry(text: &str) -> Result<EntryCursor, Problem> {
@@ -83,7 +93,7 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_was() {
         let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap();
-        let of = uuid::Uuid::from_u128(7);
+        let of = Uuid::from_u128(7);
         let one = EntryCursor {
             at,
             version: 17,
@@ -95,7 +105,9 @@ mod tests {
             key: "default".to_owned(),
         };
         assert_eq!(balance(&of_balance(&two)).unwrap(), two);
+        assert_eq!(hold(&of_hold(of)).unwrap(), of);
         assert!(entry(&of_balance(&two)).is_err() && balance(&of_entry(one)).is_err());
+        assert!(hold(&of_entry(one)).is_err() && entry(&of_hold(of)).is_err());
         for wrong in [
             "",
             "zz",

@@ -254,9 +254,14 @@ fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
 
 fn page_answer<T: Serialize>(page: &PageView<T>, base: &str) -> Response {
     let mut response = json(Class::Ok, serde_json::to_vec(page).unwrap_or_default());
-    if let Some(next) = &page.next {
+    link_next(&mut response, base, page.next.as_deref());
+    response
+}
+
+/// Where the next page is, if there is one: `base` has a query already.
+pub(super) fn link_next(response: &mut Response, base: &str, next: Option<&str>) {
+    if let Some(next) = next {
         let link = format!("<{base}&cursor={next}>; rel=\"next\"");
         insert(response.headers_mut(), names::LINK, &link);
     }
-    response
 }

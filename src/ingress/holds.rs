@@ -18,6 +18,7 @@ use super::context::Context;
 use super::cursor;
 use super::error::{Class, Kind as ProblemKind};
 use super::header;
+use super::history::link_next;
 use super::lookup::{Found, hold_view, unavailable};
 use super::mode::Mode;
 use super::name::Name;
@@ -151,6 +152,7 @@ impl Context {
 #[serde(deny_unknown_fields)]
 pub struct HoldsQuery {
     limit: Option<u32>,
+    cursor: Option<String>,
 }
 
 /// List a balance's open holds
@@ -162,6 +164,7 @@ pub struct HoldsQuery {
     params(
         ("id" = uuid::Uuid, Path),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "by default 100"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
     responses(
         (status = 200, description = "the balance and its open holds", body = BalanceHoldsView),
@@ -177,20 +180,25 @@ pub async fn list(
     let id = balance_id(&id)?;
     let Query(query) = query.map_err(|error| Problem::malformed("query", error.body_text()))?;
     let limit = cursor::limit(query.limit)?;
-    let found = holds::of_balance(&context.pool, id.uuid(), limit.saturating_add(1)).await;
+    let after = query.cursor.as_deref().map(cursor::hold).transpose()?;
+    let more = limit.saturating_add(1);
+    let found = holds::of_balance(&context.pool, id.uuid(), after, more).await;
     let (balance, as_of, mut rows) = found
         .map_err(|error| unavailable(&error))?
         .filter(|(balance, ..)| caller.reads(&balance.ledger))
         .ok_or_else(unknown)?;
     let has_more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
+    let last = rows.last().filter(|_| has_more);
+    let next = last.map(|row| cursor::of_hold(row.id));
     let view = BalanceHoldsView {
         balance: cold_view(balance, as_of.at),
         holds: rows.into_iter().filter_map(hold_view).collect(),
         has_more,
+        next,
     };
-    Ok(json(
-        Class::Ok,
-        serde_json::to_vec(&view).unwrap_or_default(),
-    ))
+    let mut response = json(Class::Ok, serde_json::to_vec(&view).unwrap_or_default());
+    let base = format!("/v1/balances/{}/holds?limit={limit}", id.uuid());
+    link_next(&mut response, &base, view.next.as_deref());
+    Ok(response)
 }

@@ -158,7 +158,7 @@ pub(crate) fn marker(case: &[u8]) -> bool {
     true
 }
 
-/// Where a page of entries or of balances goes on.
+/// Where a page of entries, of balances or of holds goes on.
 pub(crate) fn cursor(case: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(case) else {
         return false;
@@ -174,7 +174,11 @@ pub(crate) fn cursor(case: &[u8]) -> bool {
             Some(cursor)
         );
     }
-    balance.is_ok() || page::entry(text).is_ok()
+    let hold = page::hold(text);
+    if let Ok(id) = hold {
+        assert_eq!(page::hold(&page::of_hold(id)).ok(), Some(id));
+    }
+    balance.is_ok() || hold.is_ok() || page::entry(text).is_ok()
 }
 
 fn text(bytes: &[u8]) -> &str {

@@ -178,6 +178,9 @@ pub struct BalanceHoldsView<'a> {
     pub holds: Vec<HoldView<'a>>,
     /// There are more than are shown.
     pub has_more: bool,
+    /// The cursor of the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 impl<'a> HoldView<'a> {

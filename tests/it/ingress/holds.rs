@@ -104,6 +104,57 @@ async fn a_hold_is_posted_in_parts_voided_and_listed() {
     world.audit();
 }
 
+/// Every open hold is found, page by page, oldest first.
+#[tokio::test]
+async fn open_holds_come_in_pages() {
+    let world = World::new(1);
+    let _processor = world.start("processor").await;
+    let _sink = world.start("sink").await;
+    let api = Api::start(&world, &[]).await;
+    api.open("alice").await;
+    api.open("bob").await;
+    api.transfer("fund", "@world", "alice", "100").await;
+    for n in 0..5 {
+        hold(&api, &format!("h{n}"), &[("alice", "bob", "1")], json!({})).await;
+    }
+    let path = format!("/v1/balances/{}/holds?limit=2", balance_id("alice"));
+    until("holds in cold", async || {
+        let view = api.get(&path).await.json();
+        (view["balance"]["held"] == "5.00").then_some(())
+    })
+    .await;
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let answer = api.get(&format!("{path}{cursor}")).await;
+        let page = answer.json();
+        let holds = page["holds"].as_array().unwrap().clone();
+        found.extend(
+            holds
+                .iter()
+                .map(|it| it["reference"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next"].as_str() else {
+            assert_eq!(page["has_more"], false, "{page}");
+            assert_eq!(answer.header("link"), "");
+            break;
+        };
+        assert_eq!(
+            (&page["has_more"], holds.len()),
+            (&json!(true), 2),
+            "{page}"
+        );
+        cursor = format!("&cursor={next}");
+        let link = format!("<{path}{cursor}>; rel=\"next\"");
+        assert_eq!(answer.header("link"), link);
+    }
+    assert_eq!(found, ["h0", "h1", "h2", "h3", "h4"]);
+    let wrong = api.get(&format!("{path}&cursor=00")).await;
+    assert_eq!(wrong.status, 400);
+    assert_eq!(wrong.json()["field"], "cursor", "{}", wrong.json());
+    api.ended().await;
+    world.audit();
+}
+
 /// Nobody is told that a version was compared which was not.
 #[tokio::test]
 async fn a_version_is_refused_where_none_is_compared() {
