@@ -3,8 +3,7 @@
 //! Both parts leave the sink's position at another place than where it stood, so that a sink at
 //! work finds its fence moved and reads on from cold (S3).
 
-use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::balances::{Row, upsert};
@@ -33,37 +32,62 @@ pub struct State<'a> {
     pub whole: bool,
 }
 
-/// Replaces every balance of the marker's partition, and its holds: rows and watermark in one
-/// transaction (S1), never back (S2).
-pub async fn balances(pool: &PgPool, state: &State<'_>) -> Result<(), Error> {
-    let marker = &state.marker;
-    let partition = marker.partition;
-    let stored = checkpoint(pool, Sink::Balances, partition, marker.generation).await?;
-    let mut connection = pool.acquire().await?;
-    let mut db_tx = connection.begin().await?;
-    let (position, watermark) = locked(&mut db_tx, Sink::Balances, partition).await?;
-    if let Some(watermark) = watermark.filter(|watermark| *watermark > marker.command_offset) {
-        let read = marker.command_offset;
-        return Err(Error::Older { watermark, read });
+/// The balances of a partition, which no sink writes meanwhile.
+#[derive(Debug)]
+pub struct Locked {
+    db_tx: Transaction<'static, Postgres>,
+    stored: Checkpoint,
+    position: u64,
+    watermark: Option<u64>,
+}
+
+impl Locked {
+    /// Waits for a sink's write to end, and keeps it from the next one. Whatever cold has accepted
+    /// is on the log by now.
+    pub async fn new(
+        pool: &PgPool,
+        partition: PartitionId,
+        generation: Uuid,
+    ) -> Result<Self, sqlx::Error> {
+        let stored = checkpoint(pool, Sink::Balances, partition, generation).await?;
+        let mut db_tx = pool.begin().await?;
+        let (position, watermark) = locked(&mut db_tx, Sink::Balances, partition).await?;
+        Ok(Self {
+            db_tx,
+            stored,
+            position,
+            watermark,
+        })
     }
-    sqlx::query("delete from balances where partition = $1")
-        .bind(i32::from(partition))
-        .execute(&mut *db_tx)
-        .await?;
-    upsert(&mut db_tx, &state.balances).await?;
-    holds::replace(&mut db_tx, partition, &state.holds, state.whole).await?;
-    let text = serde_json::to_string(marker).expect("a marker is plain JSON");
-    let to = Checkpoint {
-        // Reading one record twice costs nothing; the first one is the genesis record.
-        position: position.checked_sub(1).unwrap_or(1),
-        command_offset: Some(marker.command_offset),
-        at: Some(marker.at),
-        marker: Some(text),
-        ..stored
-    };
-    advance(&mut db_tx, Sink::Balances, &[Move { from: position, to }]).await?;
-    db_tx.commit().await?;
-    Ok(())
+
+    /// Replaces every balance, and the holds: rows and watermark in one transaction (S1), never
+    /// back (S2).
+    pub async fn write(mut self, state: &State<'_>) -> Result<(), Error> {
+        let (marker, position) = (&state.marker, self.position);
+        let read = marker.command_offset;
+        if let Some(watermark) = self.watermark.filter(|watermark| *watermark > read) {
+            return Err(Error::Older { watermark, read });
+        }
+        let db = &mut *self.db_tx;
+        sqlx::query("delete from balances where partition = $1")
+            .bind(i32::from(marker.partition))
+            .execute(&mut *db)
+            .await?;
+        upsert(db, &state.balances).await?;
+        holds::replace(db, marker.partition, &state.holds, state.whole).await?;
+        let text = serde_json::to_string(marker).expect("a marker is plain JSON");
+        let to = Checkpoint {
+            // Reading one record twice costs nothing; the first one is the genesis record.
+            position: position.checked_sub(1).unwrap_or(1),
+            command_offset: Some(read),
+            at: Some(marker.at),
+            marker: Some(text),
+            ..self.stored
+        };
+        advance(db, Sink::Balances, &[Move { from: position, to }]).await?;
+        self.db_tx.commit().await?;
+        Ok(())
+    }
 }
 
 /// Where the journal of a partition begins again: at the first outcome that is kept.
@@ -91,7 +115,7 @@ pub async fn journal(
     let mut connection = pool.acquire().await?;
     let mut db_tx = connection.begin().await?;
     let (from, _) = locked(&mut db_tx, Sink::Journal, partition).await?;
-    forget_references(&mut db_tx, partition, beginning).await?;
+    forget_references(&mut db_tx, partition, before).await?;
     for query in [
         "delete from transactions where partition = $1 and command_offset > $2",
         "delete from entries where partition = $1 and command_offset > $2",
@@ -113,26 +137,25 @@ pub async fn journal(
     db_tx.commit().await
 }
 
-/// The references whose home is the partition: its number stands in 16 bits of their id.
+/// The references of transactions whose home is the partition, of commands after `before`: both
+/// stand in their id.
 async fn forget_references(
     db: &mut PgConnection,
     partition: PartitionId,
-    beginning: Beginning,
+    before: Option<u64>,
 ) -> Result<(), sqlx::Error> {
-    let since = match beginning.before {
-        Some(_) => beginning.at.utc(),
-        None => DateTime::<Utc>::UNIX_EPOCH,
-    };
     sqlx::query(
         "delete from transaction_references r using \
                 (select ledger, reference, uuid_send(transaction_id) as id \
                  from transaction_references) g \
-         where r.ledger = g.ledger and r.reference = g.reference and r.at >= $2 \
+         where r.ledger = g.ledger and r.reference = g.reference \
+           and ((('x' || encode(substring(id from 1 for 6), 'hex'))::bit(48)::bigint << 12) \
+                | ((get_byte(id, 6) & 15) << 8) | get_byte(id, 7)) > $2 \
            and ((get_byte(id, 8) & 63) << 10) | (get_byte(id, 9) << 2) | (get_byte(id, 10) >> 6) \
                = $1",
     )
     .bind(i32::from(partition))
-    .bind(since)
+    .bind(before.map_or(-1, long))
     .execute(db)
     .await?;
     Ok(())

@@ -45,9 +45,13 @@ impl Holds {
         Some(before)
     }
 
-    /// Starts from what a marker says, which counts holds that nobody needs to know any more.
+    /// Starts from what a marker says, which counts holds that nobody needs to know any more. The
+    /// open ones are all here: they stay as they were counted.
     pub(super) fn start_from(&mut self, sums: HoldSums) {
-        self.sums = sums;
+        self.sums = HoldSums {
+            open: self.sums.open,
+            ..sums
+        };
     }
 
     /// The first `most` holds that expire at or before log time `at_ms`.

@@ -13,6 +13,7 @@ use super::batch::{Batch, Reply, Touched};
 use super::flush::{self, Books, Flush};
 use super::hot::{Hot, Visit};
 use super::ports::{Inbox, Outbox, World};
+use super::waits::{self, For};
 use super::{Failure, Shared, restore};
 use crate::ledger::{BalanceId, Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
@@ -140,7 +141,8 @@ impl<W: World> Finisher<W> {
 
     async fn finish(&mut self, batch: Batch) -> Result<(), Failure> {
         let metrics = self.shared.metrics.clone();
-        let position = batch.acks.wait().await?;
+        let acks = batch.acks.wait();
+        let position = waits::owning(&self.shared, self.partition, For::Kafka, acks).await?;
         let seconds = (self.shared.world.now() - batch.decided_at).as_secs_f64();
         if batch.records > 0 {
             metrics

@@ -40,6 +40,7 @@ pub mod services;
 mod sift;
 pub mod standby;
 mod ticks;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;

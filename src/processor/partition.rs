@@ -11,6 +11,7 @@ use super::finish::{Finisher, Start};
 use super::fold::Fold;
 use super::ports::{Inbox, World};
 use super::restore::{self, Restored};
+use super::waits::TAKING_OVER;
 use super::{Failure, Shared, ticks};
 use crate::ledger::BalanceId;
 
@@ -30,6 +31,7 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
     let number = inbox.partition();
     let check = format!("partition-{number}");
     let mut pause = PAUSE_MIN;
+    let mut said = String::new();
     let left = loop {
         let ended = tokio::select! {
             biased;
@@ -40,11 +42,14 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
             Ok(left) => break left,
             Err(failure) => {
                 let text = failure.to_string();
-                tracing::warn!(
-                    partition = number,
-                    failure = text,
-                    "the ownership ended; taking over again"
-                );
+                if said != text {
+                    tracing::warn!(
+                        partition = number,
+                        failure = text,
+                        "the ownership ended; taking over again"
+                    );
+                    said.clone_from(&text);
+                }
                 shared
                     .metrics
                     .takeovers
@@ -96,7 +101,7 @@ async fn once<W: World>(
     check: &str,
     pause: &mut Duration,
 ) -> Result<Option<Fold>, Failure> {
-    (shared.report)(check, Err("taking the partition over".to_owned()));
+    (shared.report)(check, Err(TAKING_OVER.to_owned()));
     inbox.pause()?;
     while inbox.next().is_some() {}
     let restored = tokio::select! {

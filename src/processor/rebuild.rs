@@ -59,10 +59,20 @@ pub async fn cold(
         }
         false => None,
     };
+    let (number, reading) = (source.partition, source.clone());
+    let first = tokio::task::spawn_blocking(move || {
+        let folded = begin(&reading, base)?;
+        read(&reading, folded, progress)
+    });
+    let folded = first.await??;
+    // A sink at work is past that by now: what came meanwhile is read while it is kept waiting.
+    let locked = rebuild::Locked::new(&source.pool, number, source.generation);
+    let locked = locked.await.context("postgres")?;
     let reading = source.clone();
-    let read = tokio::task::spawn_blocking(move || read(&reading, base, progress));
-    let (fold, epoch) = read.await??;
-    let (partition, number) = (&fold.partition, source.partition);
+    let rest = tokio::task::spawn_blocking(move || read(&reading, folded, |_, _| {}));
+    let Folded { fold, epoch } = rest.await??;
+    let fold = fold.ended()?;
+    let partition = &fold.partition;
     let (Some(cut), Some(beginning)) = (partition.cut(), beginning) else {
         return Ok(Rebuilt {
             balances: 0,
@@ -81,7 +91,7 @@ pub async fn cold(
         holds: holds.map(|(id, hold)| (id, number, hold, epoch)).collect(),
         whole: !trimmed,
     };
-    rebuild::balances(&source.pool, &state).await?;
+    locked.write(&state).await?;
     rebuild::journal(&source.pool, number, source.generation, beginning).await?;
     Ok(Rebuilt {
         balances: state.balances.len(),
@@ -90,16 +100,16 @@ pub async fn cold(
     })
 }
 
-/// Folds everything there is, on `base` where there is more than outcomes tell; and the latest
-/// claim. Blocks.
-fn read(
-    source: &Source,
-    base: Option<base::Base>,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<(Fold, u64), Failure> {
-    let topic = source.log.topics().outcomes;
+/// What was folded so far, and the latest claim.
+struct Folded {
+    fold: Fold,
+    epoch: u64,
+}
+
+/// What is folded on: `base` where there is more than outcomes tell. Blocks.
+fn begin(source: &Source, base: Option<base::Base>) -> Result<Folded, Failure> {
     let reader = Reader::open(&source.log)?;
-    let (low, end) = reader.bounds(&topic, source.partition)?;
+    let (low, _) = reader.bounds(&source.log.topics().outcomes, source.partition)?;
     let mut fold = match base {
         Some(base) => Fold::new(base, source.partition, source.count)?,
         None => {
@@ -110,7 +120,23 @@ fn read(
     if fold.hash.is_some() {
         fold.from = fold.from.max(low);
     }
-    let (from, mut epoch) = (fold.from, 0);
+    Ok(Folded { fold, epoch: 0 })
+}
+
+/// Folds on, up to the end of outcomes as it is now. Blocks.
+fn read(
+    source: &Source,
+    folded: Folded,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Folded, Failure> {
+    let topic = source.log.topics().outcomes;
+    let reader = Reader::open(&source.log)?;
+    let (_, end) = reader.bounds(&topic, source.partition)?;
+    let Folded {
+        mut fold,
+        mut epoch,
+    } = folded;
+    let from = fold.from;
     reader.read(&topic, source.partition, from, end, |message| {
         let found = Found {
             offset: u64::try_from(message.offset()).unwrap_or(0),
@@ -123,7 +149,10 @@ fn read(
         }
         fold.take(found)
     })?;
-    Ok((fold.ended()?, epoch))
+    match fold.take_failure() {
+        Some(failure) => Err(failure),
+        None => Ok(Folded { fold, epoch }),
+    }
 }
 
 /// Where the journal of the partition begins, if there is any outcome. Blocks.

@@ -9,7 +9,7 @@
 //! log alone may tell ([`super::alone`]).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::Touched;
 use super::finish::send_legs;
@@ -17,6 +17,7 @@ use super::fold::Fold;
 use super::hot::Hot;
 use super::ports::{Outbox, World};
 use super::standby::Warm;
+use super::waits::{self, For};
 use super::{Failure, Shared, alone};
 use crate::cold::base::Base;
 use crate::ledger::{Cut, Partition, PartitionId};
@@ -26,6 +27,9 @@ use crate::telemetry::failpoint::{self, Point};
 use crate::wire::outcome::{NO_HASH, OutcomeBody};
 use crate::wire::record::{CLAIM_KEY, ClaimBody};
 use crate::wire::{Hex, LegRecord, MarkerBody, Time};
+
+/// How often cold is asked again while the log is read in its place.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A partition ready to go on.
 pub(super) struct Restored<W: World> {
@@ -51,7 +55,8 @@ pub(super) async fn take_over<W: World>(
     warm: Option<Warm>,
 ) -> Result<Restored<W>, Failure> {
     let mut phases = Phases::new(shared);
-    let epoch = claim(shared, number).await?;
+    let claimed = claim(shared, number);
+    let epoch = waits::taking_over(shared, number, For::Kafka, claimed).await?;
     phases.ended("claim");
     failpoint::pass(Point::AfterClaim);
     let mut hot = Hot::new(shared, number, epoch);
@@ -66,7 +71,8 @@ pub(super) async fn take_over<W: World>(
     shared.metrics.bases.with_label_values(&[from]).inc();
     hot.saw_decided(decided_since(shared, number, epoch).await?);
     let legs = fold.take_legs();
-    send_again(shared, number, &legs).await?;
+    let sent = send_again(shared, number, &legs);
+    waits::taking_over(shared, number, For::Kafka, sent).await?;
     phases.ended("legs");
     let touched = fold.take_touched(epoch);
     let cut = fold.partition.cut();
@@ -127,25 +133,13 @@ async fn state<W: World>(
             from: "standby",
         });
     }
-    let (base, accepted, from) = match shared.world.base(number).await {
-        Ok(base) => {
-            phases.ended("cold");
-            let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
-            (base, accepted, "cold")
-        }
-        Err(cold) => {
-            let waits = "postgres does not answer: taking the partition over from the log alone";
-            tracing::warn!(partition = number, %cold, waits);
-            (shared.report)(&format!("partition-{number}"), Err(waits.to_owned()));
-            let base = alone::base(shared, number, epoch, known).await;
-            phases.ended("log");
-            let base = base.map_err(|log| {
-                let log = Box::new(log);
-                Failure::NoBase { cold, log }
-            })?;
-            (base, known, "log")
-        }
+    let cold = shared.world.base(number);
+    let cold = waits::taking_over(shared, number, For::Postgres, cold).await;
+    let (base, accepted, from) = match cold {
+        Ok(base) => from_cold(base),
+        Err(cold) => without_cold(shared, number, (epoch, known), cold).await?,
     };
+    phases.ended(from);
     if let Some(marker) = &base.marker {
         same_log(shared, marker)?;
     }
@@ -161,6 +155,47 @@ async fn state<W: World>(
     })
 }
 
+/// A base, the watermark of cold as far as it is known, and what it was made of.
+type Read = (Base, Option<u64>, &'static str);
+
+fn from_cold(base: Base) -> Read {
+    let accepted = base.marker.as_ref().map(|marker| marker.command_offset);
+    (base, accepted, "cold")
+}
+
+/// What the log alone tells, unless cold answers again before that is read.
+async fn without_cold<W: World>(
+    shared: &Arc<Shared<W>>,
+    number: PartitionId,
+    (epoch, known): (u64, Option<u64>),
+    cold: sqlx::Error,
+) -> Result<Read, Failure> {
+    let waits = "postgres does not answer: taking the partition over from the log alone";
+    tracing::warn!(partition = number, %cold, waits);
+    (shared.report)(&format!("partition-{number}"), Err(waits.to_owned()));
+    tokio::select! {
+        biased;
+        base = cold_again(&shared.world, number) => Ok(from_cold(base)),
+        base = alone::base(shared, number, epoch, known) => match base {
+            Ok(base) => Ok((base, known, "log")),
+            Err(log) => {
+                let log = Box::new(log);
+                Err(Failure::NoBase { cold, log })
+            }
+        },
+    }
+}
+
+/// Asks cold until it answers.
+async fn cold_again<W: World>(world: &W, number: PartitionId) -> Base {
+    loop {
+        world.sleep(ASK_AGAIN).await;
+        if let Ok(base) = world.base(number).await {
+            return base;
+        }
+    }
+}
+
 /// What a standby has, folded up to the claim at `epoch`, with the watermark of cold: where cold
 /// does not answer, the one that was seen last, for it never moves back. `None` if it is of no use.
 async fn on_standby<W: World>(
@@ -173,7 +208,8 @@ async fn on_standby<W: World>(
     let Warm {
         fold, watermark, ..
     } = warm;
-    let marker = match shared.world.marker(number).await {
+    let marker = shared.world.marker(number);
+    let marker = match waits::taking_over(shared, number, For::Postgres, marker).await {
         Ok(marker) => marker,
         Err(error) => {
             tracing::warn!(partition = number, %error, "postgres does not answer; its watermark is the one seen last");

@@ -8,11 +8,13 @@
 //! outcomes up to some command, which any owner would have there. It is no promise: where it is not
 //! there, or of no use, the takeover reads cold.
 
+use std::collections::BTreeSet;
 use std::mem;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex as Guarded, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::Mutex;
 
 use super::fold::Fold;
@@ -29,6 +31,9 @@ const AT_ONCE: usize = 2;
 /// How long a partition is left alone that could not be read.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// The same where what was read breaks a rule.
+const PAUSE_BROKEN: Duration = Duration::from_secs(60);
+
 /// How often cold is asked for its watermark, and how long it may take: it is behind by that much
 /// where a takeover finds cold away, which costs no more than what came since is worth.
 const ASK_EVERY: Duration = Duration::from_secs(10);
@@ -38,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Standby {
     open: bool,
     places: Vec<Mutex<Place>>,
+    /// The partitions of which cold or the log was found damaged.
+    broken: Guarded<BTreeSet<PartitionId>>,
 }
 
 enum Place {
@@ -68,6 +75,24 @@ impl Standby {
         Self {
             open,
             places: places.collect(),
+            broken: Guarded::default(),
+        }
+    }
+
+    /// Tells readiness that what is read of a partition breaks a rule, or does so no longer.
+    fn say_broken<W>(&self, shared: &Shared<W>, partition: PartitionId, is_broken: bool) {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = match is_broken {
+            true => !broken.insert(partition),
+            false => broken.remove(&partition),
+        };
+        let check = format!("standby-{partition}");
+        if is_broken {
+            tracing::error!(partition, "what cold or outcomes hold breaks an invariant");
+            let why = "an invariant is broken in cold or outcomes; see the log".to_owned();
+            (shared.report)(&check, Err(why));
+        } else if was {
+            (shared.report)(&check, Ok(()));
         }
     }
 
@@ -121,6 +146,7 @@ async fn one<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) {
     let label = number.to_string();
     if matches!(*place, Place::Closed) {
         whole.remove_label_values(&[&label]).ok();
+        shared.standby.say_broken(shared, number, false);
         return;
     }
     let now = shared.world.now();
@@ -129,25 +155,27 @@ async fn one<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) {
     }
     let found = mem::replace(&mut *place, Place::Empty(Some(now + PAUSE)));
     let warm = match found {
-        Place::Warm(warm) => Ok(*warm),
-        Place::Closed | Place::Empty(_) => begin(shared, number).await,
+        Place::Warm(warm) => Some(*warm),
+        Place::Closed | Place::Empty(_) => None,
     };
-    let read = match warm {
-        Ok(warm) => catch_up(shared, number, warm.fold)
-            .await
-            .map(|(fold, at_end)| (Warm { fold, ..warm }, at_end)),
-        Err(failure) => Err(failure),
-    };
+    let read = AssertUnwindSafe(read(shared, number, warm));
+    let read = read.catch_unwind().await;
+    shared.standby.say_broken(shared, number, read.is_err());
     match read {
-        Ok((mut warm, at_end)) => {
+        Ok(Ok((mut warm, at_end))) => {
             let at_end = at_end && warm.fold.is_whole();
             whole.with_label_values(&[&label]).set(at_end.into());
             look_at_cold(shared, number, &mut warm).await;
             *place = Place::Warm(Box::new(warm));
         }
-        Err(failure) => {
+        Ok(Err(failure)) => {
             whole.with_label_values(&[&label]).set(0);
             tracing::debug!(partition = number, %failure, "nobody stands by for now");
+        }
+        // Whoever owns the partition goes on; what is damaged is read again after a while.
+        Err(_) => {
+            whole.with_label_values(&[&label]).set(0);
+            *place = Place::Empty(Some(now + PAUSE_BROKEN));
         }
     }
 }
@@ -167,6 +195,20 @@ async fn look_at_cold<W: World>(shared: &Shared<W>, number: PartitionId, warm: &
     if let Ok(Some(marker)) = asked {
         warm.watermark = Some(marker);
     }
+}
+
+/// Folds what came since, from cold on where nothing is there yet.
+async fn read<W: World>(
+    shared: &Arc<Shared<W>>,
+    number: PartitionId,
+    warm: Option<Warm>,
+) -> Result<(Warm, bool), Failure> {
+    let warm = match warm {
+        Some(warm) => warm,
+        None => begin(shared, number).await?,
+    };
+    let (fold, at_end) = catch_up(shared, number, warm.fold).await?;
+    Ok((Warm { fold, ..warm }, at_end))
 }
 
 async fn begin<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) -> Result<Warm, Failure> {

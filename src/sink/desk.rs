@@ -22,6 +22,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often gauges move while nothing arrives.
 pub(super) const TICK: Duration = Duration::from_secs(1);
+/// How often a sink looks where cold stands, if no write tells.
+const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Desk<W: World> {
     pub(super) sink: Sink,
@@ -36,6 +38,7 @@ pub(super) struct Desk<W: World> {
     waiting: bool,
     pause: Duration,
     reported: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 /// How long one gathering goes on. Looks at the clock now and then only.
@@ -78,6 +81,7 @@ impl<W: World> Desk<W> {
             waiting: false,
             pause: PAUSE_MIN,
             reported: None,
+            looked: None,
         })
     }
 
@@ -104,6 +108,16 @@ impl<W: World> Desk<W> {
             .is_none_or(|reported| now - reported >= TICK / 4);
         if due {
             self.reported = Some(now);
+        }
+        due
+    }
+
+    /// Whether it is time to look where cold stands.
+    pub(super) fn looks_now(&mut self) -> bool {
+        let now = self.world.now();
+        let due = now - *self.looked.get_or_insert(now) >= LOOK;
+        if due {
+            self.looked = Some(now);
         }
         due
     }

@@ -51,6 +51,7 @@ impl<W: World> Journal<W> {
         while !self.desk.stop.is_cancelled() {
             self.gather().await?;
             self.write().await?;
+            self.look().await?;
             self.report();
         }
         Ok(())
@@ -136,7 +137,10 @@ impl<W: World> Journal<W> {
                     self.written(moves, &conflicts, begun);
                     return Ok(());
                 }
-                Some(Written::Moved) => return self.read_again(&moves).await,
+                Some(Written::Moved) => {
+                    let partitions = moves.iter().map(|step| step.to.partition);
+                    return self.read_again(&partitions.collect()).await;
+                }
                 None if self.desk.stop.is_cancelled() => return Ok(()),
                 None => {
                     let taken = self.desk.follower.taken();
@@ -191,14 +195,33 @@ impl<W: World> Journal<W> {
         self.desk.commit(&positions);
     }
 
+    /// Looks now and then whether the journal was sent back, as a rebuild does: where no outcome
+    /// comes any more, no write finds that out.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        if !self.desk.looks_now() {
+            return Ok(());
+        }
+        let pages = &self.book.pages;
+        let partitions: BTreeSet<_> = pages.keys().copied().collect();
+        let stored = self.desk.checkpoints(&partitions).await?;
+        let moved = stored.unwrap_or_default().into_iter().filter(|stored| {
+            let page = self.book.pages.get(&stored.partition);
+            page.is_some_and(|page| page.stored.position != stored.position)
+        });
+        let moved: BTreeSet<_> = moved.map(|stored| stored.partition).collect();
+        match moved.is_empty() {
+            true => Ok(()),
+            false => self.read_again(&moved).await,
+        }
+    }
+
     /// Cold stands elsewhere than this member thought: it is cold that counts.
-    async fn read_again(&mut self, moves: &[Move]) -> anyhow::Result<()> {
-        let partitions: BTreeSet<_> = moves.iter().map(|step| step.to.partition).collect();
+    async fn read_again(&mut self, partitions: &BTreeSet<PartitionId>) -> anyhow::Result<()> {
         warn!(
             ?partitions,
             "the journal was written by another instance; reading on from there"
         );
-        let positions = self.open(&partitions).await?;
+        let positions = self.open(partitions).await?;
         Ok(self.desk.follower.seek(&positions)?)
     }
 

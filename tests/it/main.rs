@@ -39,3 +39,4 @@ mod support;
 mod takeover;
 mod topics;
 mod upgrade;
+mod waits;

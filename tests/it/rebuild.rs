@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use serde_json::json;
+use steelyard::processor::rebuild::{self, Source};
 
 use crate::support::node::Node;
 use crate::support::{World, account_in, balance_id, transfer, until};
@@ -165,6 +166,56 @@ async fn cold_is_rebuilt_while_money_moves() {
         "{said}"
     );
     what_is_left_is_known(&world, node).await;
+}
+
+/// A sink at work accepts markers of what was decided after the rebuild had read the log to its
+/// end: here it always has, and the rows that are written are newer still.
+#[tokio::test(flavor = "multi_thread")]
+async fn cold_is_rebuilt_though_a_sink_is_ahead_of_what_was_read() {
+    let world = World::new(2);
+    let (node, accounts) = funded(&world).await;
+    world.audit();
+    let pool = world.postgres().await;
+    let damage = "update balances set status = 'frozen', floor = floor - 1 where partition = 0 \
+                  and account like 'a0-%'";
+    sqlx::raw_sql(damage).execute(&pool).await.expect(damage);
+    let stands = "select command_offset, generation from sink_positions \
+                  where sink = 'balances' and partition = 0";
+    let (_, generation): (i64, uuid::Uuid) = sqlx::query_as(stands).fetch_one(&pool).await.unwrap();
+    let source = Source {
+        log: world.log(),
+        pool: pool.clone(),
+        generation,
+        partition: 0,
+        count: 2,
+    };
+    let (has_read, mut read) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, is_ahead) = std::sync::mpsc::channel();
+    let rebuilt = rebuild::cold(source, move |at, of| {
+        if at == of {
+            has_read.send(()).unwrap();
+            is_ahead.recv().unwrap();
+        }
+    });
+    let meanwhile = async {
+        read.recv().await.unwrap();
+        let pay = transfer("after-the-end", &accounts[0], "@world", "1");
+        let paid = node.applied(&pay).await["offset"].as_i64().unwrap();
+        until("the sink is ahead", async || {
+            let (at, _): (i64, uuid::Uuid) = sqlx::query_as(stands).fetch_one(&pool).await.unwrap();
+            (at >= paid).then_some(())
+        })
+        .await;
+        go_on.send(()).unwrap();
+        paid
+    };
+    let (rebuilt, paid) = tokio::join!(rebuilt, meanwhile);
+    let rebuilt = rebuilt.unwrap();
+    assert!(
+        rebuilt.command_offset >= u64::try_from(paid).ok(),
+        "{rebuilt:?}"
+    );
+    world.audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]

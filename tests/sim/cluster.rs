@@ -115,7 +115,10 @@ impl Cluster {
                 generation: GENERATION,
                 secret: sim.lock().secret.clone(),
                 metrics: metrics.clone(),
-                report: Arc::new(|_, _| {}),
+                report: Arc::new(|check, state| {
+                    let broken = state.err().filter(|why| why.contains("invariant"));
+                    assert!(broken.is_none(), "{check}: {broken:?}");
+                }),
             };
             let (shared, recalling) = Shared::new(parts, node.clone());
             Process {

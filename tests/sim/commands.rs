@@ -150,8 +150,12 @@ impl Commands {
             2 => return self.named(world, "expire", "expire", on),
             3..5 => {}
             _ => {
-                on["amount"] = world.chance.between(1, 8).to_string().into();
-                on["asset"] = ASSETS[world.chance.below(self.assets) as usize].into();
+                let most = *world.chance.pick(&[2, 8]);
+                on["amount"] = world.chance.between(1, most).to_string().into();
+                on["asset"] = match world.chance.one_in(10) {
+                    true => ASSETS[world.chance.below(self.assets) as usize].into(),
+                    false => asset_of(world, hold).into(),
+                };
             }
         }
         self.named(world, "post", "post", on)
@@ -256,6 +260,13 @@ fn latest_open(world: &World) -> Vec<(TransactionId, BalanceId)> {
     };
     let open = world.holds.iter().rev().filter(|(id, _)| is_open(*id));
     open.take(4).copied().collect()
+}
+
+/// An asset of the hold, if there is one.
+fn asset_of(world: &World, hold: TransactionId) -> String {
+    let home = &world.truth[usize::from(hold.home())].partition;
+    let part = home.holds().get(hold).and_then(|hold| hold.parts.first());
+    part.map_or_else(|| ASSETS[0].to_owned(), |part| part.asset.to_string())
 }
 
 fn account(who: u64) -> String {

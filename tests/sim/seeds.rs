@@ -26,7 +26,7 @@ const SIZE: Size = Size {
 
 /// What every look at many seeds must have reached, beside every reason to refuse and every end of
 /// a decision: a fault that never strikes proves nothing.
-const SOMETIMES: [&str; 64] = [
+const SOMETIMES: [&str; 66] = [
     "a reply is completed from cold",
     "a record is slow",
     "a reference is used in two partitions",
@@ -67,6 +67,8 @@ const SOMETIMES: [&str; 64] = [
     "a tick is forged",
     "a version is expected at a later stop",
     "an acknowledgement never arrives",
+    "hot refuses the claim of an earlier owner",
+    "snapshots are compacted",
     "an outcome lands twice",
     "an owner empties an old hot",
     "applied",

@@ -119,6 +119,15 @@ impl World {
         command
     }
 
+    /// How this world's log is reached.
+    pub fn log(&self) -> steelyard::log::Options {
+        steelyard::log::Options {
+            kafka_brokers: self.kafka.clone(),
+            kafka_properties: vec![self.properties.clone()],
+            topic_prefix: self.name.clone(),
+        }
+    }
+
     /// Runs a command to its end.
     pub fn output(&self, args: &[&str]) -> Output {
         self.command().args(args).output().expect("the binary runs")
