@@ -68,8 +68,8 @@ pub(super) async fn at_home(
     .await
 }
 
-/// The first `limit` open holds of a balance in `partition` behind `after`, oldest first; when one expires is
-/// known to its home, as far as that is in.
+/// The first `limit` open holds of a balance in `partition` behind `after`, oldest first; when one
+/// expires is known to its home, as far as that is in.
 async fn open_of(
     db: &mut PgConnection,
     balance: Uuid,
