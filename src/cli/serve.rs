@@ -89,6 +89,9 @@ pub(super) async fn run(
         config,
     };
     parts.overview.set("config", to_json(&settings));
+    // Nothing is ready before everything has been started, and says itself how it is; whoever asks
+    // first is told so too.
+    parts.health.set("start", State::waiting("the services"));
     let background = Background::default();
     serve_ops(&parts, &background).await?;
 
@@ -102,8 +105,6 @@ pub(super) async fn run(
 }
 
 async fn serve(role: Role, parts: &Parts, background: &Background) -> anyhow::Result<()> {
-    // Nothing is ready before everything has been started, and says itself how it is.
-    parts.health.set("start", State::waiting("the services"));
     let Some(verified) = await_log(parts).await? else {
         return Ok(());
     };
