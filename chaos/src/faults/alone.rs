@@ -68,7 +68,7 @@ pub async fn topic_recreated(ground: &Ground) -> Result<String> {
     let topic = lab.world.log().topics().commands;
     topics::recreate(&lab.world, &topic).await?;
     lab.run_for(1_000, 2_000).await;
-    all_refuse(&mut lab, "made again").await?;
+    all_refuse(&mut lab, "genesis record").await?;
     Ok(format!(
         "{topic} is another one of this name, and nothing starts"
     ))
