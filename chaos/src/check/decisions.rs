@@ -70,7 +70,7 @@ fn verdict(here: PartitionId, outcome: &Outcome, holds: &Holds) -> Option<Verdic
         Said::Rejected(rejection) => Some(Verdict::Rejected(rejection.slug().to_owned())),
         Said::Applied => (!settled).then_some(Verdict::Applied),
         Said::Held => at_home.then_some(Verdict::Held),
-        Said::Posted => holds.decides(outcome).then_some(Verdict::Posted),
+        Said::Posted => (at_home && holds.decides(outcome)).then_some(Verdict::Posted),
         Said::Voided => at_home.then_some(Verdict::Voided),
         Said::Expired | Said::Forwarded | Said::Returned(_) | Said::Ignored(_) => None,
     }

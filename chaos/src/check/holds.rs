@@ -155,7 +155,7 @@ impl Holds {
         }
     }
 
-    /// Whether it is this outcome that decides a post.
+    /// Whether it is this outcome of its home that decides a post.
     pub fn decides(&self, outcome: &Outcome) -> bool {
         let decided = outcome.transaction.and_then(|id| self.posts.get(&id));
         decided == Some(&outcome.offset)
