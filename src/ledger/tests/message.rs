@@ -85,6 +85,10 @@ impl Message {
         }
     }
 
+    pub(super) fn value(&self) -> &[u8] {
+        &self.value
+    }
+
     /// What the record asks; what cannot be understood is a dead letter.
     pub(super) fn recognize(&self, recognizer: &mut Recognizer, offset: usize) -> Record {
         let seal = self.seal.as_deref().map(str::as_bytes);
