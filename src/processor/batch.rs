@@ -222,9 +222,8 @@ impl<W: World> Decider<W> {
                 Record::DeadLetter
             }
         };
-        if let Record::Rules(asked) = record
-            && asked > RULES_KNOWN
-        {
+        let asked = record.rules();
+        if asked > RULES_KNOWN {
             return Err(Failure::Rules { asked });
         }
         let at_ms = message.timestamp().to_millis().unwrap_or(0);

@@ -178,7 +178,7 @@ mod tests {
                 generation: uuid::Uuid::nil(),
                 horizon_seconds: 1,
             },
-            rules: 1,
+            rules: Default::default(),
         }
     }
 

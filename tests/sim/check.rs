@@ -2,6 +2,7 @@
 
 use rdkafka::message::Headers as _;
 use steelyard::ledger::outcome::Ignored;
+use steelyard::ledger::rules::RULES_OWN_TRANSIT;
 use steelyard::ledger::{Decision, Direction, Outcome, PartitionId, partition_of};
 use steelyard::wire::outcome::hash;
 use steelyard::wire::record::{CLAIM_KEY, GENESIS_KEY, marker_key};
@@ -254,6 +255,12 @@ fn marker_lands(world: &mut World, partition: PartitionId, value: &[u8]) {
         ),
         "a marker at {upto} of partition {partition} says otherwise"
     );
+    let raised = truth.partition.rules().raises().iter();
+    let raised = raised.filter(|raise| raise.offset <= cut.command_offset);
+    assert!(
+        raised.eq(cut.rules.raises()),
+        "a marker at {upto} of partition {partition} has other rules"
+    );
     for (to, (sent, landed)) in cut.sent.iter().zip(&truth.legs_landed).enumerate() {
         assert!(
             sent <= landed,
@@ -284,6 +291,7 @@ pub(crate) fn landed(world: &mut World, topic: Topic, partition: PartitionId, of
         .expect("it was just written");
     let truth = &mut truth[usize::from(partition)];
     let outcome = truth.decide(rec, oracle);
+    let rules = rules_of(rec, &outcome, truth.partition.rules().now());
     if offset == 0 {
         // Every log's first outcome is on its genesis record.
         assert_eq!(outcome.decision, Decision::Ignored(Ignored::Genesis));
@@ -301,8 +309,24 @@ pub(crate) fn landed(world: &mut World, topic: Topic, partition: PartitionId, of
     {
         world.moved.push((id, command.clone()));
     }
+    if let Some(rules) = rules {
+        world.reach(rules);
+    }
     no_room(world, partition, &outcome);
     note(world, &outcome);
+}
+
+/// How the rules of a leg that was applied stand to those of its receiver.
+fn rules_of(rec: &Rec, outcome: &Outcome, here: u32) -> Option<&'static str> {
+    outcome.effects.received?;
+    outcome.effects.entries.first()?;
+    let later = here >= RULES_OWN_TRANSIT;
+    match (number(&rec.value, "\"rules\":").is_some(), later) {
+        (true, false) => Some("a leg goes by later rules than its receiver"),
+        (false, true) => Some("a leg goes by earlier rules than its receiver"),
+        (true, true) => Some("a leg goes by the latest rules"),
+        (false, false) => None,
+    }
 }
 
 /// What comes back to a balance that has no room left stays on the wire.
