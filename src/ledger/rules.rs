@@ -22,10 +22,10 @@
 //! of its own.
 //!
 //! **What goes from one partition to another takes two numbers:** with the first a partition takes
-//! it, with the second it makes it. An older binary would bury such a leg with the dead letters, and
-//! must be stopped before it meets one, by a record it knows. So nobody asks a partition for rules
-//! that every other has not been asked to come next to: `steelyard rules --raise` writes 2 everywhere
-//! before it writes 3 anywhere, and a leg by rules 3 is always behind the 2 of its receiver's log.
+//! it, with the second it makes it. An older binary would bury such a leg with the dead letters,
+//! and must be stopped before it meets one, by a record it knows. So nobody asks a partition for
+//! rules that every other has not been asked to come next to: `steelyard rules --raise` writes 2
+//! everywhere before it writes 3 anywhere, and a leg by rules 3 is behind the 2 of its receiver.
 //! Where it is not, somebody raised by hand what must not be: an invariant stops the partition
 //! before that leg, for an owner of the older kind would decide otherwise.
 //!

@@ -96,7 +96,8 @@ async fn die(lab: &mut Lab, instance: &str, world: &World) -> Result<()> {
     node.ready().await
 }
 
-async fn command(world: &World, args: &[&str]) -> Result<String> {
+/// Runs the program in a world, to its end; what it prints.
+pub(super) async fn command(world: &World, args: &[&str]) -> Result<String> {
     let (world, args) = (world.clone(), args.join(" "));
     let run = move || world.run(&args.split(' ').collect::<Vec<_>>());
     spawn_blocking(run).await?
