@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 use super::batch::Touched;
 use super::metrics::conflict;
 use super::ports::{HotStore, World};
-use super::{Failure, Shared};
+use super::{Failure, Shared, waits};
 use crate::hot::store::{Claimed, Entry, Position, Step, WRITE_MAX, Written};
 use crate::ledger::{BalanceId, PartitionId};
 use crate::wire::Subject;
@@ -97,7 +97,7 @@ impl<W: World> Hot<W> {
                     None => self.last_command().await?,
                     Some(_) => None,
                 };
-                self.pause = PAUSE_MIN;
+                self.is_back();
                 Ok(before.accepted)
             }
             Ok(Claimed::Newer(epoch)) => Err(Failure::Zombie(epoch)),
@@ -267,7 +267,7 @@ impl<W: World> Hot<W> {
                         tried: offset,
                     };
                 }
-                self.pause = PAUSE_MIN;
+                self.is_back();
                 self.stale = stale > 0;
                 Ok(Visit {
                     accepted,
@@ -330,16 +330,38 @@ impl<W: World> Hot<W> {
         })
     }
 
+    fn is_away(&self) -> bool {
+        self.pause > PAUSE_MIN
+    }
+
+    fn is_back(&mut self) {
+        if self.is_away() {
+            tracing::info!(partition = self.partition, "redis answers again");
+            waits::hot_is_away(&self.shared, self.partition, false);
+        }
+        self.pause = PAUSE_MIN;
+    }
+
     fn away(&mut self, error: &redis::RedisError) {
         self.shared
             .metrics
             .hot_errors
             .with_label_values(&[&self.partition.to_string()])
             .inc();
-        if self.pause == PAUSE_MIN {
+        if !self.is_away() {
             tracing::warn!(partition = self.partition, %error, "redis does not answer; going on without");
+            waits::hot_is_away(&self.shared, self.partition, true);
         }
         self.retry_at = self.shared.world.now() + self.pause;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
+    }
+}
+
+impl<W: World> Drop for Hot<W> {
+    /// It is another owner's to say.
+    fn drop(&mut self) {
+        if self.is_away() {
+            waits::hot_is_away(&self.shared, self.partition, false);
+        }
     }
 }

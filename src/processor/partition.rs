@@ -13,6 +13,7 @@ use super::ports::{Inbox, World};
 use super::restore::{self, Restored};
 use super::waits::TAKING_OVER;
 use super::{Failure, Shared, ticks};
+use crate::telemetry::health::State;
 use crate::wire::Subject;
 
 /// Batches that may be decided before the first of them is finished.
@@ -55,7 +56,7 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
                     .takeovers
                     .with_label_values(&[failure.slug()])
                     .inc();
-                (shared.report)(&check, Err(text));
+                (shared.report)(&check, State::waiting(text));
                 if matches!(failure, Failure::Rules { .. }) {
                     // Nothing changes it but another binary.
                     pause = PAUSE_MAX;
@@ -81,7 +82,7 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
         .epoch
         .remove_label_values(&[&number.to_string()])
         .ok();
-    (shared.report)(&check, Ok(()));
+    (shared.report)(&check, State::Ok);
 }
 
 /// A takeover that waits does not hold up a stop; an ownership that follows ends by itself.
@@ -101,7 +102,7 @@ async fn once<W: World>(
     check: &str,
     pause: &mut Duration,
 ) -> Result<Option<Fold>, Failure> {
-    (shared.report)(check, Err(TAKING_OVER.to_owned()));
+    (shared.report)(check, State::waiting(TAKING_OVER));
     inbox.pause()?;
     while inbox.next().is_some() {}
     let restored = tokio::select! {
@@ -109,7 +110,7 @@ async fn once<W: World>(
         () = stop.cancelled() => return Ok(None),
         restored = restore(shared, inbox) => restored?,
     };
-    (shared.report)(check, Ok(()));
+    (shared.report)(check, State::Ok);
     *pause = PAUSE_MIN;
     let partition = inbox.partition().to_string();
     let epoch = i64::try_from(restored.epoch).unwrap_or(i64::MAX);

@@ -22,6 +22,7 @@ use super::ports::World;
 use super::{Failure, Shared};
 use crate::ledger::PartitionId;
 use crate::log::reader::Stretch;
+use crate::telemetry::health::State;
 use crate::wire::MarkerBody;
 
 /// How often the ends of `outcomes` are read: what came since is left to the takeover.
@@ -89,10 +90,10 @@ impl Standby {
         let check = format!("standby-{partition}");
         if is_broken {
             tracing::error!(partition, "what cold or outcomes hold breaks an invariant");
-            let why = "an invariant is broken in cold or outcomes; see the log".to_owned();
-            (shared.report)(&check, Err(why));
+            let why = "an invariant is broken in cold or outcomes; see the log";
+            (shared.report)(&check, State::failed(why));
         } else if was {
-            (shared.report)(&check, Ok(()));
+            (shared.report)(&check, State::Ok);
         }
     }
 
