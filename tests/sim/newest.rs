@@ -9,8 +9,8 @@ use crate::log::Topic;
 use crate::world::World;
 
 impl World {
-    /// A balance, or a hold that counts, of which the latest record up to the last marker is not the
-    /// newest version: what a takeover from the log alone could not know once its outcomes are
+    /// A balance, or a hold that counts, of which the latest record up to the last marker is not
+    /// the newest version: what a takeover from the log alone could not know once its outcomes are
     /// trimmed. The sink sees what is late by the marker that comes next.
     pub(crate) fn hidden(&self, partition: PartitionId) -> Option<String> {
         let latest = self.latest(partition);
