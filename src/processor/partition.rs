@@ -14,8 +14,8 @@ use super::restore::{self, Restored};
 use super::standby;
 use super::waits::TAKING_OVER;
 use super::{Failure, Shared, ticks};
-use crate::ledger::BalanceId;
 use crate::telemetry::health::State;
+use crate::wire::Subject;
 
 /// Batches that may be decided before the first of them is finished.
 const AHEAD: usize = 8;
@@ -170,7 +170,7 @@ async fn decide<W: World>(
     mut decider: Decider<W>,
     inbox: &W::Inbox,
     stop: &CancellationToken,
-    mut asked: mpsc::Receiver<Vec<BalanceId>>,
+    mut asked: mpsc::Receiver<Vec<Subject>>,
     batches: mpsc::Sender<Batch>,
 ) -> Result<Decider<W>, Failure> {
     let partition = inbox.partition().to_string();
@@ -179,7 +179,7 @@ async fn decide<W: World>(
         decider.tick();
         // Asked first: commands that keep arriving must not put it off for ever.
         let again = asked.try_recv().ok();
-        let batch = match again.and_then(|ids| decider.again(&ids)) {
+        let batch = match again.and_then(|named| decider.again(&named)) {
             Some(batch) => Some(batch),
             None => decider.turn(inbox).await?,
         };
@@ -188,7 +188,7 @@ async fn decide<W: World>(
             None => tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                ids = asked.recv() => ids.and_then(|ids| decider.again(&ids)),
+                named = asked.recv() => named.and_then(|named| decider.again(&named)),
                 () = inbox.ready() => None,
                 () = shared.world.sleep(ticks::EVERY), if decider.expects_ticks() => None,
             },
@@ -210,6 +210,14 @@ async fn decide<W: World>(
         queue.inc();
         if batches.send(batch).await.is_err() {
             break;
+        }
+    }
+    // Nobody else will be told the names that were taken from hot.
+    asked.close();
+    while let Some(named) = asked.recv().await {
+        if let Some(batch) = decider.again(&named) {
+            queue.inc();
+            batches.send(batch).await.ok();
         }
     }
     Ok(decider)

@@ -26,7 +26,7 @@ const SIZE: Size = Size {
 
 /// What every look at many seeds must have reached, beside every reason to refuse and every end of
 /// a decision: a fault that never strikes proves nothing.
-const SOMETIMES: [&str; 66] = [
+const SOMETIMES: [&str; 67] = [
     "a reply is completed from cold",
     "a record is slow",
     "a reference is used in two partitions",
@@ -54,7 +54,8 @@ const SOMETIMES: [&str; 66] = [
     "a sink is killed",
     "a sink's partition moves",
     "a split",
-    "a stale snapshot is named",
+    "a stale snapshot of a balance is named",
+    "a stale snapshot of a hold is named",
     "a takeover has a standby",
     "a takeover finds cold away",
     "a takeover finds the journal behind the balances",
