@@ -11,6 +11,7 @@ use super::finish::{Finisher, Start};
 use super::fold::Fold;
 use super::ports::{Inbox, World};
 use super::restore::{self, Restored};
+use super::standby;
 use super::waits::TAKING_OVER;
 use super::{Failure, Shared, ticks};
 use crate::telemetry::health::State;
@@ -153,7 +154,7 @@ async fn restore<W: World>(
     inbox: &W::Inbox,
 ) -> Result<Restored<W>, Failure> {
     let number = inbox.partition();
-    let warm = shared.standby.take(number).await;
+    let warm = standby::take(shared, number).await;
     let restored = restore::take_over(shared, number, warm).await?;
     let started = shared.world.now();
     inbox.start(restored.next).await?;

@@ -175,13 +175,6 @@ async fn a_late_snapshot_of_a_hold_is_covered_up() {
     gated.heals();
 }
 
-/// How much is asked to be measured, as `BALANCES,REFERENCES`.
-fn measured() -> Option<(usize, usize)> {
-    let text = std::env::var("STEELYARD_MEASURE_LOG_ALONE").ok()?;
-    let (balances, references) = text.split_once(',')?;
-    Some((balances.parse().unwrap(), references.parse().unwrap()))
-}
-
 /// Megabytes of memory that `node` has now, and has had at most.
 fn memory(node: &Node) -> [u64; 2] {
     let path = format!("/proc/{}/status", node.pid());
@@ -193,12 +186,11 @@ fn memory(node: &Node) -> [u64; 2] {
     })
 }
 
-/// Prints how long a takeover takes whose partition has so much on the log, where somebody asks.
+/// Prints how long a takeover takes whose partition has 100,000 balances and 1,000,000 outcomes.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, which proves nothing"]
 async fn how_long_the_log_alone_takes() {
-    let Some((balances, references)) = measured() else {
-        return;
-    };
+    let (balances, references) = (100_000, 1_000_000);
     let gated = Gated::of(1).await;
     let world = &gated.world;
     let mut first = gated.processor("none");
@@ -209,7 +201,7 @@ async fn how_long_the_log_alone_takes() {
             "open": {"account": name(n), "asset": "USD", "floor": "-1000000"}});
         (balance_id(&name(n)), body)
     });
-    let paid = (0..references.saturating_sub(balances))
+    let paid = (0..references - balances)
         .map(|n| pay(&format!("pay-{n}"), &name(n), &name(n + 1), "0.01"));
     let commands: Vec<(Uuid, Value)> = open.chain(paid).collect();
     for some in commands.chunks(50_000) {
