@@ -1,7 +1,6 @@
 //! The roles: which services each runs, and what a service is built from.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -86,7 +85,7 @@ async fn processor(parts: &Parts, services: &Services, verified: Verified) -> an
         partitions: verified.partitions,
         generation: verified.generation,
         metrics: processor::Metrics::new(&parts.registry)?,
-        report: reporter(&parts.health),
+        report: parts.health.reporter(),
     };
     let stores = processor::Stores {
         hot: config.hot.clone(),
@@ -123,7 +122,7 @@ async fn sink(parts: &Parts, services: &Services, verified: Verified) -> anyhow:
     let wiring = sink::Wiring {
         generation: verified.generation,
         metrics: SinkMetrics::new(&parts.registry)?,
-        report: reporter(&parts.health),
+        report: parts.health.reporter(),
         stop: parts.stop.clone(),
     };
     let run = move || sink::run(reached.clone(), wiring.clone());
@@ -147,15 +146,6 @@ async fn ingress(parts: &Parts, services: &Services, verified: Verified) -> anyh
         ingress::run(options, log, hot, pool, count, metrics, stop, bound).await
     });
     Ok(())
-}
-
-/// Tells readiness under a check's name.
-fn reporter(health: &Health) -> processor::Report {
-    let health = health.clone();
-    Arc::new(move |check, state| match state {
-        Ok(()) => health.set(check, State::Ok),
-        Err(why) => health.set(check, State::waiting(why)),
-    })
 }
 
 /// Brings the schema of Postgres up to date.

@@ -1,5 +1,6 @@
 //! Reversals: a transaction moved back by its reference, whole or in part.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -21,10 +22,9 @@ use super::originals::Reads;
 use super::prefer::Preference;
 use super::problem::Problem;
 use super::submit::Settled;
-use crate::cold::read::EntryRow;
 use crate::cold::transaction;
 use crate::ledger::walk::Walk;
-use crate::ledger::{Body as Intent, TransactionId, partition_of};
+use crate::ledger::{Body as Intent, PartitionId, TransactionId, partition_of};
 use crate::wire::command::{CommandBody, Kind};
 use crate::wire::http::request::{accept, client_reference, parse};
 use crate::wire::http::{
@@ -191,7 +191,7 @@ impl Context {
         let id = id.ok_or_else(unknown)?;
         match reads.once(id, self.originals.command(id)).await {
             Ok(command) => {
-                if found.applied && self.home_waits(&part.reference, id, &command).await? {
+                if found.applied && self.still_settles(&part.reference, &command).await? {
                     return Err(undecided());
                 }
                 Ok(Original::Known(KnownOriginal {
@@ -210,23 +210,27 @@ impl Context {
         }
     }
 
-    /// Whether the home of a transfer that was applied may not have heard of it: home would refuse
-    /// a reversal for good. Only a home that is credited waits for the last stop's word, which is
-    /// in cold with the entries that settle. Where cold does not answer, home is asked.
-    async fn home_waits(
-        &self,
-        reference: &str,
-        id: TransactionId,
-        command: &[u8],
-    ) -> Result<bool, Problem> {
-        let (home, count) = (id.home(), self.partitions);
+    /// Whether a stop of a transfer that was applied may not have heard of it: it would refuse a
+    /// reversal for good, home because it does not know that it can be reversed, another one
+    /// because what it is to give back is only reserved. Only stops that are credited wait for the
+    /// last one's word, which is in cold with the entries that settle. Where cold does not answer,
+    /// they are asked.
+    async fn still_settles(&self, reference: &str, command: &[u8]) -> Result<bool, Problem> {
+        let count = self.partitions;
         let command = self.decode(|decoder| decoder.parse(command, None, None))?;
         let Intent::Transfer(postings) = &command.body else {
             return Ok(false);
         };
-        let at_home = |balance| partition_of(balance, count) == home;
-        let credited = postings.iter().any(|it| at_home(it.destination.id));
-        if !credited || Walk::new(postings, count).stops().len() == 1 {
+        let walk = Walk::new(postings, count);
+        let stops = walk.stops();
+        let credited = postings.iter();
+        let mut waiting: BTreeSet<PartitionId> = credited
+            .map(|posting| partition_of(posting.destination.id, count))
+            .collect();
+        if let Some(last) = stops.last() {
+            waiting.remove(&last.partition);
+        }
+        if waiting.is_empty() {
             return Ok(false);
         }
         let found = transaction::transaction(&self.pool, &command.ledger, reference).await;
@@ -234,8 +238,10 @@ impl Context {
             return Ok(false);
         };
         let entries = found.map(|found| found.entries).unwrap_or_default();
-        let settled = |entry: &EntryRow| entry.partition == home && entry.direction == "settle";
-        Ok(!entries.iter().any(settled))
+        for entry in entries.iter().filter(|it| it.direction == "settle") {
+            waiting.remove(&entry.partition);
+        }
+        Ok(!waiting.is_empty())
     }
 
     /// How `reference` was decided, if it is a reversal of `of`.

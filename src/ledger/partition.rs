@@ -12,7 +12,7 @@ use super::decide;
 use super::fold;
 use super::hold::{Hold, HoldSums};
 use super::holds::Holds;
-use super::id::{BalanceId, TransactionId};
+use super::id::{BalanceId, TRANSIT_LEDGER, TransactionId};
 use super::outcome::Outcome;
 use super::resident::Balances;
 use super::route::PartitionId;
@@ -190,6 +190,18 @@ impl Partition {
     /// The ids of all balances, in no particular order.
     pub fn ids(&self) -> impl Iterator<Item = BalanceId> {
         self.balances.ids()
+    }
+
+    /// The ids of all transit balances.
+    pub fn transit(&self) -> impl Iterator<Item = BalanceId> {
+        self.balances.transit()
+    }
+
+    /// What is posted to `id`, if that is a transit balance.
+    pub fn in_transit(&self, id: BalanceId) -> Option<(Asset, i128)> {
+        let resident = self.balances.get(id)?;
+        let class = resident.class();
+        (*class.ledger == *TRANSIT_LEDGER).then(|| (class.asset, resident.state().posted))
     }
 
     /// How many balances there are.

@@ -16,7 +16,7 @@ use hashbrown::HashTable;
 use super::asset::Asset;
 use super::balance::{Balance, Limit, State, Status};
 use super::chunks::Chunks;
-use super::id::BalanceId;
+use super::id::{BalanceId, TRANSIT_LEDGER};
 
 /// What many balances have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +93,8 @@ pub(super) struct Balances {
     names: Chunks<Box<str>>,
     /// Every class in use, once.
     classes: HashSet<Arc<Class>, FixedState>,
+    /// Which of them are transit balances, so that nobody looks at all for those few.
+    transit: Vec<Place>,
 }
 
 impl Balances {
@@ -126,6 +128,9 @@ impl Balances {
     /// Adds a balance that is not there.
     pub(super) fn add(&mut self, id: BalanceId, balance: Balance) -> Place {
         let place = Place(u32::try_from(self.len()).expect("fewer than 2^32 fit the memory"));
+        if *balance.ledger == *TRANSIT_LEDGER {
+            self.transit.push(place);
+        }
         let class = self.class(Class {
             ledger: balance.ledger,
             asset: balance.asset,
@@ -190,6 +195,11 @@ impl Balances {
     pub(super) fn ids(&self) -> impl Iterator<Item = BalanceId> {
         self.balances.iter().map(|resident| resident.id)
     }
+
+    /// The transit balances, in the order in which they came.
+    pub(super) fn transit(&self) -> impl Iterator<Item = BalanceId> {
+        self.transit.iter().map(|place| self.at(*place).id)
+    }
 }
 
 fn hash(id: BalanceId) -> u64 {
@@ -247,6 +257,20 @@ mod tests {
         }
         assert!(balances.iter().eq((0..5000).map(balance)));
         assert_eq!(balances.classes.len(), 1);
+    }
+
+    #[test]
+    fn transit_balances_are_known_apart() {
+        let mut balances = Balances::default();
+        for number in 0..10 {
+            let (id, mut balance) = balance(number);
+            if number % 4 == 1 {
+                balance.ledger = TRANSIT_LEDGER.into();
+            }
+            balances.add(id, balance);
+        }
+        let transit: Vec<BalanceId> = [1, 5, 9].map(|number| balance(number).0).into();
+        assert_eq!(balances.transit().collect::<Vec<_>>(), transit);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{Parts, Shared, StandBy, Stores, partition, standby};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
 use crate::log::{owners, session};
+use crate::telemetry::health::State;
 
 /// The group's name, behind the prefix.
 const GROUP: &str = "processor";
@@ -44,7 +45,7 @@ pub async fn run(parts: Parts, stores: Stores, stop: CancellationToken) -> anyho
         tracker,
         tasks: HashMap::new(),
     };
-    (shared.report)("processor-group", Err("joining the group".to_owned()));
+    (shared.report)("processor-group", State::waiting("joining the group"));
     // A member that ends by itself tells of no change: its partitions still hold on to it.
     let ended = tokio::select! {
         () = follow(&mut owners, &mut changes) => None,
@@ -79,7 +80,7 @@ async fn warm_up(shared: &Arc<Shared<Services>>, stop: &CancellationToken) {
         return;
     }
     let waiting = "standing by before it joins the group";
-    (shared.report)("processor-group", Err(waiting.to_owned()));
+    (shared.report)("processor-group", State::waiting(waiting));
     tokio::select! {
         () = stop.cancelled() => {}
         () = standby::look(shared) => {}
@@ -95,7 +96,7 @@ async fn follow(owners: &mut Owners, changes: &mut mpsc::UnboundedReceiver<Chang
                 for inbox in inboxes {
                     owners.start(inbox);
                 }
-                (owners.shared.report)("processor-group", Ok(()));
+                (owners.shared.report)("processor-group", State::Ok);
             }
             Change::Revoked(partitions, given_up) => {
                 owners.stop(&partitions).await;
@@ -156,6 +157,6 @@ fn alarm<W>(shared: &Shared<W>, partition: PartitionId) {
         partition,
         "an invariant is broken; the partition has stopped"
     );
-    let why = "an invariant is broken; see the log".to_owned();
-    (shared.report)(&format!("partition-{partition}"), Err(why));
+    let why = "an invariant is broken; see the log";
+    (shared.report)(&format!("partition-{partition}"), State::failed(why));
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter};
 
 use super::Metrics;
-use crate::ledger::id::TRANSIT_LEDGER;
 use crate::ledger::outcome::Ignored;
 use crate::ledger::{Asset, BalanceId, Decision, Outcome, Partition, PartitionId};
 use crate::telemetry::clock;
@@ -56,7 +55,7 @@ impl Gauges {
             transit: HashMap::new(),
             in_transit: HashMap::new(),
         };
-        let ids: Vec<BalanceId> = partition.ids().collect();
+        let ids: Vec<BalanceId> = partition.transit().collect();
         gauges.in_transit(partition, &ids);
         gauges
     }
@@ -129,18 +128,14 @@ impl Gauges {
     /// Follows the transit balances among `ids`.
     pub(super) fn in_transit(&mut self, partition: &Partition, ids: &[BalanceId]) {
         for id in ids {
-            let Some(balance) = partition.balance(*id) else {
+            let Some((asset, posted)) = partition.in_transit(*id) else {
                 continue;
             };
-            if *balance.ledger != *TRANSIT_LEDGER {
-                continue;
-            }
-            let posted = balance.state.posted;
             let before = self.transit.insert(*id, posted).unwrap_or(0);
-            let sum = self.in_transit.entry(balance.asset).or_default();
+            let sum = self.in_transit.entry(asset).or_default();
             *sum += posted - before;
-            let units = *sum as f64 / 10_f64.powi(i32::from(balance.asset.scale()));
-            let labels = [self.partition.to_string(), balance.asset.to_string()];
+            let units = *sum as f64 / 10_f64.powi(i32::from(asset.scale()));
+            let labels = [self.partition.to_string(), asset.to_string()];
             self.metrics.transit.with_label_values(&labels).set(units);
         }
     }

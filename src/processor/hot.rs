@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
-use super::batch::{Subject, Touched};
+use super::batch::Touched;
 use super::metrics::conflict;
 use super::ports::{HotStore, World};
-use super::{Failure, Shared};
+use super::{Failure, Shared, waits};
 use crate::hot::store::{Claimed, Entry, Position, Step, WRITE_MAX, Written};
 use crate::ledger::{BalanceId, PartitionId};
+use crate::wire::Subject;
 
 /// Spaces attempts while Redis is away.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -35,8 +36,8 @@ pub(super) struct Hot<W: World> {
     asked: Option<u64>,
     /// Not in hot yet.
     pending: HashMap<BalanceId, Touched, FixedState>,
-    /// Balances that the sink wants published again.
-    stale: Vec<BalanceId>,
+    /// Whether the sink wants something published again.
+    stale: bool,
     retry_at: Instant,
     pause: Duration,
 }
@@ -73,7 +74,7 @@ impl<W: World> Hot<W> {
             decided: None,
             asked: None,
             pending: HashMap::default(),
-            stale: Vec::new(),
+            stale: false,
             retry_at: shared.world.now(),
             pause: PAUSE_MIN,
         }
@@ -96,7 +97,7 @@ impl<W: World> Hot<W> {
                     None => self.last_command().await?,
                     Some(_) => None,
                 };
-                self.pause = PAUSE_MIN;
+                self.is_back();
                 Ok(before.accepted)
             }
             Ok(Claimed::Newer(epoch)) => Err(Failure::Zombie(epoch)),
@@ -133,14 +134,15 @@ impl<W: World> Hot<W> {
         self.store(since, offset, at_ms).await
     }
 
-    /// Whether the sink wants balances published again.
+    /// Whether the sink wants anything published again.
     pub(super) fn has_stale(&self) -> bool {
-        !self.stale.is_empty()
+        self.stale
     }
 
-    /// Hands over the balances that the sink wants published again.
-    pub(super) fn take_stale(&mut self) -> Vec<BalanceId> {
-        std::mem::take(&mut self.stale)
+    /// Takes what the sink wants published again; nobody else is told of it.
+    pub(super) async fn take_stale(&mut self) -> Vec<Subject> {
+        self.stale = false;
+        self.store.take_stale().await.unwrap_or_default()
     }
 
     /// Tells the last command that outcomes hold a decision on, seen after hot was claimed. Whoever
@@ -265,11 +267,8 @@ impl<W: World> Hot<W> {
                         tried: offset,
                     };
                 }
-                self.pause = PAUSE_MIN;
-                if stale > 0 && self.stale.len() < WRITE_MAX {
-                    let named = self.store.take_stale().await;
-                    self.stale.extend(named.unwrap_or_default());
-                }
+                self.is_back();
+                self.stale = stale > 0;
                 Ok(Visit {
                     accepted,
                     lost: false,
@@ -331,16 +330,38 @@ impl<W: World> Hot<W> {
         })
     }
 
+    fn is_away(&self) -> bool {
+        self.pause > PAUSE_MIN
+    }
+
+    fn is_back(&mut self) {
+        if self.is_away() {
+            tracing::info!(partition = self.partition, "redis answers again");
+            waits::hot_is_away(&self.shared, self.partition, false);
+        }
+        self.pause = PAUSE_MIN;
+    }
+
     fn away(&mut self, error: &redis::RedisError) {
         self.shared
             .metrics
             .hot_errors
             .with_label_values(&[&self.partition.to_string()])
             .inc();
-        if self.pause == PAUSE_MIN {
+        if !self.is_away() {
             tracing::warn!(partition = self.partition, %error, "redis does not answer; going on without");
+            waits::hot_is_away(&self.shared, self.partition, true);
         }
         self.retry_at = self.shared.world.now() + self.pause;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
+    }
+}
+
+impl<W: World> Drop for Hot<W> {
+    /// It is another owner's to say.
+    fn drop(&mut self) {
+        if self.is_away() {
+            waits::hot_is_away(&self.shared, self.partition, false);
+        }
     }
 }

@@ -52,6 +52,7 @@ use uuid::Uuid;
 
 use crate::ledger::{PartitionId, RULES_KNOWN};
 use crate::log::{self, Topics};
+use crate::telemetry::health::Report;
 use crate::wire::Secret;
 
 pub use assignment::run;
@@ -105,9 +106,6 @@ pub enum StandBy {
     /// For none: memory for its own, and a takeover that reads Postgres first.
     None,
 }
-
-/// Tells readiness: a check's name, and what it waits for.
-pub type Report = Arc<dyn Fn(&str, Result<(), String>) + Send + Sync>;
 
 /// What the partitions of one process share.
 pub struct Shared<W> {

@@ -11,9 +11,11 @@ use super::finish::{Finisher, Start};
 use super::fold::Fold;
 use super::ports::{Inbox, World};
 use super::restore::{self, Restored};
+use super::standby;
 use super::waits::TAKING_OVER;
 use super::{Failure, Shared, ticks};
-use crate::ledger::BalanceId;
+use crate::telemetry::health::State;
+use crate::wire::Subject;
 
 /// Batches that may be decided before the first of them is finished.
 const AHEAD: usize = 8;
@@ -55,7 +57,7 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
                     .takeovers
                     .with_label_values(&[failure.slug()])
                     .inc();
-                (shared.report)(&check, Err(text));
+                (shared.report)(&check, State::waiting(text));
                 if matches!(failure, Failure::Rules { .. }) {
                     // Nothing changes it but another binary.
                     pause = PAUSE_MAX;
@@ -81,7 +83,7 @@ pub async fn own<W: World>(shared: Arc<Shared<W>>, inbox: W::Inbox, stop: Cancel
         .epoch
         .remove_label_values(&[&number.to_string()])
         .ok();
-    (shared.report)(&check, Ok(()));
+    (shared.report)(&check, State::Ok);
 }
 
 /// A takeover that waits does not hold up a stop; an ownership that follows ends by itself.
@@ -101,7 +103,7 @@ async fn once<W: World>(
     check: &str,
     pause: &mut Duration,
 ) -> Result<Option<Fold>, Failure> {
-    (shared.report)(check, Err(TAKING_OVER.to_owned()));
+    (shared.report)(check, State::waiting(TAKING_OVER));
     inbox.pause()?;
     while inbox.next().is_some() {}
     let restored = tokio::select! {
@@ -109,7 +111,7 @@ async fn once<W: World>(
         () = stop.cancelled() => return Ok(None),
         restored = restore(shared, inbox) => restored?,
     };
-    (shared.report)(check, Ok(()));
+    (shared.report)(check, State::Ok);
     *pause = PAUSE_MIN;
     let partition = inbox.partition().to_string();
     let epoch = i64::try_from(restored.epoch).unwrap_or(i64::MAX);
@@ -152,7 +154,7 @@ async fn restore<W: World>(
     inbox: &W::Inbox,
 ) -> Result<Restored<W>, Failure> {
     let number = inbox.partition();
-    let warm = shared.standby.take(number).await;
+    let warm = standby::take(shared, number).await;
     let restored = restore::take_over(shared, number, warm).await?;
     let started = shared.world.now();
     inbox.start(restored.next).await?;
@@ -168,7 +170,7 @@ async fn decide<W: World>(
     mut decider: Decider<W>,
     inbox: &W::Inbox,
     stop: &CancellationToken,
-    mut asked: mpsc::Receiver<Vec<BalanceId>>,
+    mut asked: mpsc::Receiver<Vec<Subject>>,
     batches: mpsc::Sender<Batch>,
 ) -> Result<Decider<W>, Failure> {
     let partition = inbox.partition().to_string();
@@ -177,7 +179,7 @@ async fn decide<W: World>(
         decider.tick();
         // Asked first: commands that keep arriving must not put it off for ever.
         let again = asked.try_recv().ok();
-        let batch = match again.and_then(|ids| decider.again(&ids)) {
+        let batch = match again.and_then(|named| decider.again(&named)) {
             Some(batch) => Some(batch),
             None => decider.turn(inbox).await?,
         };
@@ -186,7 +188,7 @@ async fn decide<W: World>(
             None => tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                ids = asked.recv() => ids.and_then(|ids| decider.again(&ids)),
+                named = asked.recv() => named.and_then(|named| decider.again(&named)),
                 () = inbox.ready() => None,
                 () = shared.world.sleep(ticks::EVERY), if decider.expects_ticks() => None,
             },
@@ -208,6 +210,14 @@ async fn decide<W: World>(
         queue.inc();
         if batches.send(batch).await.is_err() {
             break;
+        }
+    }
+    // Nobody else will be told the names that were taken from hot.
+    asked.close();
+    while let Some(named) = asked.recv().await {
+        if let Some(batch) = decider.again(&named) {
+            queue.inc();
+            batches.send(batch).await.ok();
         }
     }
     Ok(decider)

@@ -24,6 +24,7 @@ use crate::ledger::{Cut, Partition, PartitionId};
 use crate::log::producer::Append;
 use crate::log::reader::{Found, Stretch};
 use crate::telemetry::failpoint::{self, Point};
+use crate::telemetry::health;
 use crate::wire::outcome::{NO_HASH, OutcomeBody};
 use crate::wire::record::{CLAIM_KEY, ClaimBody};
 use crate::wire::{Hex, LegRecord, MarkerBody, Time};
@@ -172,7 +173,10 @@ async fn without_cold<W: World>(
 ) -> Result<Read, Failure> {
     let waits = "postgres does not answer: taking the partition over from the log alone";
     tracing::warn!(partition = number, %cold, waits);
-    (shared.report)(&format!("partition-{number}"), Err(waits.to_owned()));
+    (shared.report)(
+        &format!("partition-{number}"),
+        health::State::waiting(waits),
+    );
     tokio::select! {
         biased;
         base = cold_again(&shared.world, number) => Ok(from_cold(base)),

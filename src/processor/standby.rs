@@ -22,6 +22,7 @@ use super::ports::World;
 use super::{Failure, Shared};
 use crate::ledger::PartitionId;
 use crate::log::reader::Stretch;
+use crate::telemetry::health::State;
 use crate::wire::MarkerBody;
 
 /// How often the ends of `outcomes` are read: what came since is left to the takeover.
@@ -89,24 +90,15 @@ impl Standby {
         let check = format!("standby-{partition}");
         if is_broken {
             tracing::error!(partition, "what cold or outcomes hold breaks an invariant");
-            let why = "an invariant is broken in cold or outcomes; see the log".to_owned();
-            (shared.report)(&check, Err(why));
+            let why = "an invariant is broken in cold or outcomes; see the log";
+            (shared.report)(&check, State::failed(why));
         } else if was {
-            (shared.report)(&check, Ok(()));
+            (shared.report)(&check, State::Ok);
         }
     }
 
     fn place(&self, partition: PartitionId) -> &Mutex<Place> {
         &self.places[usize::from(partition)]
-    }
-
-    /// Hands over what is there of a partition that is to be owned; waits for a read on its way.
-    pub(super) async fn take(&self, partition: PartitionId) -> Option<Warm> {
-        let mut place = self.place(partition).lock().await;
-        match mem::replace(&mut *place, Place::Closed) {
-            Place::Warm(warm) => Some(*warm),
-            Place::Closed | Place::Empty(_) => None,
-        }
     }
 
     /// Takes a partition back that is owned no longer, with what its owner knows to be on the log.
@@ -122,6 +114,17 @@ impl Standby {
                 ask_at: None,
             }))
         });
+    }
+}
+
+/// Hands over what is there of a partition that is to be owned; waits for a read on its way.
+pub(super) async fn take<W: World>(shared: &Shared<W>, partition: PartitionId) -> Option<Warm> {
+    let mut place = shared.standby.place(partition).lock().await;
+    let whole = &shared.metrics.standby;
+    whole.remove_label_values(&[&partition.to_string()]).ok();
+    match mem::replace(&mut *place, Place::Closed) {
+        Place::Warm(warm) => Some(*warm),
+        Place::Closed | Place::Empty(_) => None,
     }
 }
 
@@ -142,10 +145,7 @@ pub(super) async fn look<W: World>(shared: &Arc<Shared<W>>) {
 
 async fn one<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) {
     let mut place = shared.standby.place(number).lock().await;
-    let whole = shared.metrics.standby.clone();
-    let label = number.to_string();
     if matches!(*place, Place::Closed) {
-        whole.remove_label_values(&[&label]).ok();
         shared.standby.say_broken(shared, number, false);
         return;
     }
@@ -161,6 +161,7 @@ async fn one<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) {
     let read = AssertUnwindSafe(read(shared, number, warm));
     let read = read.catch_unwind().await;
     shared.standby.say_broken(shared, number, read.is_err());
+    let (whole, label) = (&shared.metrics.standby, number.to_string());
     match read {
         Ok(Ok((mut warm, at_end))) => {
             let at_end = at_end && warm.fold.is_whole();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Shared;
 use super::ports::World;
 use crate::ledger::PartitionId;
+use crate::telemetry::health::State;
 
 /// What is not there by then is waited for, and not just on its way.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -30,6 +31,18 @@ impl For {
 /// What a partition says where nothing keeps it waiting.
 pub(super) const TAKING_OVER: &str = "taking the partition over";
 
+/// Says whether hot of `number` is behind because Redis does not answer. Nobody waits for that.
+pub(super) fn hot_is_away<W>(shared: &Shared<W>, number: PartitionId, away: bool) {
+    let state = match away {
+        true => State::degraded("redis does not answer; reads are as old as cold"),
+        false => State::Ok,
+    };
+    (shared.report)(&format!("hot-{number}"), state);
+    let labels = [&*number.to_string(), "redis"];
+    let gauge = &shared.metrics.waits;
+    gauge.with_label_values(&labels).set(away.into());
+}
+
 /// Does `work` for an owner of `number`, who is otherwise well.
 pub(super) async fn owning<W: World, T>(
     shared: &Shared<W>,
@@ -37,7 +50,7 @@ pub(super) async fn owning<W: World, T>(
     what: For,
     work: impl Future<Output = T>,
 ) -> T {
-    saying(shared, number, what, Ok(()), work).await
+    saying(shared, number, what, State::Ok, work).await
 }
 
 /// Does `work` of a takeover of `number`.
@@ -47,14 +60,14 @@ pub(super) async fn taking_over<W: World, T>(
     what: For,
     work: impl Future<Output = T>,
 ) -> T {
-    saying(shared, number, what, Err(TAKING_OVER.to_owned()), work).await
+    saying(shared, number, what, State::waiting(TAKING_OVER), work).await
 }
 
 async fn saying<W: World, T>(
     shared: &Shared<W>,
     number: PartitionId,
     what: For,
-    otherwise: Result<(), String>,
+    otherwise: State,
     work: impl Future<Output = T>,
 ) -> T {
     tokio::pin!(work);
@@ -74,23 +87,18 @@ struct Saying<'s, W> {
     shared: &'s Shared<W>,
     number: PartitionId,
     what: For,
-    otherwise: Result<(), String>,
+    otherwise: State,
 }
 
 impl<'s, W> Saying<'s, W> {
-    fn begin(
-        shared: &'s Shared<W>,
-        number: PartitionId,
-        what: For,
-        otherwise: Result<(), String>,
-    ) -> Self {
+    fn begin(shared: &'s Shared<W>, number: PartitionId, what: For, otherwise: State) -> Self {
         let waits = format!("waiting for {}", what.name());
         let said = match &otherwise {
-            Ok(()) => waits,
-            Err(doing) => format!("{doing}: {waits}"),
+            State::Waiting(doing) => format!("{doing}: {waits}"),
+            State::Ok | State::Degraded(_) | State::Failed(_) => waits,
         };
         tracing::warn!(partition = number, said);
-        (shared.report)(&format!("partition-{number}"), Err(said));
+        (shared.report)(&format!("partition-{number}"), State::Waiting(said));
         let saying = Self {
             shared,
             number,

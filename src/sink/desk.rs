@@ -15,6 +15,7 @@ use crate::cold::write::{Checkpoint, Sink};
 use crate::ledger::PartitionId;
 use crate::telemetry::clock;
 use crate::telemetry::failpoint::{self, Point};
+use crate::telemetry::health::State;
 use crate::wire::Time;
 
 /// The shortest and the longest pause between two attempts at Postgres.
@@ -96,7 +97,10 @@ impl<W: World> Desk<W> {
         if self.said == trouble {
             return;
         }
-        (self.report)(role(self.sink), trouble.clone().map_or(Ok(()), Err));
+        (self.report)(
+            role(self.sink),
+            trouble.clone().map_or(State::Ok, State::waiting),
+        );
         self.said = trouble;
     }
 

@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::cold::write::Sink;
+use crate::telemetry::health::Report;
 
 pub use metrics::SinkMetrics;
 use ports::World;
@@ -88,9 +89,6 @@ impl Options {
         Duration::from_millis(self.sink_batch_ms.into())
     }
 }
-
-/// Tells readiness: the name of a sink, and what it waits for.
-pub type Report = Arc<dyn Fn(&str, Result<(), String>) + Send + Sync>;
 
 /// What a sink works with.
 #[derive(Clone)]

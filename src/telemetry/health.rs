@@ -51,6 +51,9 @@ impl fmt::Display for State {
     }
 }
 
+/// Tells readiness from where it is not known who listens: a check's name, and what it says.
+pub type Report = Arc<dyn Fn(&str, State) + Send + Sync>;
+
 /// A handle on the checks of this process.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -65,6 +68,12 @@ impl Health {
         if before.is_none_or(|before| before.is_ready()) != state.is_ready() {
             tracing::info!(check, status = %state, "readiness changed");
         }
+    }
+
+    /// Lets others set checks.
+    pub fn reporter(&self) -> Report {
+        let health = self.clone();
+        Arc::new(move |check, state| health.set(check, state))
     }
 
     pub fn remove(&self, check: &str) {

@@ -34,6 +34,7 @@ async fn with_redis_stopped_posting_goes_on_and_is_applied_once() {
 
     redis.stop();
     let mut ids = Vec::new();
+    let behind = "degraded: redis does not answer";
     for n in 0..20_u32 {
         let to = if n.is_multiple_of(2) { &near } else { &far };
         let pay = transfer(&format!("pay-{n}"), &home, to, "1");
@@ -42,6 +43,17 @@ async fn with_redis_stopped_posting_goes_on_and_is_applied_once() {
         ids.push((pay, first));
     }
     assert_eq!(applied(&node, &fund).await, funded, "known from before");
+    until("both partitions to say that hot is behind", async || {
+        (node.checks().await.matches(behind).count() == 2).then_some(())
+    })
+    .await;
+    let waits = async || {
+        node.metric("steelyard_partition_waits", "for=\"redis\"")
+            .await
+    };
+    assert_eq!(waits().await, 2.0);
+    let ready = node.client.get(format!("{}/readyz", node.ops)).send().await;
+    assert_eq!(ready.unwrap().status(), 200, "it works without");
     let other = transfer("pay-0", &home, &near, "2");
     let (status, answer) = node.post("/v1/transactions", &other).await;
     assert_eq!(status, 422, "{answer}");
@@ -57,6 +69,11 @@ async fn with_redis_stopped_posting_goes_on_and_is_applied_once() {
         (balance["source"] == "hot" && balance["posted"] == "80.00").then_some(())
     })
     .await;
+    until("hot to be whole", async || {
+        (!node.checks().await.contains(behind)).then_some(())
+    })
+    .await;
+    assert_eq!(waits().await, 0.0);
     world.audit();
 }
 

@@ -4,15 +4,6 @@ use crate::support::node::Node;
 use crate::support::{World, until};
 use crate::takeover::{funded, owns, pays};
 
-/// What readiness says, check by check.
-async fn checks(node: &Node) -> String {
-    let url = format!("{}/readyz?verbose", node.ops);
-    match node.client.get(url).send().await {
-        Ok(answer) => answer.text().await.unwrap_or_default(),
-        Err(_) => String::new(),
-    }
-}
-
 async fn waits(node: &Node, what: &str) -> f64 {
     let label = format!("for=\"{what}\"");
     node.metric("steelyard_partition_waits", &label).await
@@ -38,7 +29,7 @@ async fn a_takeover_that_waits_for_postgres_says_so_and_goes_on_by_itself() {
         (waits(&second, "postgres").await == 2.0).then_some(())
     })
     .await;
-    let said = checks(&second).await;
+    let said = second.checks().await;
     let expected = "taking the partition over: waiting for postgres";
     assert_eq!(said.matches(expected).count(), 2, "{said}");
     let times = second.said().matches(expected).count();
@@ -63,13 +54,14 @@ async fn what_is_damaged_in_cold_ends_nobody_who_stands_by() {
 
     let mut second = world.launch("processor", &[("STEELYARD_INSTANCE", "second")]);
     until("the damage to be seen", async || {
-        checks(&second)
+        second
+            .checks()
             .await
             .contains("an invariant is broken in cold or outcomes")
             .then_some(())
     })
     .await;
-    let said = checks(&second).await;
+    let said = second.checks().await;
     assert!(said.contains("standby-0"), "{said}");
     assert!(!said.contains("standby-1"), "{said}");
     let ended = second.stop().await;

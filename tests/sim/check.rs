@@ -1,9 +1,10 @@
 //! What must be true of every record that lands, whoever wrote it and when.
 
 use rdkafka::message::Headers as _;
+use steelyard::ledger::id::TRANSIT_LEDGER;
 use steelyard::ledger::outcome::Ignored;
 use steelyard::ledger::rules::RULES_OWN_TRANSIT;
-use steelyard::ledger::{Decision, Direction, Outcome, PartitionId, partition_of};
+use steelyard::ledger::{Decision, Direction, Outcome, PartitionId, Record};
 use steelyard::wire::outcome::hash;
 use steelyard::wire::record::{CLAIM_KEY, GENESIS_KEY, marker_key};
 use steelyard::wire::{BalanceBody, Decoder, HoldBody, MarkerBody, OutcomeBody, leg};
@@ -290,8 +291,7 @@ pub(crate) fn landed(world: &mut World, topic: Topic, partition: PartitionId, of
         .get(offset)
         .expect("it was just written");
     let truth = &mut truth[usize::from(partition)];
-    let outcome = truth.decide(rec, oracle);
-    let rules = rules_of(rec, &outcome, truth.partition.rules().now());
+    let (record, outcome) = truth.decide(rec, oracle);
     if offset == 0 {
         // Every log's first outcome is on its genesis record.
         assert_eq!(outcome.decision, Decision::Ignored(Ignored::Genesis));
@@ -309,19 +309,26 @@ pub(crate) fn landed(world: &mut World, topic: Topic, partition: PartitionId, of
     {
         world.moved.push((id, command.clone()));
     }
-    if let Some(rules) = rules {
+    if let Some(rules) = rules_of(world, partition, (&record, &outcome)) {
         world.reach(rules);
     }
-    no_room(world, partition, &outcome);
+    no_room(world, partition, (&record, &outcome));
     note(world, &outcome);
 }
 
-/// How the rules of a leg that was applied stand to those of its receiver.
-fn rules_of(rec: &Rec, outcome: &Outcome, here: u32) -> Option<&'static str> {
-    outcome.effects.received?;
+/// How the rules of a leg that has changed something stand to those of its receiver.
+fn rules_of(
+    world: &World,
+    partition: PartitionId,
+    (record, outcome): (&Record, &Outcome),
+) -> Option<&'static str> {
+    let Record::Leg(leg) = record else {
+        return None;
+    };
     outcome.effects.entries.first()?;
-    let later = here >= RULES_OWN_TRANSIT;
-    match (number(&rec.value, "\"rules\":").is_some(), later) {
+    let here = world.truth[usize::from(partition)].partition.rules().now();
+    let latest = |rules| rules >= RULES_OWN_TRANSIT;
+    match (latest(leg.rules), latest(here)) {
         (true, false) => Some("a leg goes by later rules than its receiver"),
         (false, true) => Some("a leg goes by earlier rules than its receiver"),
         (true, true) => Some("a leg goes by the latest rules"),
@@ -329,24 +336,26 @@ fn rules_of(rec: &Rec, outcome: &Outcome, here: u32) -> Option<&'static str> {
     }
 }
 
-/// What comes back to a balance that has no room left stays on the wire.
-fn no_room(world: &mut World, partition: PartitionId, outcome: &Outcome) {
-    let (Decision::Returned(_), Some(command)) = (outcome.decision, &outcome.command) else {
+/// What comes back to a balance that has no room left stays on the wire: it came with the leg, is
+/// not handed on, and nobody is credited with it.
+fn no_room(world: &mut World, partition: PartitionId, (record, outcome): (&Record, &Outcome)) {
+    let (Decision::Returned(_), Record::Leg(arrived)) = (outcome.decision, record) else {
         return;
     };
-    if command.hold().is_some() {
-        return;
+    let truth = &world.truth[usize::from(partition)];
+    let effects = &outcome.effects;
+    let stays = &mut world.stays;
+    for money in arrived.step.carried() {
+        *stays.entry(money.asset).or_default() += money.amount;
     }
-    let debits = command.postings().iter();
-    let debits = debits.filter(|p| partition_of(p.source.id, world.count) == partition);
-    let debits: Vec<_> = debits.collect();
-    for posting in &debits {
-        *world.stays.entry(posting.asset).or_default() += posting.amount.minor();
+    for money in outcome.legs.iter().flat_map(|leg| leg.step.carried()) {
+        *stays.entry(money.asset).or_default() -= money.amount;
     }
-    for entry in &outcome.effects.entries {
-        let comes_back = entry.direction == Direction::Credit;
-        if comes_back && debits.iter().any(|p| p.source.id == entry.balance) {
-            *world.stays.entry(entry.asset).or_default() -= entry.amount;
+    for entry in &effects.entries {
+        let balance = truth.partition.balance(entry.balance);
+        let is_transit = balance.is_some_and(|it| *it.ledger == *TRANSIT_LEDGER);
+        if entry.direction == Direction::Credit && !is_transit {
+            *stays.entry(entry.asset).or_default() -= entry.amount;
         }
     }
 }

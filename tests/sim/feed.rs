@@ -14,6 +14,7 @@ use steelyard::cold::write::{Checkpoint, Move, Sink, Written};
 use steelyard::ledger::{BalanceId, PartitionId};
 use steelyard::log::follower::{Change, Next};
 use steelyard::sink::ports;
+use steelyard::wire::Subject;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -323,7 +324,7 @@ impl ports::Feed for Feed {
 struct Note {
     accepted: Option<u64>,
     synced: BTreeMap<BalanceId, u64>,
-    stale: BTreeSet<BalanceId>,
+    stale: BTreeSet<Subject>,
 }
 
 /// The sink's way into hot.
@@ -344,7 +345,7 @@ impl ports::Hot for Notes {
         note.synced.extend(synced);
     }
 
-    fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = BalanceId>) {
+    fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = Subject>) {
         self.notes.entry(partition).or_default().stale.extend(stale);
     }
 

@@ -9,11 +9,11 @@ use redis::{ErrorKind, RedisError, RedisResult};
 use steelyard::cold::base::Base;
 use steelyard::cold::transaction::TransactionView;
 use steelyard::hot::store::{Claimed, Entry, Step, Written};
-use steelyard::ledger::{BalanceId, PartitionId};
+use steelyard::ledger::PartitionId;
 use steelyard::log::producer::{Acks, Append, AppendFailed};
 use steelyard::log::reader::{Found, ReadError, Stretch};
 use steelyard::processor::ports;
-use steelyard::wire::MarkerBody;
+use steelyard::wire::{MarkerBody, Subject};
 use tokio::sync::Notify;
 
 use crate::breaks::Break;
@@ -356,7 +356,7 @@ impl ports::HotStore for Hot {
         self.call(|world| world.hot_wipe(partition, epoch)).await
     }
 
-    async fn take_stale(&mut self) -> RedisResult<Vec<BalanceId>> {
+    async fn take_stale(&mut self) -> RedisResult<Vec<Subject>> {
         let partition = self.partition;
         self.call(|world| world.hot_take_stale(partition)).await
     }

@@ -92,7 +92,7 @@ impl Truth {
     }
 
     /// Decides the next record of `commands`.
-    pub(crate) fn decide(&mut self, rec: &Rec, oracle: &mut Oracle) -> Outcome {
+    pub(crate) fn decide(&mut self, rec: &Rec, oracle: &mut Oracle) -> (Record, Outcome) {
         let offset = self.decided.len() as u64;
         let headers = rec.headers.as_ref();
         let pairs = headers.into_iter().flat_map(|headers| headers.iter());
@@ -110,7 +110,7 @@ impl Truth {
         let expected = oracle.apply(self.partition.id(), offset, rec.at_ms, &record);
         assert_eq!(outcome, expected, "the oracle decides otherwise");
         self.keep(&outcome, matches!(record, Record::DeadLetter));
-        outcome
+        (record, outcome)
     }
 
     fn keep(&mut self, outcome: &Outcome, dead: bool) {

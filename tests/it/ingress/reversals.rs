@@ -148,41 +148,51 @@ async fn a_transaction_names_its_first_hundred_reversals() {
     world.audit();
 }
 
-/// Home is credited too, and would refuse for good before it has heard of the last stop.
+/// A stop that is credited would refuse for good before it has heard of the last one: home does not
+/// know yet that it was accepted, and at another stop the money is only reserved.
 #[tokio::test]
-async fn a_reversal_waits_until_home_has_heard() {
-    let world = World::new(2);
+async fn a_reversal_waits_until_every_stop_has_heard() {
+    let world = World::new(3);
     let _processor = world.start("processor").await;
     let api = Api::start(&world, &[]).await;
-    let (near, far) = (account_in("near", 0, 2), account_in("far", 1, 2));
-    let beside = account_in("beside", 0, 2);
-    for account in [&near, &far, &beside] {
+    let (near, beside) = (account_in("near", 0, 3), account_in("beside", 0, 3));
+    let (far, away) = (account_in("far", 1, 3), account_in("away", 2, 3));
+    for account in [&near, &beside, &far, &away] {
         api.open(account).await;
     }
-    api.transfer("fund", "@world", &near, "10").await;
+    api.transfer("fund", "@world", &near, "20").await;
     api.transfer("far", "@world", &far, "5").await;
-    api.transfer("away", &near, &far, "1").await;
-    let postings = [(&near, &far, "6"), (&far, &beside, "1")].map(|(source, destination, amount)| {
-        json!({"source": source, "destination": destination, "amount": amount, "asset": "USD"})
-    });
-    let order = json!({"reference": "order", "postings": postings});
-    let made = api.post("/v1/transactions", &order).await;
-    assert_eq!(made.status, 201, "{made:?}");
+    api.transfer("once", &near, &far, "1").await;
+    let home = [(&near, &far, "6"), (&far, &beside, "1")];
+    let between = [(&near, &far, "2"), (&near, &away, "3")];
+    for (reference, moves) in [("home", home), ("between", between)] {
+        let postings = moves.map(|(source, destination, amount)| {
+            json!({"source": source, "destination": destination, "amount": amount,
+                "asset": "USD"})
+        });
+        let order = json!({"reference": reference, "postings": postings});
+        let made = api.post("/v1/transactions", &order).await;
+        assert_eq!(made.status, 201, "{made:?}");
+    }
     // Nothing writes to cold yet.
-    let part = |reference: &str| json!({"reference": reference});
-    let early = reverse(&api, "order", part("r1")).await;
-    assert_eq!(early, (409, "request-in-flight".to_owned()));
-    assert_eq!(reverse(&api, "away", part("r0")).await, applied());
+    let back = async |of: &str| reverse(&api, of, json!({"reference": format!("r-{of}")})).await;
+    let early = (409, "request-in-flight".to_owned());
+    assert_eq!(back("home").await, early);
+    assert_eq!(back("between").await, early);
+    assert_eq!(back("once").await, applied());
     let _sink = world.start("sink").await;
-    let late = until("an answer", async || {
-        let late = reverse(&api, "order", part("r1")).await;
-        (late.0 != 409).then_some(late)
-    })
-    .await;
-    assert_eq!(late, applied());
-    has(&api, &near, "10.00").await;
+    for of in ["home", "between"] {
+        let late = until("an answer", async || {
+            let late = back(of).await;
+            (late != early).then_some(late)
+        })
+        .await;
+        assert_eq!(late, applied(), "{of}");
+    }
+    has(&api, &near, "20.00").await;
     has(&api, &far, "5.00").await;
     has(&api, &beside, "0.00").await;
+    has(&api, &away, "0.00").await;
     api.ended().await;
     world.audit();
 }

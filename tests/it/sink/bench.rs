@@ -1,7 +1,5 @@
 //! A log, a Redis prefix and a schema of its own, and the sinks running on them.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -12,6 +10,7 @@ use steelyard::ledger::PartitionId;
 use steelyard::log::admin;
 use steelyard::sink::services::Services;
 use steelyard::sink::{self, SinkMetrics, Wiring};
+use steelyard::telemetry::health::{Health, Report, State};
 use steelyard::{cold, hot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +33,7 @@ pub(crate) struct Bench {
 /// Sinks at work.
 pub(crate) struct Running {
     pub(crate) metrics: SinkMetrics,
-    health: Arc<Mutex<BTreeMap<String, Result<(), String>>>>,
+    health: Health,
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
 }
@@ -91,7 +90,7 @@ impl Bench {
         }
     }
 
-    fn wired(&self, metrics: &SinkMetrics, report: sink::Report) -> Wiring {
+    fn wired(&self, metrics: &SinkMetrics, report: Report) -> Wiring {
         Wiring {
             generation: self.generation,
             metrics: metrics.clone(),
@@ -107,8 +106,8 @@ impl Bench {
 
     pub(crate) fn sinks_with(&self, options: sink::Options) -> Running {
         let metrics = metrics();
-        let (tell, health) = health();
-        let wiring = self.wired(&metrics, tell);
+        let health = Health::default();
+        let wiring = self.wired(&metrics, health.reporter());
         let stop = wiring.stop.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(sink::run(self.reached(options), wiring));
@@ -253,20 +252,11 @@ impl Running {
     }
 
     pub(crate) fn trouble(&self, sink: &str) -> Option<String> {
-        let health = self.health.lock().unwrap();
-        health.get(sink).and_then(|state| state.clone().err())
+        match self.health.checks().remove(sink) {
+            Some(State::Waiting(what)) => Some(what),
+            Some(State::Ok | State::Degraded(_) | State::Failed(_)) | None => None,
+        }
     }
-}
-
-type Told = Arc<Mutex<BTreeMap<String, Result<(), String>>>>;
-
-fn health() -> (sink::Report, Told) {
-    let told = Told::default();
-    let telling = told.clone();
-    let tell = move |sink: &str, state: Result<(), String>| {
-        telling.lock().unwrap().insert(sink.to_owned(), state);
-    };
-    (Arc::new(tell), told)
 }
 
 pub(crate) fn metrics() -> SinkMetrics {

@@ -104,6 +104,15 @@ impl Node {
     }
 
     /// Sends a signal such as `STOP` or `TERM`.
+    /// What readiness says, check by check; nothing where nobody listens.
+    pub async fn checks(&self) -> String {
+        let url = format!("{}/readyz?verbose", self.ops);
+        match self.client.get(url).send().await {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
     pub fn signal(&self, name: &str) {
         signal(name, &self.pid().to_string());
     }
