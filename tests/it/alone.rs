@@ -209,8 +209,8 @@ async fn the_log_alone_tells_of_many_balances() {
             "open": {"account": name(n), "asset": "USD", "floor": "-1000000"}});
         (balance_id(&name(n)), body)
     });
-    let paid = (0..commands - balances)
-        .map(|n| pay(&format!("pay-{n}"), &name(n), &name(n + 1), "0.01"));
+    let paid =
+        (0..commands - balances).map(|n| pay(&format!("pay-{n}"), &name(n), &name(n + 1), "0.01"));
     let commands: Vec<(Uuid, Value)> = open.chain(paid).collect();
     for some in commands.chunks(50_000) {
         world.send_all(some).await;
