@@ -175,6 +175,15 @@ async fn a_late_snapshot_of_a_hold_is_covered_up() {
     gated.heals();
 }
 
+/// How many balances and commands there are, unless told as `BALANCES,COMMANDS`.
+fn asked() -> (usize, usize) {
+    let Ok(text) = std::env::var("STEELYARD_LOG_ALONE") else {
+        return (300, 1_000);
+    };
+    let (balances, commands) = text.split_once(',').unwrap();
+    (balances.parse().unwrap(), commands.parse().unwrap())
+}
+
 /// Megabytes of memory that `node` has now, and has had at most.
 fn memory(node: &Node) -> [u64; 2] {
     let path = format!("/proc/{}/status", node.pid());
@@ -186,11 +195,10 @@ fn memory(node: &Node) -> [u64; 2] {
     })
 }
 
-/// Prints how long a takeover takes whose partition has 100,000 balances and 1,000,000 outcomes.
+/// The more there is, the longer it takes, which it prints.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement, which proves nothing"]
-async fn how_long_the_log_alone_takes() {
-    let (balances, references) = (100_000, 1_000_000);
+async fn the_log_alone_tells_of_many_balances() {
+    let (balances, commands) = asked();
     let gated = Gated::of(1).await;
     let world = &gated.world;
     let mut first = gated.processor("none");
@@ -201,8 +209,8 @@ async fn how_long_the_log_alone_takes() {
             "open": {"account": name(n), "asset": "USD", "floor": "-1000000"}});
         (balance_id(&name(n)), body)
     });
-    let paid = (0..references - balances)
-        .map(|n| pay(&format!("pay-{n}"), &name(n), &name(n + 1), "0.01"));
+    let paid =
+        (0..commands - balances).map(|n| pay(&format!("pay-{n}"), &name(n), &name(n + 1), "0.01"));
     let commands: Vec<(Uuid, Value)> = open.chain(paid).collect();
     for some in commands.chunks(50_000) {
         world.send_all(some).await;

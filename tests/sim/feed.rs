@@ -227,7 +227,8 @@ impl Feed {
         }
         let mut world = self.sim.lock();
         share.started.iter().find_map(|(partition, reader)| {
-            let (offset, rec) = world.log.take(*reader)?;
+            let taken = world.log.take(*reader)?;
+            let (offset, rec) = taken.expect("retention spares what a sink has not read");
             Some(message(self.topic, *partition, offset, rec))
         })
     }

@@ -267,7 +267,13 @@ impl ports::Inbox for Inbox {
 
     fn next(&self) -> Option<KafkaResult<impl Message>> {
         let mut world = self.sim.lock();
-        let (offset, mut rec) = world.log.take(self.reader)?;
+        let (offset, mut rec) = match world.log.take(self.reader)? {
+            Ok(taken) => taken,
+            Err(trimmed) => {
+                world.reach("commands are trimmed before a slow owner");
+                return Some(Err(trimmed));
+            }
+        };
         if world.is_broken(Break::ExpiryByClock) && check::is_tick(&rec) {
             rec.at_ms = world.clock_ms();
         }
