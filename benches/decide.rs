@@ -119,7 +119,7 @@ fn partition_of_log(
             generation: Uuid::from_u128(42),
             horizon_seconds: 604_800,
         },
-        rules: 1,
+        rules: Default::default(),
     };
     let ledger: Arc<str> = LEDGER.into();
     let balance = |number| Balance {

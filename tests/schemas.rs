@@ -11,7 +11,7 @@ use steelyard::wire::balance::BalanceBody;
 use steelyard::wire::command::Decoder;
 use steelyard::wire::hold::{HoldBody, PartBody};
 use steelyard::wire::leg::LegRecord;
-use steelyard::wire::marker::{HoldSumsBody, MarkerBody};
+use steelyard::wire::marker::{HoldSumsBody, MarkerBody, RaiseBody};
 use steelyard::wire::outcome::{
     EntryBody, GenesisBody, LegInBody, NO_HASH, OutcomeBody, RefusedBody, TermsBody,
 };
@@ -253,6 +253,10 @@ fn markers_genesis_and_claims_are_as_described() {
         generation: Uuid::new_v4(),
         horizon_seconds: 604_800,
         rules: 2,
+        raised: vec![RaiseBody {
+            rules: 2,
+            command_offset: 98,
+        }],
         at: Time(1_795_000_000_000),
     };
     check("marker", &[serde_json::to_value(marker).unwrap()]);

@@ -78,7 +78,7 @@ impl Fleet {
         let mut applied = Vec::new();
         for partition in 0..partitions {
             let label = format!("partition=\"{partition}\"");
-            let mut last: f64 = -1.0;
+            let mut last: f64 = 0.0;
             for node in self
                 .nodes
                 .iter()

@@ -3,16 +3,19 @@
 //! A leg takes money out of its sender and brings it to its receiver. One that goes out is shown by
 //! the mirrors of its own way, one that comes back undoes the mirrors of the way it had come, so
 //! the two ways between p and q are counted together: what p's mirrors of both show is what p has
-//! sent to q less what p has received from q.
+//! sent to q less what p has received from q. Balances that are kept for one ledger and those that
+//! all share are counted apart, as each leg tells which it means.
 //!
 //! Each partition's mirrors are taken where its outcomes ended when the audit began, and legs are
 //! read beyond that: whatever a partition had received by then was sent by what is read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::report::{Check, Finding};
 use crate::ledger::amount::{decimal_of, minor_of, within};
-use crate::ledger::id::{TRANSIT_LEDGER, transit_account};
+use crate::ledger::id::{TRANSIT_LEDGER, transit_account, transit_ledger};
+use crate::ledger::rules::RULES_OWN_TRANSIT;
 use crate::ledger::{Asset, Partition, PartitionId};
 use crate::wire::LegRecord;
 use crate::wire::leg::LegBody;
@@ -20,7 +23,9 @@ use crate::wire::leg::LegBody;
 /// Legs to one destination that may be on the wire, and can be told one by one.
 const TAIL_MAX: usize = 1 << 20;
 
-type Sums = BTreeMap<Asset, i128>;
+/// Money on a way: its asset, and the ledger whose own balances it passes, if any.
+type Kind = (Asset, Option<Arc<str>>);
+type Sums = BTreeMap<Kind, i128>;
 
 /// The legs of one partition to another since the base.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +35,8 @@ struct Sent {
     /// The last leg before the tail, and what the legs from the base up to it carried.
     before: u64,
     below: Sums,
-    /// Later legs that carry money: number, asset, amount.
-    tail: VecDeque<(u64, Asset, i128)>,
+    /// Later legs that carry money: number, kind, amount.
+    tail: VecDeque<(u64, Kind, i128)>,
     last: u64,
 }
 
@@ -82,17 +87,20 @@ impl Shore {
         let sent = self.sent.get_mut(usize::from(leg.to));
         let sent = sent.ok_or_else(|| "goes to a partition that is not there".to_owned())?;
         sent.last = leg.number;
+        let own = body.rules.is_some_and(|rules| rules >= RULES_OWN_TRANSIT);
+        let ledger: Option<Arc<str>> = own.then(|| (*body.command.ledger).into());
         for money in &body.carried {
             let asset = Asset::parse(&money.asset).map_err(|error| error.to_string())?;
             let amount = minor_of(money.amount.0, asset.scale());
             let amount = amount.map_err(|error| error.to_string())?;
-            sent.tail.push_back((leg.number, asset, amount));
+            sent.tail
+                .push_back((leg.number, (asset, ledger.clone()), amount));
         }
         while sent.tail.len() > TAIL_MAX
-            && let Some((number, asset, amount)) = sent.tail.pop_front()
+            && let Some((number, kind, amount)) = sent.tail.pop_front()
         {
             sent.before = number;
-            *sent.below.entry(asset).or_default() += amount;
+            *sent.below.entry(kind).or_default() += amount;
         }
         Ok(())
     }
@@ -112,8 +120,8 @@ impl Stand {
         let shown = (0..state.count()).map(|other| {
             let mut sums = Sums::new();
             for way in [(here, other), (other, here)] {
-                for (asset, posted) in mirrors.get(&way).into_iter().flatten() {
-                    *sums.entry(*asset).or_default() += posted;
+                for (kind, posted) in mirrors.get(&way).into_iter().flatten() {
+                    *sums.entry(kind.clone()).or_default() += posted;
                 }
             }
             sums
@@ -134,9 +142,9 @@ impl Sent {
             from if from >= self.before => Sums::new(),
             _ => return None,
         };
-        for (number, asset, amount) in &self.tail {
+        for (number, kind, amount) in &self.tail {
             if (from + 1..=to).contains(number) {
-                *sums.entry(*asset).or_default() += amount;
+                *sums.entry(kind.clone()).or_default() += amount;
             }
         }
         Some(sums)
@@ -172,30 +180,26 @@ fn pair(one: &Shore, other: &Shore, check: &mut Check) {
         return on_the_wire(one, other, check);
     };
     let (before, now) = (&one.base.shown[at], &taken.shown[at]);
-    let assets: BTreeSet<Asset> = [before, now, &sent, &arrived]
-        .into_iter()
-        .flat_map(|sums| sums.keys().copied())
-        .collect();
-    for asset in assets {
+    for kind in kinds(&[before, now, &sent, &arrived]) {
         check.examined += 1;
-        let shows = sum(now, asset) - sum(before, asset);
-        let carries = sum(&sent, asset) - sum(&arrived, asset);
+        let shows = sum(now, kind) - sum(before, kind);
+        let carries = sum(&sent, kind) - sum(&arrived, kind);
         if shows != carries {
             let what = format!(
                 "transit to and from {there} shows {}, its legs carry {}",
-                money(shows, asset),
-                money(carries, asset)
+                money(shows, kind),
+                money(carries, kind)
             );
             check.miss(Finding::new(here, what));
         }
     }
     let last = one.sent[at].last;
     let waiting = theirs.received[back].min(last);
-    for (asset, amount) in one.sent[at].between(waiting, last).into_iter().flatten() {
+    for (kind, amount) in one.sent[at].between(waiting, last).into_iter().flatten() {
         let legs = last - waiting;
         check.note(format!(
             "{here} to {there}: {} on the wire, {legs} legs",
-            money(amount, asset)
+            money(amount, &kind)
         ));
     }
 }
@@ -218,17 +222,12 @@ fn on_the_wire(one: &Shore, other: &Shore, check: &mut Check) {
         side(one, there).unwrap_or_default(),
         side(other, here).unwrap_or_default(),
     ];
-    let all = [&out, &back, &shown[0], &shown[1]];
-    let assets: BTreeSet<Asset> = all
-        .into_iter()
-        .flat_map(|sums| sums.keys().copied())
-        .collect();
-    for asset in assets {
+    for kind in kinds(&[&out, &back, &shown[0], &shown[1]]) {
         check.examined += 1;
-        let shows = sum(&shown[0], asset) + sum(&shown[1], asset);
-        let carries = sum(&out, asset) + sum(&back, asset);
+        let shows = sum(&shown[0], kind) + sum(&shown[1], kind);
+        let carries = sum(&out, kind) + sum(&back, kind);
         if shows != carries {
-            let (shows, carries) = (money(shows, asset), money(carries, asset));
+            let (shows, carries) = (money(shows, kind), money(carries, kind));
             let what = format!("with {there} transit shows {shows}, on the wire are {carries}");
             check.miss(Finding::new(here, what));
         }
@@ -249,14 +248,14 @@ fn flying(from: &Shore, to: &Shore) -> Option<Sums> {
             Some(
                 later
                     .into_iter()
-                    .map(|(asset, amount)| (asset, -amount))
+                    .map(|(kind, amount)| (kind, -amount))
                     .collect(),
             )
         }
     }
 }
 
-/// Posted of the partition's transit balances, by way and asset.
+/// Posted of the partition's transit balances, by way.
 fn mirrors(state: &Partition) -> BTreeMap<(PartitionId, PartitionId), Sums> {
     let here = state.id();
     let ways = (0..state.count()).flat_map(|other| [(here, other), (other, here)]);
@@ -268,28 +267,36 @@ fn mirrors(state: &Partition) -> BTreeMap<(PartitionId, PartitionId), Sums> {
         if &*balance.ledger == TRANSIT_LEDGER
             && let Some(way) = ways.get(balance.account())
         {
+            let kind = (balance.asset, transit_ledger(balance.key()).map(Into::into));
             let sums = mirrors.entry(*way).or_default();
-            *sums.entry(balance.asset).or_default() += balance.state.posted;
+            *sums.entry(kind).or_default() += balance.state.posted;
         }
     }
     mirrors
 }
 
-fn sum(sums: &Sums, asset: Asset) -> i128 {
-    sums.get(&asset).copied().unwrap_or(0)
+/// The kinds of money in any of them.
+fn kinds<'a>(sums: &[&'a Sums]) -> BTreeSet<&'a Kind> {
+    sums.iter().flat_map(|sums| sums.keys()).collect()
 }
 
-fn money(minor: i128, asset: Asset) -> String {
-    match within(minor) {
+fn sum(sums: &Sums, kind: &Kind) -> i128 {
+    sums.get(kind).copied().unwrap_or(0)
+}
+
+fn money(minor: i128, (asset, ledger): &Kind) -> String {
+    let amount = match within(minor) {
         true => format!("{} {asset}", decimal_of(minor, asset.scale())),
         false => format!("{minor} minor units of {asset}"),
+    };
+    match ledger {
+        None => amount,
+        Some(ledger) => format!("{amount} of {ledger}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::ledger::{BalanceId, Record, Setting, partition_of};
     use crate::wire::leg;
@@ -416,6 +423,33 @@ mod tests {
         let shores = town.partitions.iter().map(Shore::new).collect();
         let from_base = Town { shores, ..town };
         assert_eq!(from_base.check(), (0, Vec::new()));
+    }
+
+    /// By later rules the mirrors are those of the ledger, and what went before stays where it is.
+    #[test]
+    fn the_mirrors_of_a_ledger_agree_with_its_own_legs() {
+        let mut town = Town::new();
+        town.command(&open(0));
+        town.command(&transfer("shared"));
+        for (rules, partition) in [(2, 0), (2, 1), (3, 0)] {
+            town.decide(partition, &Record::Rules(rules));
+        }
+        town.command(&transfer("own"));
+        let both = "0 to 1: 5.00 USD/2 on the wire, 2 legs";
+        let own = "0 to 1: 5.00 USD/2 of default/main on the wire, 2 legs";
+        assert_eq!(town.check(), (0, vec![both.to_owned(), own.to_owned()]));
+        town.arrive();
+        let (differences, mut notes) = town.check();
+        notes.sort();
+        let back = "1 to 0: 5.00 USD/2 on the wire, 1 legs";
+        let own = "0 to 1: 5.00 USD/2 of default/main on the wire, 1 legs";
+        assert_eq!(
+            (differences, notes),
+            (0, vec![own.to_owned(), back.to_owned()])
+        );
+        // The sum of both kinds would not show it.
+        town.shores[0].sent[1].tail[1].1.1 = None;
+        assert!(town.check().0 > 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `steelyard rules`: by which rules the log is decided, and the record that raises them.
 
+use std::ops::Range;
 use std::process::ExitCode;
 
 use anyhow::ensure;
@@ -18,8 +19,9 @@ use crate::wire::record::{RULES_KEY, RulesBody};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Raises the rules of every partition to this, for ever. Do it when every processor runs a
-    /// binary that knows them: an older one stops there.
+    /// Raises the rules of every partition to this, for ever, and before that to those in between,
+    /// everywhere to one before anywhere to the next. Do it when everything runs a binary that
+    /// knows them: an older processor stops there. If it fails half-way, do it again.
     #[arg(long, env = "STEELYARD_RULES_RAISE", help_heading = "Rules")]
     raise: Option<u32>,
     #[command(flatten)]
@@ -53,25 +55,28 @@ async fn raise(config: &Config, rules: u32) -> anyhow::Result<()> {
     );
     let secret = config.leg_secret()?;
     let verified = admin::verify(&config.log, &config.topics).await?;
-    let value = serde_json::to_vec(&RulesBody { rules })?;
-    let seal = hex::encode(secret.seal(RULES_KEY.as_bytes(), &value).0);
     let producer = LogProducer::new(&config.log)?;
-    let topics = config.log.topics();
-    let partitions: std::ops::Range<PartitionId> = 0..verified.partitions;
-    for partition in partitions {
-        let header = Header {
-            key: SEAL_HEADER,
-            value: Some(&seal),
-        };
-        let append = Append {
-            topic: &topics.commands,
-            partition: Some(i32::from(partition)),
-            key: RULES_KEY.as_bytes(),
-            value: &value,
-            headers: Some(OwnedHeaders::new().insert(header)),
-        };
-        let offset = producer.append_one(append).await?;
-        println!("partition {partition}: rules {rules} from command {offset} on");
+    let partitions: Range<PartitionId> = 0..verified.partitions;
+    // What a partition sends by some rules, those with the rules before them take: so all of them
+    // must be there before the first goes on.
+    for next in (RULES_FIRST + 1).min(rules)..=rules {
+        let value = serde_json::to_vec(&RulesBody { rules: next })?;
+        let seal = hex::encode(secret.seal(RULES_KEY.as_bytes(), &value).0);
+        for partition in partitions.clone() {
+            let header = Header {
+                key: SEAL_HEADER,
+                value: Some(&seal),
+            };
+            let append = Append {
+                topic: &config.log.topics().commands,
+                partition: Some(i32::from(partition)),
+                key: RULES_KEY.as_bytes(),
+                value: &value,
+                headers: Some(OwnedHeaders::new().insert(header)),
+            };
+            let offset = producer.append_one(append).await?;
+            println!("partition {partition}: rules {next} from command {offset} on");
+        }
     }
     Ok(())
 }

@@ -1,6 +1,12 @@
 //! Every Redis key in one place.
 
-use crate::ledger::{BalanceId, PartitionId};
+use uuid::Uuid;
+
+use crate::ledger::{BalanceId, PartitionId, TransactionId};
+use crate::wire::Subject;
+
+/// What a hold's name among the stale ones begins with.
+const HOLD: &str = "hold:";
 
 /// Keys under one prefix.
 #[derive(Clone, Debug)]
@@ -41,12 +47,12 @@ impl Keys {
     pub fn parse_balance(&self, key: &str) -> Option<(PartitionId, BalanceId)> {
         let rest = key.strip_prefix('{')?.strip_prefix(&*self.prefix)?;
         let (partition, id) = rest.strip_prefix(':')?.split_once("}:balance:")?;
-        let id = uuid::Uuid::try_parse(id).ok()?;
+        let id = Uuid::try_parse(id).ok()?;
         Some((partition.parse().ok()?, BalanceId::new(id)))
     }
 
-    /// Balances whose record on `snapshots` is older than what was published before: a set of
-    /// ids that the sink fills, and whose members the owner publishes again.
+    /// Balances and holds whose record on `snapshots` is older than what was published before: a
+    /// set of names that the sink fills, and whose members the owner publishes again.
     pub fn stale(&self, partition: PartitionId) -> String {
         format!("{{{}:{partition}}}:stale", self.prefix)
     }
@@ -54,5 +60,27 @@ impl Keys {
     /// An ingress claim on a reference of `organization/ledger`.
     pub fn claim(&self, ledger: &str, reference: &str) -> String {
         format!("{}:claim:{ledger}:{reference}", self.prefix)
+    }
+}
+
+/// How [`Keys::stale`] names `subject`: a balance by its id alone, which is all that older binaries
+/// understand.
+pub fn stale_name(subject: Subject) -> String {
+    match subject {
+        Subject::Balance(id) => id.to_string(),
+        Subject::Hold(id) => format!("{HOLD}{id}"),
+    }
+}
+
+/// Reads a name among the stale ones back.
+pub fn parse_stale(name: &str) -> Option<Subject> {
+    match name.strip_prefix(HOLD) {
+        Some(id) => {
+            let id = TransactionId::from_uuid(Uuid::try_parse(id).ok()?)?;
+            Some(Subject::Hold(id))
+        }
+        None => Some(Subject::Balance(BalanceId::new(
+            Uuid::try_parse(name).ok()?,
+        ))),
     }
 }

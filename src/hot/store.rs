@@ -7,8 +7,9 @@ use redis::aio::ConnectionManager;
 use redis::{FromRedisValue, RedisResult, Script, Value};
 use uuid::Uuid;
 
-use super::key::Keys;
+use super::key::{Keys, parse_stale};
 use crate::ledger::{BalanceId, PartitionId};
+use crate::wire::Subject;
 
 /// How the owner of a partition writes to hot.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub struct Position {
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// Done; the sink's watermark X, and how many balances the sink wants published again.
+    /// Done; the sink's watermark X, and how much the sink wants published again.
     Done { accepted: Option<u64>, stale: u64 },
     /// Hot is not what this owner last wrote.
     Conflict(Position),
@@ -217,16 +218,15 @@ impl Store {
         }
     }
 
-    /// Takes the balances that the sink wants published again.
-    pub async fn take_stale(&mut self) -> RedisResult<Vec<BalanceId>> {
+    /// Takes what the sink wants published again.
+    pub async fn take_stale(&mut self) -> RedisResult<Vec<Subject>> {
         let key = self.keys.stale(self.partition);
         let names: Vec<String> = redis::cmd("SPOP")
             .arg(key)
             .arg(WRITE_MAX)
             .query_async(&mut self.connection)
             .await?;
-        let ids = names.iter().filter_map(|name| Uuid::parse_str(name).ok());
-        Ok(ids.map(BalanceId::new).collect())
+        Ok(names.iter().filter_map(|name| parse_stale(name)).collect())
     }
 }
 

@@ -12,8 +12,9 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::Options;
-use super::key::Keys;
+use super::key::{Keys, stale_name};
 use crate::ledger::{BalanceId, PartitionId};
+use crate::wire::Subject;
 
 /// Most balances of one script call.
 const CHUNK: usize = 1_000;
@@ -24,7 +25,7 @@ const CALL_MAX: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// KEYS: position, stale set, balances. ARGV: generation, X (empty: none yet), time-to-live in ms,
-/// number of stale ids, the stale ids, one version per balance. Answers how many balances got a
+/// number of stale names, the stale names, one version per balance. Answers how many balances got a
 /// time-to-live, or -1 if hot is not of this generation. X only grows (S2).
 const SCRIPT: &str = r"
 local stale = tonumber(ARGV[4])
@@ -48,7 +49,7 @@ return set
 struct Note {
     accepted: Option<u64>,
     synced: HashMap<BalanceId, u64>,
-    stale: HashSet<BalanceId>,
+    stale: HashSet<Subject>,
 }
 
 /// The sink's way into hot.
@@ -103,12 +104,8 @@ impl Synced {
         }
     }
 
-    /// Names balances whose latest snapshot is not the newest that was published.
-    pub fn name_stale(
-        &mut self,
-        partition: PartitionId,
-        stale: impl IntoIterator<Item = BalanceId>,
-    ) {
+    /// Names balances and holds whose latest snapshot is not the newest that was published.
+    pub fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = Subject>) {
         self.notes.entry(partition).or_default().stale.extend(stale);
     }
 
@@ -146,8 +143,8 @@ impl Synced {
                 .arg(accepted)
                 .arg(self.time_to_live_ms);
             call.arg(stale.len());
-            for id in stale.drain(..) {
-                call.arg(id.to_string());
+            for subject in stale.drain(..) {
+                call.arg(stale_name(*subject));
             }
             for (id, version) in chunk {
                 call.key(self.keys.balance(partition, **id)).arg(**version);

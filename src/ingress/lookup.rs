@@ -157,7 +157,7 @@ fn view(cold: ColdView, partitions: PartitionId) -> TransactionView<'static> {
     let here: Vec<PartitionId> = stops.iter().map(|stop| stop.partition).collect();
     let assets = entries.iter().map(|entry| entry.asset.as_str());
     let transit: Vec<Uuid> = match here.len() > 1 {
-        true => transits(&here, partitions, assets),
+        true => transits(&here, partitions, &decider.ledger, assets),
         false => Vec::new(),
     };
     let ours = |entry: &EntryRow| !transit.contains(&entry.balance_id);

@@ -11,7 +11,7 @@ use super::partition::{Partition, Setting};
 use super::period;
 use super::rejection::Rejection;
 use super::route::{PartitionId, partition_of};
-use super::rules::RULES_KNOWN;
+use super::rules::{RULES_FIRST, RULES_KNOWN, RULES_OWN_TRANSIT, RULES_TAKE_OWN_TRANSIT};
 use super::terms::{configure_balance, open_balance};
 use super::visit::Visit;
 use super::walk::{self, Carried, Leg, Order, Record, Step, Walk};
@@ -36,7 +36,13 @@ pub(super) fn decide(partition: &Partition, offset: u64, at_ms: i64, record: &Re
             effects: Effects::default(),
             legs: Vec::new(),
         },
+        via: None,
     };
+    let rules = record.rules();
+    assert!(
+        rules <= RULES_KNOWN,
+        "rules {rules} are decided by a binary that knows them, not by this one"
+    );
     match record {
         Record::DeadLetter => {}
         Record::Genesis(setting) => {
@@ -44,12 +50,9 @@ pub(super) fn decide(partition: &Partition, offset: u64, at_ms: i64, record: &Re
             turn.outcome.effects.setting = Some(*setting);
         }
         Record::Rules(rules) => {
-            assert!(
-                *rules <= RULES_KNOWN,
-                "rules {rules} are decided by a binary that knows them, not by this one"
-            );
+            let now = partition.rules.now();
             turn.outcome.decision = Decision::Ignored(Ignored::Rules);
-            turn.outcome.effects.rules = Some(*rules).filter(|rules| *rules > partition.rules);
+            turn.outcome.effects.rules = Some(*rules).filter(|rules| *rules > now);
         }
         Record::Command(command) => turn.route(command),
         Record::Leg(leg) => turn.leg(leg),
@@ -61,9 +64,32 @@ pub(super) fn decide(partition: &Partition, offset: u64, at_ms: i64, record: &Re
 pub(super) struct Turn<'a> {
     pub(super) partition: &'a Partition,
     pub(super) outcome: Outcome,
+    /// The ledger whose own transit balances the money passes; none for those of all ledgers.
+    via: Option<Arc<str>>,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    /// A draft whose money passes the transit balances of this turn's transaction.
+    pub(super) fn draft(&self, capacity: usize) -> Draft<'a> {
+        Draft::new(self.partition, capacity).via(self.via.clone())
+    }
+
+    /// From here on this is of a transaction that home has decided by `rules`.
+    pub(super) fn follow(&mut self, rules: u32, command: &Command) {
+        self.via = (rules >= RULES_OWN_TRANSIT).then(|| command.ledger.clone());
+    }
+
+    /// A transaction sets out at home, by the rules in force here.
+    pub(super) fn set_out(
+        &mut self,
+        transaction: TransactionId,
+        command: &Arc<Command>,
+        portions: &[Portion],
+    ) {
+        self.follow(self.partition.rules.now(), command);
+        self.visit(&self.at_stop(transaction, command, &[], portions));
+    }
+
     fn route(&mut self, command: &Arc<Command>) {
         let sides = command.postings().iter();
         let sides = sides.flat_map(|posting| [posting.source.id, posting.destination.id]);
@@ -141,12 +167,12 @@ impl Turn<'_> {
             Body::Transfer(postings) => {
                 let (here, count) = (self.partition.id, self.partition.count);
                 if !walk::is_local(postings, here, count) {
-                    return self.visit(&self.at_stop(transaction, command, &[], &[]));
+                    return self.set_out(transaction, command, &[]);
                 }
                 local_transfer(self.partition, command, postings)
             }
             Body::Hold(_) | Body::ClosePeriod(_) => {
-                return self.visit(&self.at_stop(transaction, command, &[], &[]));
+                return self.set_out(transaction, command, &[]);
             }
         };
         let decision = match result {
@@ -201,7 +227,13 @@ impl Turn<'_> {
             self.outcome.decision = Decision::Ignored(ignored);
             return;
         }
+        assert!(
+            leg.rules < RULES_OWN_TRANSIT || self.partition.rules.now() >= RULES_TAKE_OWN_TRANSIT,
+            "a leg by rules {} is ahead of this partition's: they were raised out of turn",
+            leg.rules
+        );
         self.outcome.effects.received = Some((leg.from, leg.number));
+        self.follow(leg.rules, leg.step.command());
         match &leg.step {
             Step::Forward { command, .. } => self.command(command),
             Step::Question {
@@ -315,12 +347,17 @@ impl Turn<'_> {
             .ok()
             .and_then(|ours| last.checked_add(ours)?.checked_add(1));
         let number = number.expect("leg numbers fit 64 bits");
+        let rules = match (&step, &self.via) {
+            (Step::Question { .. } | Step::Forward { .. }, _) | (_, None) => RULES_FIRST,
+            (_, Some(_)) => RULES_OWN_TRANSIT,
+        };
         self.outcome.effects.sent.push((to, number));
         self.outcome.legs.push(Leg {
             from: self.partition.id,
             to,
             number,
             key,
+            rules,
             step,
         });
     }

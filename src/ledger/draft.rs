@@ -9,7 +9,7 @@ use super::amount::{Amount, within};
 use super::asset::Asset;
 use super::balance::{Limit, State, Status};
 use super::command::{Command, Party};
-use super::id::{BalanceId, TRANSIT_LEDGER, transit_account};
+use super::id::{BalanceId, TRANSIT_LEDGER, transit_account, transit_key};
 use super::outcome::{Detail, Direction, Entry, Terms};
 use super::partition::Partition;
 use super::rejection::Rejection;
@@ -22,6 +22,8 @@ pub(super) type Refusal = (Rejection, Detail);
 pub(super) struct Draft<'a> {
     partition: &'a Partition,
     pub(super) entries: Vec<Entry>,
+    /// The ledger whose own transit balances the money passes; none for those of all ledgers.
+    via: Option<Arc<str>>,
 }
 
 /// A balance as the draft sees it.
@@ -41,7 +43,15 @@ impl<'a> Draft<'a> {
         Self {
             partition,
             entries: Vec::with_capacity(capacity),
+            via: None,
         }
+    }
+
+    /// Money passes the transit balances of that ledger alone, or those of all.
+    #[must_use]
+    pub(super) fn via(mut self, ledger: Option<Arc<str>>) -> Self {
+        self.via = ledger;
+        self
     }
 
     pub(super) fn partition_id(&self) -> PartitionId {
@@ -160,7 +170,7 @@ impl<'a> Draft<'a> {
     /// Money leaves for `to` whose way was reserved, or gives the way up. Never refused.
     pub(super) fn resolve_way(&mut self, to: PartitionId, money: Carried, direction: Direction) {
         let here = self.partition.id();
-        let id = BalanceId::transit(here, to, here, &money.asset);
+        let id = BalanceId::transit((here, to), here, self.via.as_deref(), &money.asset);
         self.resolve_minor(id, money.amount, direction);
     }
 
@@ -212,16 +222,12 @@ impl<'a> Draft<'a> {
         direction: Direction,
     ) -> Result<(), Refusal> {
         let here = self.partition.id();
-        let id = BalanceId::transit(from, to, here, &money.asset);
+        let via = self.via.as_deref();
+        let id = BalanceId::transit((from, to), here, via, &money.asset);
         if self.view(id).is_none() {
             let account = transit_account(from, to).into_boxed_str();
-            self.open_unlimited(
-                id,
-                TRANSIT_LEDGER.into(),
-                account,
-                here.to_string(),
-                money.asset,
-            );
+            let key = transit_key(here, via);
+            self.open_unlimited(id, TRANSIT_LEDGER.into(), account, key, money.asset);
         }
         let view = self.view(id).expect("opened above");
         let mut after = view.state;

@@ -11,6 +11,7 @@ use super::outcome::{Decision, Direction, Effects, Entry};
 use super::partition::Partition;
 use super::resident::Resident;
 use super::route::partition_of;
+use super::rules::Raise;
 
 /// Folds the decision on command `offset` into `partition`.
 ///
@@ -50,7 +51,7 @@ pub(super) fn fold(
         partition.seen.insert(mark.key, mark.seen(at_ms));
     }
     if let Some(rules) = effects.rules {
-        partition.rules = partition.rules.max(rules);
+        partition.rules.raise(Raise { rules, offset });
     }
     if let Some((ledger, before_ms)) = &effects.closed {
         let closed = partition.closed.entry(ledger.clone());

@@ -48,14 +48,17 @@ impl BalanceId {
         ))
     }
 
-    /// The system balance that shows, in partition `at`, what went from `from` to `to`. The two
-    /// partitions have one each, so the pair of mirrors shows the money on the wire.
-    pub fn transit(from: PartitionId, to: PartitionId, at: PartitionId, asset: &Asset) -> Self {
+    /// The system balance that shows, in partition `at`, what went from one partition to another,
+    /// of one `ledger` or of all. The two partitions have one each, so the pair of mirrors shows
+    /// the money on the wire.
+    pub fn transit(
+        (from, to): (PartitionId, PartitionId),
+        at: PartitionId,
+        ledger: Option<&str>,
+        asset: &Asset,
+    ) -> Self {
         let account = transit_account(from, to);
-        Self(Uuid::new_v5(
-            &NAMESPACE,
-            format!("{TRANSIT_LEDGER}/{account}/{asset}/{at}").as_bytes(),
-        ))
+        Self::of(TRANSIT_LEDGER, &account, asset, &transit_key(at, ledger))
     }
 
     pub fn uuid(self) -> Uuid {
@@ -66,9 +69,23 @@ impl BalanceId {
 /// The ledger that transit balances stand in; no client ledger can have this name.
 pub const TRANSIT_LEDGER: &str = "@system/transit";
 
-/// The account of the transit balance from one partition to another.
+/// The account of the transit balances from one partition to another.
 pub fn transit_account(from: PartitionId, to: PartitionId) -> String {
     format!("transit:{from}>{to}")
+}
+
+/// The key of a transit balance: the partition it is in, and the ledger whose money passes it, if
+/// it is not shared by all.
+pub fn transit_key(at: PartitionId, ledger: Option<&str>) -> String {
+    match ledger {
+        None => at.to_string(),
+        Some(ledger) => format!("{at}:{ledger}"),
+    }
+}
+
+/// The ledger that a transit balance of this key is kept for, if it is not shared by all.
+pub fn transit_ledger(key: &str) -> Option<&str> {
+    key.split_once(':').map(|(_, ledger)| ledger)
 }
 
 impl fmt::Display for BalanceId {

@@ -76,6 +76,6 @@ pub use outcome::{Decision, Detail, Direction, Effects, Entry, Mark, Outcome, Te
 pub use partition::{Cut, Partition, Setting};
 pub use rejection::Rejection;
 pub use route::{PartitionId, partition_of};
-pub use rules::{RULES_FIRST, RULES_KNOWN};
+pub use rules::{RULES_FIRST, RULES_KNOWN, Raise, Rules};
 pub use seen::{Fingerprint, Seen, SeenKey, SeenMap};
 pub use walk::{Carried, Leg, Record, Step};

@@ -16,7 +16,7 @@ use super::id::{BalanceId, TRANSIT_LEDGER, TransactionId};
 use super::outcome::Outcome;
 use super::resident::Balances;
 use super::route::PartitionId;
-use super::rules::RULES_FIRST;
+use super::rules::Rules;
 use super::seen::SeenMap;
 use super::walk::Record;
 
@@ -36,8 +36,8 @@ pub struct Partition {
     pub(super) id: PartitionId,
     pub(super) count: PartitionId,
     pub(super) setting: Option<Setting>,
-    /// By which rules the next record is decided.
-    pub(super) rules: u32,
+    /// By which rules records are decided, up to the next one.
+    pub(super) rules: Rules,
     pub(super) balances: Balances,
     pub(super) seen: SeenMap,
     pub(super) holds: Holds,
@@ -76,8 +76,8 @@ pub struct Cut {
     /// By ledger, the end of its closed period in milliseconds since the epoch.
     pub closed: BTreeMap<Arc<str>, i64>,
     pub setting: Setting,
-    /// By which rules the next record is decided.
-    pub rules: u32,
+    /// By which rules records are decided, up to the next one.
+    pub rules: Rules,
 }
 
 impl Partition {
@@ -91,7 +91,7 @@ impl Partition {
             id,
             count,
             setting: None,
-            rules: RULES_FIRST,
+            rules: Rules::default(),
             balances: Balances::default(),
             seen: SeenMap::default(),
             holds: Holds::default(),
@@ -119,7 +119,7 @@ impl Partition {
         let count = PartitionId::try_from(cut.sent.len()).unwrap_or_default();
         let mut partition = Self::new(id, count);
         partition.setting = Some(cut.setting);
-        partition.rules = cut.rules;
+        partition.rules.clone_from(&cut.rules);
         partition.seen = seen;
         partition.sent.clone_from(&cut.sent);
         partition.received.clone_from(&cut.received);
@@ -172,9 +172,9 @@ impl Partition {
         self.setting
     }
 
-    /// By which rules the next record is decided.
-    pub fn rules(&self) -> u32 {
-        self.rules
+    /// By which rules records are decided, up to the next one.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     pub fn balance(&self, id: BalanceId) -> Option<Balance> {
@@ -270,7 +270,7 @@ impl Partition {
             received: self.received.clone(),
             closed: self.closed.clone(),
             setting: self.setting?,
-            rules: self.rules,
+            rules: self.rules.clone(),
         })
     }
 }

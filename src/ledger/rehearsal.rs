@@ -14,7 +14,7 @@ use super::balance::{Balance, State, Status};
 use super::command::Command;
 use super::fold;
 use super::hold::{Hold, Part, Stage};
-use super::id::{BalanceId, TRANSIT_LEDGER, TransactionId, transit_account};
+use super::id::{BalanceId, TRANSIT_LEDGER, TransactionId, transit_account, transit_key};
 use super::outcome::{Decision, Entry, Outcome};
 use super::partition::{Partition, Setting};
 use super::route::{PartitionId, partition_of};
@@ -174,7 +174,7 @@ impl Rehearsal {
             partition_of(part.destination, self.count),
         );
         if from != to {
-            let id = BalanceId::transit(from, to, from, &part.asset);
+            let id = BalanceId::transit((from, to), from, None, &part.asset);
             let balances = &mut self.partition(from).balances;
             let place = balances.find(id).unwrap_or_else(|| {
                 let way = Balance {
@@ -185,7 +185,7 @@ impl Rehearsal {
                     asset: part.asset,
                     offset: 0,
                     ledger: TRANSIT_LEDGER.into(),
-                    name: Balance::name(&transit_account(from, to), &from.to_string()),
+                    name: Balance::name(&transit_account(from, to), &transit_key(from, None)),
                 };
                 balances.add(id, way)
             });

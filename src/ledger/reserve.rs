@@ -28,7 +28,7 @@ impl<'a> Turn<'a> {
     /// A later stop refused the hold: releases what was reserved here, and tells the stop before.
     pub(super) fn unreserve(&mut self, visit: &Visit<'_>, reason: Rejection) {
         let hold = self.part_of(visit.transaction);
-        let mut draft = Draft::new(self.partition, visit.command.postings().len());
+        let mut draft = self.draft(visit.command.postings().len());
         self.give_up(&mut draft, &hold.rests());
         self.outcome.effects.entries = draft.entries;
         self.keep(visit.transaction, hold.refused());
@@ -63,8 +63,9 @@ impl<'a> Turn<'a> {
         let decision = match chosen {
             Err(rejection) => Decision::Rejected(rejection),
             Ok((hold, portions)) => {
+                self.follow_hold(command, post.target.hold);
                 self.keep(post.target.hold, hold.less(&portions, Stage::Spent));
-                let mut draft = Draft::new(self.partition, portions.len().saturating_mul(2));
+                let mut draft = self.draft(portions.len().saturating_mul(2));
                 let count = self.partition.count;
                 for (to, portions) in by_place(&portions, |p| partition_of(p.source, count)) {
                     if to == self.partition.id {
@@ -123,8 +124,9 @@ impl<'a> Turn<'a> {
         hold: &Hold,
         end: Stage,
     ) {
+        self.follow_hold(command, id);
         let rests = hold.rests();
-        let mut draft = Draft::new(self.partition, rests.len().saturating_mul(2));
+        let mut draft = self.draft(rests.len().saturating_mul(2));
         self.give_up(&mut draft, &rests);
         self.outcome.effects.entries = draft.entries;
         self.keep(id, hold.less(&rests, end));
@@ -163,7 +165,7 @@ impl<'a> Turn<'a> {
         let transaction = transaction.expect("a part of a hold has a transaction");
         let target = command.target();
         let target = target.expect("a part of a hold is told by a command on it");
-        let mut draft = Draft::new(self.partition, portions.len().saturating_mul(2));
+        let mut draft = self.draft(portions.len().saturating_mul(2));
         let (end, decision) = match command.kind() {
             "expire" => (Stage::Expired, Decision::Expired),
             "void" => (Stage::Voided, Decision::Voided),
@@ -258,6 +260,12 @@ impl<'a> Turn<'a> {
                 draft.resolve_way(to, money, Direction::Release);
             }
         }
+    }
+
+    /// From here on this is about a hold that is at home here: its ways go by the rules that were
+    /// in force when it was made.
+    fn follow_hold(&mut self, command: &Command, hold: TransactionId) {
+        self.follow(self.partition.rules.at(hold.offset()), command);
     }
 
     /// The hold of a post or void, if this is its home and it may be decided on.

@@ -40,7 +40,7 @@ impl Turn<'_> {
                 self.conclude(command, transaction, refused, refused);
             }
             Ok((original, portions)) => {
-                self.visit(&self.at_stop(transaction, command, &[], &portions));
+                self.set_out(transaction, command, &portions);
                 if matches!(
                     self.outcome.decision,
                     Decision::Applied | Decision::Forwarded

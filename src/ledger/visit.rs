@@ -45,7 +45,7 @@ impl Turn<'_> {
             return self.conclude(visit.command, visit.transaction, refused, refused);
         }
         let entries_max = visit.walk.postings().len().saturating_mul(2);
-        let mut draft = Draft::new(self.partition, entries_max);
+        let mut draft = self.draft(entries_max);
         let decision = match pass(&mut draft, visit) {
             Ok((decision, legs)) => {
                 self.outcome.effects.entries = draft.entries;
@@ -89,7 +89,7 @@ impl Turn<'_> {
 
     /// Accepted by the last stop, `from`: the credits that were reserved here are posted.
     pub(super) fn settle(&mut self, from: PartitionId, visit: &Visit<'_>) {
-        let mut draft = Draft::new(self.partition, visit.walk.postings().len());
+        let mut draft = self.draft(visit.walk.postings().len());
         for money in visit.carried {
             let arrived = draft.arrive(from, *money);
             arrived.expect("what a partition sends fits the mirror of what it sent");
@@ -105,7 +105,7 @@ impl Turn<'_> {
     pub(super) fn unwind(&mut self, from: PartitionId, visit: &Visit<'_>, reason: Rejection) {
         let here = self.partition.id;
         let entries_max = visit.walk.postings().len().saturating_mul(2);
-        let mut draft = Draft::new(self.partition, entries_max);
+        let mut draft = self.draft(entries_max);
         let mut back = visit.carried.to_vec();
         if visit.command.hold().is_some() {
             return self.unreserve(visit, reason);

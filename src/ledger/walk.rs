@@ -22,6 +22,7 @@ use super::id::{BalanceId, TransactionId};
 use super::partition::Setting;
 use super::rejection::Rejection;
 use super::route::{PartitionId, partition_of};
+use super::rules::RULES_FIRST;
 
 /// Money of one asset on the wire, in minor units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,9 @@ pub struct Leg {
     pub number: u64,
     /// A balance of `to`: the record's key.
     pub key: BalanceId,
+    /// The rules that the receiver has to go by, for home has decided by them: [`RULES_FIRST`]
+    /// unless they tell which transit balances the money passes.
+    pub rules: u32,
     pub step: Step,
 }
 
@@ -223,10 +227,21 @@ pub enum Record {
     Leg(Leg),
     /// The first record of the log.
     Genesis(Setting),
-    /// From the next record on, what is decided follows these rules, which this binary knows.
+    /// From the next record on, what is decided follows these rules.
     Rules(u32),
     /// It can never be understood; the caller writes it to the dead letters.
     DeadLetter,
+}
+
+impl Record {
+    /// The rules that whoever decides this must know.
+    pub fn rules(&self) -> u32 {
+        match self {
+            Self::Rules(rules) => *rules,
+            Self::Leg(leg) => leg.rules,
+            Self::Command(_) | Self::Genesis(_) | Self::DeadLetter => RULES_FIRST,
+        }
+    }
 }
 
 /// A partition that the walk passes, with what serves as the legs' key: a balance there, or what

@@ -27,6 +27,12 @@ impl Turn<'_> {
         }
         self.place().received.insert(leg.from, leg.number);
         self.outcome.effects.received = Some((leg.from, leg.number));
+        let known = self.rules_at(self.outcome.offset);
+        assert!(
+            known > 1 || leg.rules < 3,
+            "a leg that is not known here yet"
+        );
+        self.purse = Self::purse_by(leg.rules, leg.step.command());
         self.step(leg.from, &leg.step);
     }
 
@@ -129,11 +135,14 @@ impl Turn<'_> {
         let number = *last;
         self.outcome.effects.sent.push((to, number));
         let from = self.here;
+        let moves = !matches!(step, Step::Question { .. } | Step::Forward { .. });
+        let rules = if moves && self.purse.is_some() { 3 } else { 1 };
         self.outcome.legs.push(Leg {
             from,
             to,
             number,
             key,
+            rules,
             step,
         });
     }

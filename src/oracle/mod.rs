@@ -75,8 +75,8 @@ struct Memory {
 #[derive(Clone, Debug, Default)]
 struct Place {
     setting: Option<Setting>,
-    /// By which rules it decides; the first ones if absent.
-    rules: Option<u32>,
+    /// Rules, and the record that asked for them where lower ones were in force.
+    rules: Vec<(u32, u64)>,
     last: Option<u64>,
     log_time_ms: i64,
     /// By partition, the number of the last leg.

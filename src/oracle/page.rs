@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ledger::id::{TRANSIT_LEDGER, transit_account};
+use crate::ledger::id::{TRANSIT_LEDGER, transit_account, transit_key};
 use crate::ledger::{
     Asset, Balance, BalanceId, Carried, Command, Detail, Direction, Entry, PartitionId, Rejection,
     State, Status, Terms, command::Party,
@@ -18,6 +18,8 @@ pub(super) type Refusal = (Rejection, Detail);
 pub(super) struct Page<'a> {
     balances: &'a mut HashMap<BalanceId, Balance>,
     offset: u64,
+    /// Whose money on the wire this is: of one ledger, or of all together.
+    purse: Option<Arc<str>>,
     pub(super) entries: Vec<Entry>,
     /// Every balance that was changed, as it was.
     before: HashMap<BalanceId, Option<Balance>>,
@@ -28,8 +30,22 @@ impl<'a> Page<'a> {
         Self {
             balances,
             offset,
+            purse: None,
             entries: Vec::new(),
             before: HashMap::new(),
+        }
+    }
+
+    /// A page on which the money on the wire is that of `purse`.
+    pub(super) fn of(
+        balances: &'a mut HashMap<BalanceId, Balance>,
+        offset: u64,
+        purse: &Option<Arc<str>>,
+    ) -> Self {
+        let purse = purse.clone();
+        Self {
+            purse,
+            ..Self::new(balances, offset)
         }
     }
 
@@ -185,8 +201,8 @@ impl<'a> Page<'a> {
         fits
     }
 
-    /// Notes, in partition `here`, that money on the way `from` one partition `to` another became
-    /// more (a credit) or less (a debit), or what is reserved of that way.
+    /// Notes, in partition `here`, that money of the purse on the way `from` one partition `to`
+    /// another became more (a credit) or less (a debit), or what is reserved of that way.
     pub(super) fn transit(
         &mut self,
         here: PartitionId,
@@ -194,13 +210,11 @@ impl<'a> Page<'a> {
         direction: Direction,
         money: Carried,
     ) -> Result<(), Refusal> {
-        let id = BalanceId::transit(from, to, here, &money.asset);
+        let purse = self.purse.as_deref();
+        let id = BalanceId::transit((from, to), here, purse, &money.asset);
         if self.find(id).is_none() {
-            let terms = unlimited(
-                TRANSIT_LEDGER.into(),
-                &transit_account(from, to),
-                here.to_string(),
-            );
+            let (account, key) = (transit_account(from, to), transit_key(here, purse));
+            let terms = unlimited(TRANSIT_LEDGER.into(), &account, key);
             self.open(id, money.asset, terms);
         }
         let state = self.find(id).expect("opened above").state;

@@ -18,6 +18,7 @@ impl Turn<'_> {
         let decision = match self.posted(command, post) {
             Err(reason) => Decision::Rejected(reason),
             Ok((hold, portions)) => {
+                self.purse = Self::purse_by(self.rules_at(post.target.hold.offset()), command);
                 self.keep(post.target.hold, hold::less(hold, &portions, Stage::Spent));
                 self.collect(command, id, &portions);
                 Decision::Posted
@@ -46,7 +47,7 @@ impl Turn<'_> {
     /// The sources here pay; those elsewhere are told to.
     fn collect(&mut self, command: &Arc<Command>, id: TransactionId, portions: &[Portion]) {
         let (here, count) = (self.here, self.oracle.count);
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
+        let mut page = Page::of(&mut self.oracle.balances, self.outcome.offset, &self.purse);
         let mut legs = Vec::new();
         for (stop, portions) in way::by_stop(portions, |portion| portion.source, count) {
             if stop.0 == here {
@@ -114,6 +115,7 @@ impl Turn<'_> {
         end: Stage,
     ) {
         let (here, count) = (self.here, self.oracle.count);
+        self.purse = Self::purse_by(self.rules_at(held.offset()), command);
         let rests = hold::rests(&hold);
         self.give_up(&rests);
         self.keep(held, hold::less(hold, &rests, end));
@@ -149,7 +151,7 @@ impl Turn<'_> {
     /// Sources elsewhere have paid destinations here.
     pub(super) fn give(&mut self, from: PartitionId, carried: &[Carried], portions: &[Portion]) {
         let here = self.here;
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
+        let mut page = Page::of(&mut self.oracle.balances, self.outcome.offset, &self.purse);
         for money in carried {
             let came = page.transit(here, (from, here), Direction::Debit, *money);
             came.expect("the mirror has room for what it shows");
@@ -161,7 +163,7 @@ impl Turn<'_> {
     /// Nothing will come of these portions any more.
     pub(super) fn give_up(&mut self, portions: &[Portion]) {
         let (here, count) = (self.here, self.oracle.count);
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
+        let mut page = Page::of(&mut self.oracle.balances, self.outcome.offset, &self.purse);
         hold::release(&mut page, here, count, portions);
         self.outcome.effects.entries = page.entries;
     }

@@ -38,6 +38,7 @@ pub(super) fn turn(
         here,
         contents,
         outcome,
+        purse: None,
     };
     match record {
         Record::DeadLetter => {}
@@ -47,11 +48,9 @@ pub(super) fn turn(
             turn.place().setting = Some(*setting);
         }
         Record::Rules(rules) => {
-            let place = turn.place();
-            let raised = place.rules.is_none_or(|known| known < *rules) && *rules > 1;
             turn.outcome.decision = Decision::Ignored(Ignored::Rules);
-            if raised {
-                turn.place().rules = Some(*rules);
+            if *rules > turn.rules_at(offset) {
+                turn.place().rules.push((*rules, offset));
                 turn.outcome.effects.rules = Some(*rules);
             }
         }
@@ -67,11 +66,28 @@ pub(super) struct Turn<'a> {
     /// What the record's command says.
     pub(super) contents: Contents,
     pub(super) outcome: Outcome,
+    /// Whose money on the wire this is: of one ledger, or of all together.
+    pub(super) purse: Option<Arc<str>>,
 }
 
 impl Turn<'_> {
     pub(super) fn place(&mut self) -> &mut Place {
         self.oracle.places.entry(self.here).or_default()
+    }
+
+    /// The rules that everything at `offset` of this partition goes by.
+    pub(super) fn rules_at(&mut self, offset: u64) -> u32 {
+        let asked = self.place().rules.iter();
+        let before = asked.filter(|(_, at)| *at < offset);
+        before.map(|(rules, _)| *rules).max().unwrap_or(1)
+    }
+
+    /// By rules 3, money on the wire is that of its ledger.
+    pub(super) fn purse_by(rules: u32, command: &Command) -> Option<Arc<str>> {
+        match rules {
+            1 | 2 => None,
+            _ => Some(command.ledger.clone()),
+        }
     }
 
     pub(super) fn setting(&mut self) -> Setting {
@@ -142,6 +158,7 @@ impl Turn<'_> {
             let refused = Decision::Rejected(reason);
             return self.conclude(command, id, refused, refused);
         }
+        self.purse = Self::purse_by(self.rules_at(id.offset()), command);
         let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
         let result = match &command.body {
             Body::Open(open) => limits::open(&mut page, command, open),

@@ -23,7 +23,7 @@ impl Turn<'_> {
             return self.conclude(visit.command, visit.transaction, refused, refused);
         }
         self.close(visit.command);
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
+        let mut page = Page::of(&mut self.oracle.balances, self.outcome.offset, &self.purse);
         let (decision, legs) = match pass(&mut page, self.here, self.oracle.count, visit) {
             Ok(legs) => {
                 self.outcome.effects.entries = page.entries;
@@ -52,7 +52,7 @@ impl Turn<'_> {
 
     pub(super) fn settle(&mut self, from: PartitionId, visit: &Visit<'_>) -> Decision {
         let (here, count) = (self.here, self.oracle.count);
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
+        let mut page = Page::of(&mut self.oracle.balances, self.outcome.offset, &self.purse);
         for money in visit.carried {
             let arrived = page.transit(here, (from, here), Direction::Debit, *money);
             arrived.expect("the mirror has room for what it shows");
@@ -68,7 +68,7 @@ impl Turn<'_> {
     /// Undoes this stop's part: what it gave comes back, what it got goes back.
     pub(super) fn unwind(&mut self, from: PartitionId, visit: &Visit<'_>, reason: Rejection) {
         let (here, count) = (self.here, self.oracle.count);
-        let mut page = Page::new(&mut self.oracle.balances, self.outcome.offset);
+        let mut page = Page::of(&mut self.oracle.balances, self.outcome.offset, &self.purse);
         let mut back = visit.carried.to_vec();
         for posting in visit.sources(here, count) {
             let amount = posting.amount.minor();

@@ -13,15 +13,13 @@ use super::gauges::Gauges;
 use super::ports::{Inbox, Outbox, World};
 use super::ticks::Ticks;
 use super::{Failure, Shared};
-use crate::ledger::{
-    BalanceId, Cut, Outcome, Partition, RULES_KNOWN, Record, ReplyTo, TransactionId,
-};
+use crate::ledger::{Cut, Outcome, Partition, RULES_KNOWN, Record, ReplyTo, TransactionId};
 use crate::log::consumer::is_transient;
 use crate::log::producer::{Acks, Append};
 use crate::log::reader;
 use crate::wire::outcome::OutcomeBody;
 use crate::wire::record::{NO_BALANCE_KEY, Raw, Recognizer};
-use crate::wire::{BalanceBody, Hex, HoldBody, LegRecord};
+use crate::wire::{BalanceBody, Hex, HoldBody, LegRecord, Subject};
 
 /// What a turn decided, on its way through the phases that wait.
 pub(super) struct Batch {
@@ -32,7 +30,7 @@ pub(super) struct Batch {
     /// The state of every touched balance after the batch.
     pub(super) touched: Vec<Touched>,
     pub(super) cut: Cut,
-    /// How many commands were decided; none when balances are only to be published again.
+    /// How many commands were decided; none when snapshots are only to be published again.
     pub(super) records: usize,
     pub(super) decided_at: Instant,
 }
@@ -43,13 +41,6 @@ pub(super) struct Reply {
     pub(super) replayed: bool,
     /// It repeats a decision that memory holds no more than the kind of.
     pub(super) short: bool,
-}
-
-/// What has a snapshot of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Subject {
-    Balance(BalanceId),
-    Hold(TransactionId),
 }
 
 /// A balance as hot and `snapshots` get it, or a hold, which `snapshots` alone get.
@@ -164,15 +155,15 @@ impl<W: World> Decider<W> {
         self.ticks.write(&self.shared, &self.partition);
     }
 
-    /// A batch without commands, to publish `ids` again.
-    pub(super) fn again(&self, ids: &[BalanceId]) -> Option<Batch> {
+    /// A batch without commands, to publish `subjects` again, those that are still known.
+    pub(super) fn again(&self, subjects: &[Subject]) -> Option<Batch> {
         Some(Batch {
             acks: Acks::open(),
             legs: Vec::new(),
             replies: Vec::new(),
-            touched: ids
+            touched: subjects
                 .iter()
-                .filter_map(|id| self.touched(Subject::Balance(*id)))
+                .filter_map(|subject| self.touched(*subject))
                 .collect(),
             cut: self.partition.cut()?,
             records: 0,
@@ -222,9 +213,8 @@ impl<W: World> Decider<W> {
                 Record::DeadLetter
             }
         };
-        if let Record::Rules(asked) = record
-            && asked > RULES_KNOWN
-        {
+        let asked = record.rules();
+        if asked > RULES_KNOWN {
             return Err(Failure::Rules { asked });
         }
         let at_ms = message.timestamp().to_millis().unwrap_or(0);

@@ -15,12 +15,12 @@ use super::hot::{Hot, Visit};
 use super::ports::{Inbox, Outbox, World};
 use super::waits::{self, For};
 use super::{Failure, Shared, restore};
-use crate::ledger::{BalanceId, Cut, PartitionId};
+use crate::ledger::{Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
 use crate::telemetry::failpoint::{self, Point};
-use crate::wire::LegRecord;
 use crate::wire::leg;
 use crate::wire::record::CORRELATION_HEADER;
+use crate::wire::{LegRecord, Subject};
 
 /// How often an idle owner looks whether hot is still its own.
 const BEAT: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(super) struct Finisher<W: World> {
     flushed: Option<u64>,
     legs: Vec<Arc<Acks>>,
     replies: Arc<Acks>,
-    again: mpsc::Sender<Vec<BalanceId>>,
+    again: mpsc::Sender<Vec<Subject>>,
     last_visit: Instant,
     reclaim: Option<Reclaim>,
 }
@@ -67,12 +67,12 @@ pub(super) struct Start<W: World> {
 type Flushing = BoxFuture<'static, Result<u64, AppendFailed>>;
 
 impl<W: World> Finisher<W> {
-    /// `again` asks the decider for the present state of balances.
+    /// `again` asks the decider for the present state of balances and holds.
     pub(super) fn new(
         shared: &Arc<Shared<W>>,
         partition: PartitionId,
         start: Start<W>,
-        again: mpsc::Sender<Vec<BalanceId>>,
+        again: mpsc::Sender<Vec<Subject>>,
     ) -> Self {
         let now = shared.world.now();
         Self {
@@ -208,11 +208,11 @@ impl<W: World> Finisher<W> {
         if self.hot.has_stale()
             && let Ok(room) = self.again.try_reserve()
         {
-            let stale = self.hot.take_stale();
+            let stale = self.hot.take_stale().await;
             tracing::warn!(
                 partition = self.partition,
-                balances = stale.len(),
-                "publishing stale balances again"
+                snapshots = stale.len(),
+                "publishing again what late snapshots have hidden"
             );
             room.send(stale);
         }

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use foldhash::fast::FixedState;
 
-use super::batch::{Subject, Touched};
+use super::batch::Touched;
 use super::ports::{Outbox, World};
 use crate::ledger::{Cut, PartitionId};
 use crate::log::producer::{Acks, Append, AppendFailed};
 use crate::telemetry::failpoint::{self, Point};
-use crate::wire::MarkerBody;
-use crate::wire::record::{hold_key, marker_key, snapshot_key};
+use crate::wire::record::marker_key;
+use crate::wire::{MarkerBody, Subject};
 
 /// How long a marker may stay without being accepted before its balances are published again.
 const PATIENCE_MIN: Duration = Duration::from_secs(5);
@@ -141,10 +141,7 @@ pub(super) async fn publish<W: World>(
     let number = Some(i32::from(partition));
     let acks = Acks::open();
     for touched in &flush.snapshots {
-        let key = match touched.subject {
-            Subject::Balance(id) => snapshot_key(id),
-            Subject::Hold(id) => hold_key(id),
-        };
+        let key = touched.subject.key();
         let json = touched
             .text
             .iter()

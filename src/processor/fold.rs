@@ -9,14 +9,14 @@ use std::collections::HashSet;
 use foldhash::fast::FixedState;
 
 use super::Failure;
-use super::batch::{House, Subject, Touched, touched};
+use super::batch::{House, Touched, touched};
 use crate::cold::base::Base;
 use crate::ledger::chain::{self, Place};
 use crate::ledger::{Outcome, Partition, PartitionId, RULES_KNOWN, SeenMap};
 use crate::log::reader::Found;
 use crate::wire::outcome::{OutcomeBody, hash};
 use crate::wire::record::{CLAIM_KEY, GENESIS_KEY};
-use crate::wire::{Decoder, Hex, LegRecord, MarkerBody};
+use crate::wire::{Decoder, Hex, LegRecord, MarkerBody, Subject};
 
 /// Outcomes folded on a base.
 pub(super) struct Fold {

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
-use super::batch::{Subject, Touched};
+use super::batch::Touched;
 use super::metrics::conflict;
 use super::ports::{HotStore, World};
 use super::{Failure, Shared, waits};
 use crate::hot::store::{Claimed, Entry, Position, Step, WRITE_MAX, Written};
 use crate::ledger::{BalanceId, PartitionId};
+use crate::wire::Subject;
 
 /// Spaces attempts while Redis is away.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -35,8 +36,8 @@ pub(super) struct Hot<W: World> {
     asked: Option<u64>,
     /// Not in hot yet.
     pending: HashMap<BalanceId, Touched, FixedState>,
-    /// Balances that the sink wants published again.
-    stale: Vec<BalanceId>,
+    /// Whether the sink wants something published again.
+    stale: bool,
     retry_at: Instant,
     pause: Duration,
 }
@@ -73,7 +74,7 @@ impl<W: World> Hot<W> {
             decided: None,
             asked: None,
             pending: HashMap::default(),
-            stale: Vec::new(),
+            stale: false,
             retry_at: shared.world.now(),
             pause: PAUSE_MIN,
         }
@@ -133,14 +134,15 @@ impl<W: World> Hot<W> {
         self.store(since, offset, at_ms).await
     }
 
-    /// Whether the sink wants balances published again.
+    /// Whether the sink wants anything published again.
     pub(super) fn has_stale(&self) -> bool {
-        !self.stale.is_empty()
+        self.stale
     }
 
-    /// Hands over the balances that the sink wants published again.
-    pub(super) fn take_stale(&mut self) -> Vec<BalanceId> {
-        std::mem::take(&mut self.stale)
+    /// Takes what the sink wants published again; nobody else is told of it.
+    pub(super) async fn take_stale(&mut self) -> Vec<Subject> {
+        self.stale = false;
+        self.store.take_stale().await.unwrap_or_default()
     }
 
     /// Tells the last command that outcomes hold a decision on, seen after hot was claimed. Whoever
@@ -266,10 +268,7 @@ impl<W: World> Hot<W> {
                     };
                 }
                 self.is_back();
-                if stale > 0 && self.stale.len() < WRITE_MAX {
-                    let named = self.store.take_stale().await;
-                    self.stale.extend(named.unwrap_or_default());
-                }
+                self.stale = stale > 0;
                 Ok(Visit {
                     accepted,
                     lost: false,

@@ -11,10 +11,11 @@ use super::finish::{Finisher, Start};
 use super::fold::Fold;
 use super::ports::{Inbox, World};
 use super::restore::{self, Restored};
+use super::standby;
 use super::waits::TAKING_OVER;
 use super::{Failure, Shared, ticks};
-use crate::ledger::BalanceId;
 use crate::telemetry::health::State;
+use crate::wire::Subject;
 
 /// Batches that may be decided before the first of them is finished.
 const AHEAD: usize = 8;
@@ -153,7 +154,7 @@ async fn restore<W: World>(
     inbox: &W::Inbox,
 ) -> Result<Restored<W>, Failure> {
     let number = inbox.partition();
-    let warm = shared.standby.take(number).await;
+    let warm = standby::take(shared, number).await;
     let restored = restore::take_over(shared, number, warm).await?;
     let started = shared.world.now();
     inbox.start(restored.next).await?;
@@ -169,7 +170,7 @@ async fn decide<W: World>(
     mut decider: Decider<W>,
     inbox: &W::Inbox,
     stop: &CancellationToken,
-    mut asked: mpsc::Receiver<Vec<BalanceId>>,
+    mut asked: mpsc::Receiver<Vec<Subject>>,
     batches: mpsc::Sender<Batch>,
 ) -> Result<Decider<W>, Failure> {
     let partition = inbox.partition().to_string();
@@ -178,7 +179,7 @@ async fn decide<W: World>(
         decider.tick();
         // Asked first: commands that keep arriving must not put it off for ever.
         let again = asked.try_recv().ok();
-        let batch = match again.and_then(|ids| decider.again(&ids)) {
+        let batch = match again.and_then(|named| decider.again(&named)) {
             Some(batch) => Some(batch),
             None => decider.turn(inbox).await?,
         };
@@ -187,7 +188,7 @@ async fn decide<W: World>(
             None => tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                ids = asked.recv() => ids.and_then(|ids| decider.again(&ids)),
+                named = asked.recv() => named.and_then(|named| decider.again(&named)),
                 () = inbox.ready() => None,
                 () = shared.world.sleep(ticks::EVERY), if decider.expects_ticks() => None,
             },
@@ -209,6 +210,14 @@ async fn decide<W: World>(
         queue.inc();
         if batches.send(batch).await.is_err() {
             break;
+        }
+    }
+    // Nobody else will be told the names that were taken from hot.
+    asked.close();
+    while let Some(named) = asked.recv().await {
+        if let Some(batch) = decider.again(&named) {
+            queue.inc();
+            batches.send(batch).await.ok();
         }
     }
     Ok(decider)

@@ -14,10 +14,10 @@ use redis::RedisResult;
 use crate::cold::base::Base;
 use crate::cold::transaction::TransactionView;
 use crate::hot::store::{Claimed, Entry, Step, Written};
-use crate::ledger::{BalanceId, PartitionId};
+use crate::ledger::PartitionId;
 use crate::log::producer::{Acks, Append, AppendFailed};
 use crate::log::reader::{Found, ReadError, Stretch};
-use crate::wire::MarkerBody;
+use crate::wire::{MarkerBody, Subject};
 
 /// Everything outside of a partition's task.
 pub trait World: Send + Sync + 'static {
@@ -143,5 +143,5 @@ pub trait HotStore: Send + Sync + 'static {
 
     fn wipe(&mut self, epoch: u64) -> impl Future<Output = RedisResult<()>> + Send;
 
-    fn take_stale(&mut self) -> impl Future<Output = RedisResult<Vec<BalanceId>>> + Send;
+    fn take_stale(&mut self) -> impl Future<Output = RedisResult<Vec<Subject>>> + Send;
 }

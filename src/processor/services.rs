@@ -15,12 +15,12 @@ use crate::cold::base::{self, Base};
 use crate::cold::transaction::{self, TransactionView};
 use crate::hot::key::Keys;
 use crate::hot::store::{Claimed, Entry, Step, Store, Written};
-use crate::ledger::{BalanceId, PartitionId};
+use crate::ledger::PartitionId;
 use crate::log::producer::{Acks, Append, AppendFailed, LogProducer};
 use crate::log::reader::{Found, ReadError, Readers, Stretch};
 use crate::log::{self, consumer};
 use crate::telemetry::clock;
-use crate::wire::MarkerBody;
+use crate::wire::{MarkerBody, Subject};
 
 /// The clients that the partitions of one process share.
 pub struct Services {
@@ -220,7 +220,7 @@ impl HotStore for Store {
         self.wipe(epoch).await
     }
 
-    async fn take_stale(&mut self) -> RedisResult<Vec<BalanceId>> {
+    async fn take_stale(&mut self) -> RedisResult<Vec<Subject>> {
         self.take_stale().await
     }
 }

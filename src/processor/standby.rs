@@ -101,15 +101,6 @@ impl Standby {
         &self.places[usize::from(partition)]
     }
 
-    /// Hands over what is there of a partition that is to be owned; waits for a read on its way.
-    pub(super) async fn take(&self, partition: PartitionId) -> Option<Warm> {
-        let mut place = self.place(partition).lock().await;
-        match mem::replace(&mut *place, Place::Closed) {
-            Place::Warm(warm) => Some(*warm),
-            Place::Closed | Place::Empty(_) => None,
-        }
-    }
-
     /// Takes a partition back that is owned no longer, with what its owner knows to be on the log.
     pub(super) async fn give_back(&self, partition: PartitionId, left: Option<Fold>) {
         if !self.open {
@@ -123,6 +114,17 @@ impl Standby {
                 ask_at: None,
             }))
         });
+    }
+}
+
+/// Hands over what is there of a partition that is to be owned; waits for a read on its way.
+pub(super) async fn take<W: World>(shared: &Shared<W>, partition: PartitionId) -> Option<Warm> {
+    let mut place = shared.standby.place(partition).lock().await;
+    let whole = &shared.metrics.standby;
+    whole.remove_label_values(&[&partition.to_string()]).ok();
+    match mem::replace(&mut *place, Place::Closed) {
+        Place::Warm(warm) => Some(*warm),
+        Place::Closed | Place::Empty(_) => None,
     }
 }
 
@@ -143,10 +145,7 @@ pub(super) async fn look<W: World>(shared: &Arc<Shared<W>>) {
 
 async fn one<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) {
     let mut place = shared.standby.place(number).lock().await;
-    let whole = shared.metrics.standby.clone();
-    let label = number.to_string();
     if matches!(*place, Place::Closed) {
-        whole.remove_label_values(&[&label]).ok();
         shared.standby.say_broken(shared, number, false);
         return;
     }
@@ -162,6 +161,7 @@ async fn one<W: World>(shared: &Arc<Shared<W>>, number: PartitionId) {
     let read = AssertUnwindSafe(read(shared, number, warm));
     let read = read.catch_unwind().await;
     shared.standby.say_broken(shared, number, read.is_err());
+    let (whole, label) = (&shared.metrics.standby, number.to_string());
     match read {
         Ok(Ok((mut warm, at_end))) => {
             let at_end = at_end && warm.fold.is_whole();

@@ -231,7 +231,7 @@ impl<W: World> Balances<W> {
         let stale = metrics.stale_snapshots.with_label_values(label);
         stale.inc_by(told.stale.len() as u64);
         if !told.stale.is_empty() {
-            warn!(partition, balances = ?told.stale, "snapshots older than cold are named");
+            warn!(partition, stale = ?told.stale, "snapshots older than cold are named");
             self.hot.name_stale(partition, told.stale);
         }
         if let Some(accepted) = told.accepted {

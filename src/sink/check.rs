@@ -12,21 +12,22 @@ use super::batch::{Pile, Versioned};
 use crate::cold::balances::{Stand, Stands, Sums};
 use crate::cold::holds;
 use crate::ledger::{Asset, Balance, BalanceId, Cut, Hold, PartitionId, TransactionId};
+use crate::wire::Subject;
 
 /// How the gathered snapshots stand to the rows.
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
     /// Newer than their rows, or without one: what is written if the marker is accepted.
     pub(super) newer: Vec<BalanceId>,
-    /// Of these, the ones of which an older snapshot arrived later.
-    pub(super) overtaken: Vec<BalanceId>,
     /// Already in their rows, or older than them: nothing is gained by keeping them.
     pub(super) known: Vec<BalanceId>,
-    /// Of these, the ones whose latest record on `snapshots` is older than the row.
-    pub(super) stale: Vec<BalanceId>,
     /// As of balances.
     pub(super) newer_holds: Vec<TransactionId>,
     pub(super) known_holds: Vec<TransactionId>,
+    /// Of the newer ones, those of which an older snapshot arrived later.
+    pub(super) overtaken: Vec<Subject>,
+    /// Of the known ones, those whose latest record on `snapshots` is older than the row.
+    pub(super) stale: Vec<Subject>,
     /// The last command that changed one of the newer holds.
     last_hold: Option<u64>,
     /// The sums over the rows as they will be.
@@ -46,24 +47,33 @@ pub(super) fn sort(pile: &Pile, stands: &Stands, sums: &Sums, partition: Partiti
         if stand.is_none_or(|stand| version > stand.version) {
             replace(&mut sorted.sums, stand, &snapshot.state);
             sorted.newer.push(id);
-            sorted.overtaken.extend(snapshot.overtaken.then_some(id));
+            sorted
+                .overtaken
+                .extend(snapshot.overtaken.then_some(Subject::Balance(id)));
         } else {
             let older = stand.is_some_and(|stand| version < stand.version);
             sorted.known.push(id);
             sorted
                 .stale
-                .extend((older || snapshot.overtaken).then_some(id));
+                .extend((older || snapshot.overtaken).then_some(Subject::Balance(id)));
         }
     }
     for (id, snapshot) in pile.holds.iter() {
         let stand = stands.holds.get(&(id, partition));
-        match stand.is_none_or(|stand| snapshot.state.version > stand.version) {
-            true => {
-                replace_hold(&mut sorted.sums.holds, stand, &snapshot.state);
-                sorted.last_hold = sorted.last_hold.max(Some(snapshot.state.offset));
-                sorted.newer_holds.push(id);
-            }
-            false => sorted.known_holds.push(id),
+        let version = snapshot.state.version;
+        if stand.is_none_or(|stand| version > stand.version) {
+            replace_hold(&mut sorted.sums.holds, stand, &snapshot.state);
+            sorted.last_hold = sorted.last_hold.max(Some(snapshot.state.offset));
+            sorted.newer_holds.push(id);
+            sorted
+                .overtaken
+                .extend(snapshot.overtaken.then_some(Subject::Hold(id)));
+        } else {
+            let older = stand.is_some_and(|stand| version < stand.version);
+            sorted.known_holds.push(id);
+            sorted
+                .stale
+                .extend((older || snapshot.overtaken).then_some(Subject::Hold(id)));
         }
     }
     sorted
@@ -178,7 +188,7 @@ mod tests {
                 generation: uuid::Uuid::nil(),
                 horizon_seconds: 1,
             },
-            rules: 1,
+            rules: Default::default(),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::cold::journal::{Conflict, Month, Part};
 use crate::cold::write::{Checkpoint, Move, Sink, Written};
 use crate::ledger::{BalanceId, PartitionId};
 use crate::log::follower::Next;
+use crate::wire::Subject;
 
 /// Everything outside of a sink. What it reads and writes of cold is as in [`crate::cold`].
 pub trait World: Send + Sync + 'static {
@@ -105,7 +106,7 @@ pub trait Hot: Send + Sync + 'static {
         synced: impl IntoIterator<Item = (BalanceId, u64)>,
     );
 
-    fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = BalanceId>);
+    fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = Subject>);
 
     fn leave(&mut self) -> impl Future<Output = RedisResult<()>> + Send;
 }

@@ -20,6 +20,7 @@ use crate::cold::write::{self, Checkpoint, Move, Sink, Written};
 use crate::hot::synced::Synced;
 use crate::ledger::{BalanceId, PartitionId};
 use crate::log::follower::{Follower, Membership, Next};
+use crate::wire::Subject;
 use crate::{hot, log};
 
 /// Where the sinks read and write.
@@ -153,7 +154,7 @@ impl Hot for Synced {
         self.note(partition, accepted, synced);
     }
 
-    fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = BalanceId>) {
+    fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = Subject>) {
         self.name_stale(partition, stale);
     }
 

@@ -13,7 +13,9 @@ use crate::cold::holds;
 use crate::cold::write::{Checkpoint, Move};
 use crate::ledger::{Balance, BalanceId, Cut, Hold, PartitionId, TransactionId};
 use crate::wire::record::{self, GENESIS_KEY};
-use crate::wire::{BalanceBody, Decoder, HoldBody, Invalid, InvalidKind, MarkerBody, Time};
+use crate::wire::{
+    BalanceBody, Decoder, HoldBody, Invalid, InvalidKind, MarkerBody, Subject, Time,
+};
 
 /// A marker that arrived, with the offset after it.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub(super) struct Told {
     pub(super) commands: u64,
     pub(super) rows: u64,
     pub(super) synced: Vec<(BalanceId, u64)>,
-    pub(super) stale: Vec<BalanceId>,
+    pub(super) stale: Vec<Subject>,
 }
 
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use super::invalid::{Invalid, InvalidKind};
 use super::scalar::{Hex, Money, Str};
 use crate::ledger::amount::minor_of;
 use crate::ledger::{
-    Amount, Asset, BalanceId, Carried, Command, Leg, PartitionId, Portion, Rejection, ReplyTo,
-    Step, TransactionId,
+    Amount, Asset, BalanceId, Carried, Command, Leg, PartitionId, Portion, RULES_FIRST, Rejection,
+    ReplyTo, Step, TransactionId,
 };
 
 /// The header that makes a record of `commands` a leg; its value is [`VERSION`].
@@ -100,6 +100,9 @@ pub struct LegBody<'a> {
     pub reason: Option<Str<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin_offset: Option<u64>,
+    /// The rules that its receiver has to go by; absent for the first ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<u32>,
     #[serde(borrow)]
     pub command: CommandBody<'a>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -150,6 +153,7 @@ impl LegRecord {
             portions: leg.step.portions().iter().map(portion_body).collect(),
             reason: leg.step.reason().map(|reason| reason.slug().into()),
             origin_offset: leg.step.origin_offset(),
+            rules: Some(leg.rules).filter(|rules| *rules != RULES_FIRST),
             command: CommandBody::of(command),
             reply: command.note.reply.as_ref().map(reply_body),
             traceparent: command.note.trace.as_deref().map(Into::into),
@@ -205,6 +209,7 @@ pub fn open(
         to: body.to,
         number: body.number,
         key,
+        rules: body.rules.unwrap_or(RULES_FIRST),
         step,
     })
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::invalid::{Invalid, InvalidKind};
 use super::scalar::{Money, Time};
 use crate::ledger::amount::minor_of;
-use crate::ledger::{Asset, Cut, HoldSums, PartitionId, RULES_FIRST, Setting};
+use crate::ledger::{Asset, Cut, HoldSums, PartitionId, RULES_FIRST, Raise, Rules, Setting};
 
 /// The value of `marker:<partition>` on `snapshots`. The same text is kept in cold beside the
 /// watermark, so a takeover reads the whole cut back.
@@ -37,8 +37,19 @@ pub struct MarkerBody {
     /// By which rules the record after X is decided; absent where they are the first ones.
     #[serde(default = "first_rules", skip_serializing_if = "are_first")]
     pub rules: u32,
+    /// Where they were raised, up to X.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raised: Vec<RaiseBody>,
     /// Log time of X.
     pub at: Time,
+}
+
+/// A record that raised the rules of its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaiseBody {
+    /// By which everything after it is decided.
+    pub rules: u32,
+    pub command_offset: u64,
 }
 
 /// How many holds are open, and sums of versions as [`HoldSums`] has them.
@@ -78,13 +89,32 @@ impl MarkerBody {
             epoch,
             generation: cut.setting.generation,
             horizon_seconds: cut.setting.horizon_seconds,
-            rules: cut.rules,
+            rules: cut.rules.now(),
+            raised: cut.rules.raises().iter().map(raise_body).collect(),
             at: Time(cut.log_time_ms),
         }
     }
 
     pub fn parse(json: &[u8]) -> Result<Self, Invalid> {
         serde_json::from_slice(json).map_err(|error| broken("", error.to_string()))
+    }
+
+    /// The rules up to X, if what is said of them agrees.
+    fn rules(&self) -> Result<Rules, Invalid> {
+        let mut rules = Rules::default();
+        for raise in &self.raised {
+            rules.raise(Raise {
+                rules: raise.rules,
+                offset: raise.command_offset,
+            });
+        }
+        match rules.now() == self.rules {
+            true => Ok(rules),
+            false => Err(broken(
+                "raised",
+                format!("does not lead to rules {}", self.rules),
+            )),
+        }
     }
 
     pub fn to_cut(&self) -> Result<Cut, Invalid> {
@@ -119,8 +149,15 @@ impl MarkerBody {
                 generation: self.generation,
                 horizon_seconds: self.horizon_seconds,
             },
-            rules: self.rules,
+            rules: self.rules()?,
         })
+    }
+}
+
+fn raise_body(raise: &Raise) -> RaiseBody {
+    RaiseBody {
+        rules: raise.rules,
+        command_offset: raise.offset,
     }
 }
 
@@ -144,7 +181,7 @@ mod tests {
     /// An older binary never wrote them.
     #[test]
     fn the_first_rules_are_left_out() {
-        let cut = |rules| Cut {
+        let cut = |rules: &Rules| Cut {
             command_offset: 1,
             log_time_ms: 0,
             version_sum: 0,
@@ -158,14 +195,22 @@ mod tests {
                 horizon_seconds: 1,
             },
             closed: BTreeMap::new(),
-            rules,
+            rules: rules.clone(),
         };
-        for (rules, written) in [(RULES_FIRST, false), (RULES_FIRST + 1, true)] {
-            let body = MarkerBody::of(&cut(rules), 0, 1, 1);
+        let mut rules = Rules::default();
+        for offset in 0..3 {
+            let mut body = MarkerBody::of(&cut(&rules), 0, 1, 1);
             let text = serde_json::to_string(&body).unwrap();
-            assert_eq!(text.contains("rules"), written, "{text}");
+            assert_eq!(text.contains("rules"), offset > 0, "{text}");
             let read = MarkerBody::parse(text.as_bytes()).unwrap();
-            assert_eq!(read.to_cut().unwrap(), cut(rules));
+            assert_eq!(read.to_cut().unwrap(), cut(&rules));
+            body.rules += 1;
+            assert_eq!(body.to_cut().unwrap_err().field, "raised");
+            let next = rules.now() + 1;
+            rules.raise(Raise {
+                rules: next,
+                offset,
+            });
         }
     }
 }

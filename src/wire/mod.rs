@@ -20,6 +20,7 @@ pub mod object;
 pub mod outcome;
 pub mod record;
 pub mod scalar;
+pub mod subject;
 
 pub use balance::BalanceBody;
 pub use command::{CommandBody, Decoder};
@@ -29,3 +30,4 @@ pub use leg::{LegBody, LegRecord, Secret};
 pub use marker::MarkerBody;
 pub use outcome::{EntryBody, OutcomeBody};
 pub use scalar::{Hex, Money, Span, Time};
+pub use subject::Subject;

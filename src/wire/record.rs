@@ -446,6 +446,7 @@ mod tests {
             to: here,
             number: 1,
             key: balance(here, "source").0,
+            rules: crate::ledger::RULES_FIRST,
             step,
         };
         let outcome = partition.apply(3, 1, &Record::Leg(leg));

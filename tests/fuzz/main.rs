@@ -76,10 +76,10 @@ macro_rules! targets {
 targets! {
     command: "../golden/commands.jsonl", "corpus/command.jsonl";
     record: "../golden/commands.jsonl", "corpus/command.jsonl";
-    leg: "../golden/legs.jsonl", "corpus/leg.jsonl";
+    leg: "../golden/legs.jsonl", "../golden/raised/legs.jsonl", "corpus/leg.jsonl";
     forged_leg: "../golden/legs.jsonl", "corpus/leg.jsonl";
     outcome: "../golden/outcomes.0.jsonl", "../golden/outcomes.1.jsonl", "corpus/outcome.jsonl";
     snapshot: "../golden/snapshots.jsonl", "corpus/snapshot.jsonl";
-    marker: "../golden/markers.jsonl", "corpus/marker.jsonl";
+    marker: "../golden/markers.jsonl", "../golden/raised/markers.jsonl", "corpus/marker.jsonl";
     cursor: "corpus/cursor.txt";
 }

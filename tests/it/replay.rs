@@ -1,7 +1,6 @@
 //! The audit's replay: a second implementation of the rules decides a real log again.
 
 use rdkafka::Message;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 use steelyard::wire::outcome::{OutcomeBody, hash};
 use uuid::Uuid;
@@ -186,18 +185,6 @@ fn replay(world: &World) -> (Option<i32>, Value) {
     (output.status.code(), check.clone())
 }
 
-/// Appends a record past everybody; its offset.
-async fn append(world: &World, topic: &str, partition: i32, key: Uuid, value: &[u8]) -> i64 {
-    let producer: FutureProducer = world.config().create().unwrap();
-    let key = key.to_string();
-    let record = FutureRecord::to(topic)
-        .partition(partition)
-        .key(&key)
-        .payload(value);
-    let patience = std::time::Duration::from_secs(20);
-    producer.send(record, patience).await.unwrap().offset
-}
-
 /// An outcome as the next one of its partition, for a command that nobody has decided.
 fn forged(world: &World, partition: i32, command: i64) -> Vec<u8> {
     let records = world.records(&world.topic("outcomes"), Some(partition));
@@ -241,12 +228,13 @@ async fn a_replay_is_clean_after_a_mixed_load_and_names_what_was_tampered_with()
     node.stop().await;
     let account = &accounts()[0];
     let (key, command) = transfer("tampered", &[(account, "nobody", "1.00")]);
-    let (commands, outcomes) = (world.topic("commands"), world.topic("outcomes"));
-    let partition = 0;
+    let (partition, key) = (0, key.to_string());
     let value = command.to_string().into_bytes();
-    let offset = append(&world, &commands, partition, key, &value).await;
+    let record = (partition, key.as_bytes(), &value[..]);
+    let offset = world.append("commands", record).await;
     let value = forged(&world, partition, offset);
-    append(&world, &outcomes, partition, key, &value).await;
+    let record = (partition, key.as_bytes(), &value[..]);
+    world.append("outcomes", record).await;
     let (code, check) = replay(&world);
     assert_eq!(code, Some(1), "{check}");
     assert_eq!(

@@ -3,6 +3,7 @@
 use rdkafka::message::Headers as _;
 use steelyard::ledger::id::TRANSIT_LEDGER;
 use steelyard::ledger::outcome::Ignored;
+use steelyard::ledger::rules::RULES_OWN_TRANSIT;
 use steelyard::ledger::{Decision, Direction, Outcome, PartitionId, Record};
 use steelyard::wire::outcome::hash;
 use steelyard::wire::record::{CLAIM_KEY, GENESIS_KEY, marker_key};
@@ -255,6 +256,12 @@ fn marker_lands(world: &mut World, partition: PartitionId, value: &[u8]) {
         ),
         "a marker at {upto} of partition {partition} says otherwise"
     );
+    let raised = truth.partition.rules().raises().iter();
+    let raised = raised.filter(|raise| raise.offset <= cut.command_offset);
+    assert!(
+        raised.eq(cut.rules.raises()),
+        "a marker at {upto} of partition {partition} has other rules"
+    );
     for (to, (sent, landed)) in cut.sent.iter().zip(&truth.legs_landed).enumerate() {
         assert!(
             sent <= landed,
@@ -302,8 +309,31 @@ pub(crate) fn landed(world: &mut World, topic: Topic, partition: PartitionId, of
     {
         world.moved.push((id, command.clone()));
     }
+    if let Some(rules) = rules_of(world, partition, (&record, &outcome)) {
+        world.reach(rules);
+    }
     no_room(world, partition, (&record, &outcome));
     note(world, &outcome);
+}
+
+/// How the rules of a leg that has changed something stand to those of its receiver.
+fn rules_of(
+    world: &World,
+    partition: PartitionId,
+    (record, outcome): (&Record, &Outcome),
+) -> Option<&'static str> {
+    let Record::Leg(leg) = record else {
+        return None;
+    };
+    outcome.effects.entries.first()?;
+    let here = world.truth[usize::from(partition)].partition.rules().now();
+    let latest = |rules| rules >= RULES_OWN_TRANSIT;
+    match (latest(leg.rules), latest(here)) {
+        (true, false) => Some("a leg goes by later rules than its receiver"),
+        (false, true) => Some("a leg goes by earlier rules than its receiver"),
+        (true, true) => Some("a leg goes by the latest rules"),
+        (false, false) => None,
+    }
 }
 
 /// What comes back to a balance that has no room left stays on the wire: it came with the leg, is

@@ -14,6 +14,7 @@ use steelyard::cold::write::{Checkpoint, Move, Sink, Written};
 use steelyard::ledger::{BalanceId, PartitionId};
 use steelyard::log::follower::{Change, Next};
 use steelyard::sink::ports;
+use steelyard::wire::Subject;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -226,7 +227,8 @@ impl Feed {
         }
         let mut world = self.sim.lock();
         share.started.iter().find_map(|(partition, reader)| {
-            let (offset, rec) = world.log.take(*reader)?;
+            let taken = world.log.take(*reader)?;
+            let (offset, rec) = taken.expect("retention spares what a sink has not read");
             Some(message(self.topic, *partition, offset, rec))
         })
     }
@@ -323,7 +325,7 @@ impl ports::Feed for Feed {
 struct Note {
     accepted: Option<u64>,
     synced: BTreeMap<BalanceId, u64>,
-    stale: BTreeSet<BalanceId>,
+    stale: BTreeSet<Subject>,
 }
 
 /// The sink's way into hot.
@@ -344,7 +346,7 @@ impl ports::Hot for Notes {
         note.synced.extend(synced);
     }
 
-    fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = BalanceId>) {
+    fn name_stale(&mut self, partition: PartitionId, stale: impl IntoIterator<Item = Subject>) {
         self.notes.entry(partition).or_default().stale.extend(stale);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use steelyard::cold::holds::{Key, Stand, Sums};
+use steelyard::ledger::rules::RULES_OWN_TRANSIT;
 use steelyard::ledger::{BalanceId, Hold, PartitionId, Stage, State, TransactionId, partition_of};
 use steelyard::wire::MarkerBody;
 
@@ -86,17 +87,22 @@ impl Reserved {
     pub(crate) fn by_homes(world: &World) -> Self {
         let mut reserved: BTreeMap<BalanceId, (i128, i128)> = BTreeMap::new();
         let open = world.truth.iter().flat_map(|truth| {
-            let here = truth.partition.id();
+            let (here, rules) = (truth.partition.id(), truth.partition.rules());
             let holds = truth.partition.holds().iter();
-            holds.filter(move |(id, hold)| id.home() == here && hold.stage.is_open())
+            let open = holds.filter(move |(id, hold)| id.home() == here && hold.stage.is_open());
+            open.map(|(id, hold)| (rules.at(id.offset()) >= RULES_OWN_TRANSIT, hold))
         });
-        for part in open.flat_map(|(_, hold)| hold.parts.iter()) {
+        let parts = open.flat_map(|(own, hold)| {
+            let ledger = own.then_some(&*hold.ledger);
+            hold.parts.iter().map(move |part| (ledger, part))
+        });
+        for (ledger, part) in parts {
             let place = |id| partition_of(id, world.count);
             let (from, to) = (place(part.source), place(part.destination));
             reserved.entry(part.source).or_default().0 += part.rest;
             reserved.entry(part.destination).or_default().1 += part.rest;
             if from != to {
-                let way = BalanceId::transit(from, to, from, &part.asset);
+                let way = BalanceId::transit((from, to), from, ledger, &part.asset);
                 reserved.entry(way).or_default().1 += part.rest;
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use steelyard::ledger::PartitionId;
 use steelyard::log::Topics;
@@ -170,26 +171,23 @@ impl Log {
         self.readers.len() - 1
     }
 
-    /// The next record that has arrived at `reader`, and its offset.
-    pub(crate) fn take(&mut self, reader: usize) -> Option<(u64, Rec)> {
+    /// The next record that has arrived at `reader`, and its offset; an error where retention was
+    /// faster.
+    pub(crate) fn take(&mut self, reader: usize) -> Option<KafkaResult<(u64, Rec)>> {
         let reading = &mut self.readers[reader];
         if !reading.on {
             return None;
         }
         let line = &self.lines[&(reading.topic, reading.partition)];
-        assert!(
-            reading.next >= line.low,
-            "{:?}/{} was trimmed to {} before a reader at {}",
-            reading.topic,
-            reading.partition,
-            line.low,
-            reading.next
-        );
+        if reading.next < line.low {
+            let trimmed = RDKafkaErrorCode::AutoOffsetReset;
+            return Some(Err(KafkaError::MessageConsumption(trimmed)));
+        }
         while reading.next < reading.arrived {
             let offset = reading.next;
             reading.next += 1;
             if let Some(rec) = line.get(offset) {
-                return Some((offset, rec.clone()));
+                return Some(Ok((offset, rec.clone())));
             }
         }
         None

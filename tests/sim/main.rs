@@ -26,6 +26,7 @@ mod held;
 mod journal;
 mod log;
 mod misjudge;
+mod newest;
 mod node;
 mod recalled;
 mod redis;

@@ -9,11 +9,11 @@ use redis::{ErrorKind, RedisError, RedisResult};
 use steelyard::cold::base::Base;
 use steelyard::cold::transaction::TransactionView;
 use steelyard::hot::store::{Claimed, Entry, Step, Written};
-use steelyard::ledger::{BalanceId, PartitionId};
+use steelyard::ledger::PartitionId;
 use steelyard::log::producer::{Acks, Append, AppendFailed};
 use steelyard::log::reader::{Found, ReadError, Stretch};
 use steelyard::processor::ports;
-use steelyard::wire::MarkerBody;
+use steelyard::wire::{MarkerBody, Subject};
 use tokio::sync::Notify;
 
 use crate::breaks::Break;
@@ -267,7 +267,13 @@ impl ports::Inbox for Inbox {
 
     fn next(&self) -> Option<KafkaResult<impl Message>> {
         let mut world = self.sim.lock();
-        let (offset, mut rec) = world.log.take(self.reader)?;
+        let (offset, mut rec) = match world.log.take(self.reader)? {
+            Ok(taken) => taken,
+            Err(trimmed) => {
+                world.reach("commands are trimmed before a slow owner");
+                return Some(Err(trimmed));
+            }
+        };
         if world.is_broken(Break::ExpiryByClock) && check::is_tick(&rec) {
             rec.at_ms = world.clock_ms();
         }
@@ -356,7 +362,7 @@ impl ports::HotStore for Hot {
         self.call(|world| world.hot_wipe(partition, epoch)).await
     }
 
-    async fn take_stale(&mut self) -> RedisResult<Vec<BalanceId>> {
+    async fn take_stale(&mut self) -> RedisResult<Vec<Subject>> {
         let partition = self.partition;
         self.call(|world| world.hot_take_stale(partition)).await
     }

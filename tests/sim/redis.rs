@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steelyard::hot::store::{Claimed, Entry, Position, Step, Written};
 use steelyard::ledger::{BalanceId, PartitionId};
+use steelyard::wire::Subject;
 
 use crate::breaks::Break;
 use crate::check;
@@ -17,7 +18,7 @@ pub(crate) struct Slot {
     pub(crate) position: Position,
     pub(crate) installed: bool,
     pub(crate) balances: BTreeMap<BalanceId, Hot>,
-    stale: BTreeSet<BalanceId>,
+    stale: BTreeSet<Subject>,
 }
 
 /// A balance in hot.
@@ -126,7 +127,7 @@ impl World {
         }
     }
 
-    pub(crate) fn hot_take_stale(&mut self, partition: PartitionId) -> Vec<BalanceId> {
+    pub(crate) fn hot_take_stale(&mut self, partition: PartitionId) -> Vec<Subject> {
         let slot = &mut self.redis.slots[usize::from(partition)];
         std::mem::take(&mut slot.stale).into_iter().collect()
     }
@@ -137,7 +138,7 @@ impl World {
         partition: PartitionId,
         accepted: Option<u64>,
         synced: &[(BalanceId, u64)],
-        stale: &BTreeSet<BalanceId>,
+        stale: &BTreeSet<Subject>,
     ) {
         let slot = &mut self.redis.slots[usize::from(partition)];
         slot.stale.extend(stale);
@@ -151,8 +152,11 @@ impl World {
                 hot.mortal = true;
             }
         }
-        if !stale.is_empty() {
-            self.reach("a stale snapshot is named");
+        for subject in stale {
+            self.reach(match subject {
+                Subject::Balance(_) => "a stale snapshot of a balance is named",
+                Subject::Hold(_) => "a stale snapshot of a hold is named",
+            });
         }
     }
 

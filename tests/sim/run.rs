@@ -47,8 +47,13 @@ pub(crate) struct Run {
     pace: Duration,
     /// Whether clients leave time between what they send.
     leaves_time: bool,
+    /// Whether whatever the sink names reaches whoever is to publish it again.
+    names_arrive: bool,
     healed: bool,
 }
+
+/// How long an owner that is told to stop may take.
+const LATE_OWNERS_END: Duration = Duration::from_secs(10);
 
 /// Steps after which a healed world must have come to rest.
 const REST_STEPS_MAX: u64 = 400_000;
@@ -103,6 +108,7 @@ impl Run {
             steps: 0,
             pace: Duration::from_micros(pace),
             leaves_time: chance.one_in(2),
+            names_arrive: late,
             healed: false,
         }
     }
@@ -255,7 +261,11 @@ impl Run {
             world.skew_ms.fill(0);
             world.log.away_until = Duration::ZERO;
             world.log.ways.heal();
-            world.redis.away_until = Duration::ZERO;
+            // An owner that fails takes names with it: those that are late are gone by then.
+            world.redis.away_until = match self.names_arrive {
+                true => world.now + LATE_OWNERS_END,
+                false => Duration::ZERO,
+            };
             world.cold.away_until = Duration::ZERO;
         }
         self.cluster.forget_handovers();
@@ -326,6 +336,10 @@ impl Run {
                 return Some(format!(
                     "partition {partition} ends at {last}; outcomes, rows, journal, hot: {ends:?}"
                 ));
+            }
+            let hidden = self.names_arrive.then(|| world.hidden(partition));
+            if let Some(hidden) = hidden.flatten() {
+                return Some(hidden);
             }
         }
         None

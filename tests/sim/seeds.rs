@@ -26,12 +26,15 @@ const SIZE: Size = Size {
 
 /// What every look at many seeds must have reached, beside every reason to refuse and every end of
 /// a decision: a fault that never strikes proves nothing.
-const SOMETIMES: [&str; 66] = [
+const SOMETIMES: [&str; 70] = [
     "a reply is completed from cold",
     "a record is slow",
     "a reference is used in two partitions",
     "a sink is told to stop",
     "rules",
+    "a leg goes by later rules than its receiver",
+    "a leg goes by earlier rules than its receiver",
+    "a leg goes by the latest rules",
     "the group is shared out anew",
     "the log does not answer",
     "a broker's clock is off",
@@ -54,7 +57,8 @@ const SOMETIMES: [&str; 66] = [
     "a sink is killed",
     "a sink's partition moves",
     "a split",
-    "a stale snapshot is named",
+    "a stale snapshot of a balance is named",
+    "a stale snapshot of a hold is named",
     "a takeover has a standby",
     "a takeover finds cold away",
     "a takeover finds the journal behind the balances",

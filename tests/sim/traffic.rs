@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
-use steelyard::ledger::{Command, PartitionId, RULES_KNOWN, partition_of};
+use steelyard::ledger::{Command, PartitionId, RULES_FIRST, RULES_KNOWN, partition_of};
 use steelyard::wire::leg;
 use steelyard::wire::record::{CORRELATION_HEADER, REPLY_TOPIC_HEADER, RULES_KEY};
 use steelyard::wire::{Decoder, Time};
@@ -53,7 +53,7 @@ impl Traffic {
             0..4 if !self.sent.is_empty() => self.again(world),
             4..6 => self.poison(world),
             6..8 => self.sealed(world),
-            8 if world.chance.one_in(4) => rules(world),
+            8 if world.chance.one_in(2) => rules(world),
             _ => self.command(world),
         }
     }
@@ -185,15 +185,26 @@ impl Traffic {
     }
 }
 
-/// An operator raises the rules to what they are, or somebody else tries to.
+/// An operator raises the rules, everywhere to one before anywhere to the next, and is interrupted;
+/// or somebody else tries to.
 fn rules(world: &mut World) {
-    let partition = any_partition(world);
-    let value = format!("{{\"rules\":{RULES_KNOWN}}}");
-    let seal = world.secret.seal(RULES_KEY.as_bytes(), value.as_bytes());
-    let seal = match world.chance.one_in(2) {
-        true => hex::encode(seal.0),
-        false => "00".repeat(32),
-    };
+    let asked = any_partition(world);
+    if world.chance.one_in(4) {
+        return raise(world, asked, RULES_KNOWN, Some("00".repeat(32)));
+    }
+    for rules in RULES_FIRST..RULES_KNOWN {
+        for partition in world.partitions() {
+            raise(world, partition, rules, None);
+        }
+    }
+    raise(world, asked, RULES_KNOWN, None);
+}
+
+/// Asks a partition for rules, with a seal of one's own or with the right one.
+fn raise(world: &mut World, partition: PartitionId, rules: u32, seal: Option<String>) {
+    let value = format!("{{\"rules\":{rules}}}");
+    let right = world.secret.seal(RULES_KEY.as_bytes(), value.as_bytes());
+    let seal = seal.unwrap_or_else(|| hex::encode(right.0));
     let headers = sealed("steelyard-rules", &seal);
     let key = Bytes::from_static(RULES_KEY.as_bytes());
     world.write(Topic::Commands, partition, key, value.into(), Some(headers));

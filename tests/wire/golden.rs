@@ -10,7 +10,7 @@ use steelyard::wire::outcome;
 use steelyard::wire::record::{ClaimBody, GENESIS_KEY, Headers, Raw};
 use steelyard::wire::{BalanceBody, CommandBody, Decoder, LegBody, MarkerBody, OutcomeBody};
 
-use super::scenario::{Sealed, Written, play, recognizer, sealed_headers};
+use super::scenario::{Sealed, Written, play, play_raised, recognizer, sealed_headers};
 
 /// Compares `lines` with the golden file of that name.
 fn check(name: &str, lines: &[String]) {
@@ -43,7 +43,12 @@ fn legs(written: &Written) -> Vec<String> {
 
 #[test]
 fn every_record_is_written_as_it_always_was() {
-    let written = play();
+    check_all("", play());
+    check_all("raised/", play_raised());
+}
+
+fn check_all(folder: &str, written: &Written) {
+    let check = |name: &str, lines: &[String]| check(&format!("{folder}{name}"), lines);
     check("commands.jsonl", &written.commands);
     check("outcomes.0.jsonl", &written.outcomes[0]);
     check("outcomes.1.jsonl", &written.outcomes[1]);
@@ -110,9 +115,28 @@ fn every_kind_of_record_is_among_them() {
     assert_eq!(steps, expected.map(str::to_owned).into());
 }
 
+/// Whose money it is shows in every leg that may move some, and in no other.
+#[test]
+fn by_later_rules_a_leg_says_so() {
+    let rules = |leg: &Sealed| {
+        let body: LegBody<'_> = serde_json::from_str(&leg.value).unwrap();
+        (body.step.to_string(), body.rules)
+    };
+    let said: BTreeSet<_> = play_raised().legs.iter().map(rules).collect();
+    let moves = ["give", "release", "settle", "take", "unwind", "visit"];
+    let moves = moves.map(|step| (step.to_owned(), Some(3)));
+    let mut expected = BTreeSet::from(moves);
+    expected.insert(("question".to_owned(), None));
+    assert_eq!(said, expected);
+    assert!(play().legs.iter().all(|leg| rules(leg).1.is_none()));
+}
+
 #[test]
 fn every_record_fits_its_schema() {
-    let written = play();
+    [play(), play_raised()].into_iter().for_each(fits);
+}
+
+fn fits(written: &Written) {
     let outcomes = written.outcomes.concat();
     let records = [
         ("command", &written.commands[..]),
@@ -136,7 +160,10 @@ fn every_record_fits_its_schema() {
 
 #[test]
 fn what_was_written_is_read_and_written_again() {
-    let written = play();
+    [play(), play_raised()].into_iter().for_each(is_read);
+}
+
+fn is_read(written: &Written) {
     let mut decoder = Decoder::new();
     for line in &written.commands {
         let command = decoder.parse(line.as_bytes(), None, None).unwrap();
@@ -164,7 +191,7 @@ fn what_was_written_is_read_and_written_again() {
 
 #[test]
 fn every_leg_opens_where_it_goes() {
-    for leg in &play().legs {
+    for leg in play().legs.iter().chain(&play_raised().legs) {
         let raw = Raw {
             offset: 1,
             key: Some(leg.key.as_bytes()),
@@ -189,7 +216,10 @@ fn every_leg_opens_where_it_goes() {
 
 #[test]
 fn outcomes_are_a_chain_that_folds_to_the_marker_and_the_snapshots() {
-    let written = play();
+    [play(), play_raised()].into_iter().for_each(folds);
+}
+
+fn folds(written: &Written) {
     let mut snapshots = Vec::new();
     for (id, outcomes) in (0..).zip(&written.outcomes) {
         let (mut partition, mut decoder) = (Partition::new(id, 2), Decoder::new());

@@ -8,8 +8,8 @@ use steelyard::ledger::{
 use steelyard::wire::leg::{HEADER, SEAL_HEADER, VERSION};
 use steelyard::wire::outcome::{self, GenesisBody};
 use steelyard::wire::record::{
-    CORRELATION_HEADER, ClaimBody, GENESIS_KEY, Headers, REPLY_TOPIC_HEADER, Raw, Recognizer,
-    TRACE_HEADER,
+    CORRELATION_HEADER, ClaimBody, GENESIS_KEY, Headers, REPLY_TOPIC_HEADER, RULES_KEY, Raw,
+    Recognizer, RulesBody, TRACE_HEADER,
 };
 use steelyard::wire::{
     BalanceBody, CommandBody, Decoder, HoldBody, LegRecord, MarkerBody, OutcomeBody, Secret, Time,
@@ -78,8 +78,39 @@ pub(crate) fn play() -> &'static Written {
     &DAY
 }
 
+/// A shorter one on which the rules are raised first, in one partition further than in the other.
+pub(crate) fn play_raised() -> &'static Written {
+    static DAY: LazyLock<Written> = LazyLock::new(Day::raised);
+    &DAY
+}
+
 impl Day {
     fn play() -> Written {
+        let (mut day, nine) = Self::begin();
+        day.transfers();
+        day.walks();
+        day.strays();
+        day.periods();
+        day.holds();
+        day.reversals();
+        day.projections(nine);
+        day.written
+    }
+
+    fn raised() -> Written {
+        let (mut day, nine) = Self::begin();
+        for (to, rules) in [(0, 2), (1, 2), (0, 3)] {
+            day.raise(to, rules);
+        }
+        day.walks();
+        day.holds();
+        day.raise(1, 3);
+        day.reversals();
+        day.projections(nine);
+        day.written
+    }
+
+    fn begin() -> (Self, Time) {
         let nine: Time = serde_json::from_str("\"2026-11-21T09:00:00Z\"").unwrap();
         let mut day = Day {
             partitions: (0..2).map(|id| Partition::new(id, 2)).collect(),
@@ -90,14 +121,18 @@ impl Day {
         };
         day.genesis();
         day.balances();
-        day.transfers();
-        day.walks();
-        day.strays();
-        day.periods();
-        day.holds();
-        day.reversals();
-        day.projections(nine);
-        day.written
+        (day, nine)
+    }
+
+    fn raise(&mut self, to: PartitionId, rules: u32) {
+        let value = serde_json::to_string(&RulesBody { rules }).unwrap();
+        let seal = secret().seal(RULES_KEY.as_bytes(), value.as_bytes());
+        let seal = serde_json::to_value(seal).unwrap();
+        let headers = Headers {
+            seal: seal.as_str().map(str::as_bytes),
+            ..Headers::default()
+        };
+        self.record(to, RULES_KEY, &value, headers);
     }
 
     fn genesis(&mut self) {

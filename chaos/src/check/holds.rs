@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
+use steelyard::ledger::rules::RULES_OWN_TRANSIT;
 use steelyard::ledger::{
-    BalanceId, Body, Decision, Outcome, PartitionId, Posting, Reverse, TransactionId, command,
-    partition_of,
+    BalanceId, Body, Command, Decision, Outcome, Partition, PartitionId, Posting, RULES_FIRST,
+    Reverse, TransactionId, command, partition_of,
 };
 use uuid::Uuid;
 
@@ -23,6 +25,7 @@ pub struct Holds {
 #[derive(Debug)]
 struct Made {
     reference: String,
+    ledger: Arc<str>,
     /// Or a transfer that was reversed.
     is_hold: bool,
     postings: Vec<Posting>,
@@ -45,7 +48,7 @@ impl Holds {
         }
         match (&command.body, outcome.decision) {
             (Body::Hold(hold), Decision::Held | Decision::Forwarded) => {
-                self.make(id, command.reference.to_string(), hold, outcome.at_ms);
+                self.make(id, command, hold, outcome.at_ms);
             }
             (Body::Hold(_), Decision::Returned(_)) => self.end(id, false),
             (Body::Post(post), Decision::Posted) if post.target.hold.home() == here => {
@@ -66,14 +69,15 @@ impl Holds {
         }
     }
 
-    fn make(&mut self, id: TransactionId, reference: String, hold: &command::Hold, at_ms: i64) {
+    fn make(&mut self, id: TransactionId, command: &Command, hold: &command::Hold, at_ms: i64) {
         let amounts = hold.postings.iter().map(|posting| posting.amount.minor());
         let left: Vec<i128> = amounts.collect();
         let postings = hold.postings.clone();
         let span = hold.expires_in.map(|seconds| i64::from(seconds) * 1000);
         // Home speaks twice of a hold over several partitions.
         self.made.entry(id).or_insert(Made {
-            reference,
+            reference: command.reference.to_string(),
+            ledger: command.ledger.clone(),
             is_hold: true,
             moved: vec![0; left.len()],
             postings,
@@ -110,6 +114,7 @@ impl Holds {
             .entry(reverse.transaction)
             .or_insert_with(|| Made {
                 reference: original.reference.to_string(),
+                ledger: original.ledger.clone(),
                 is_hold: false,
                 postings: original.postings().to_vec(),
                 left: vec![0; original.postings().len()],
@@ -174,10 +179,14 @@ impl Holds {
     }
 
     /// By balance, what holds have left there as debits and as credits, in minor units; also on
-    /// the ways between partitions.
-    pub fn reserved(&self, count: PartitionId) -> HashMap<Uuid, (i128, i128)> {
+    /// the ways between partitions, by the rules that their homes had when they were made.
+    pub fn reserved(&self, partitions: &[Partition]) -> HashMap<Uuid, (i128, i128)> {
         let mut reserved: HashMap<Uuid, (i128, i128)> = HashMap::new();
-        for made in self.made.values() {
+        let count = PartitionId::try_from(partitions.len()).unwrap_or_default();
+        for (id, made) in &self.made {
+            let home = partitions.get(usize::from(id.home()));
+            let rules = home.map_or(RULES_FIRST, |home| home.rules().at(id.offset()));
+            let ledger = (rules >= RULES_OWN_TRANSIT).then_some(&*made.ledger);
             for (posting, left) in made.postings.iter().zip(&made.left) {
                 let (source, destination) = (posting.source.id, posting.destination.id);
                 reserved.entry(source.uuid()).or_default().0 += left;
@@ -187,7 +196,7 @@ impl Holds {
                     partition_of(destination, count),
                 );
                 if from != to {
-                    let way = BalanceId::transit(from, to, from, &posting.asset);
+                    let way = BalanceId::transit((from, to), from, ledger, &posting.asset);
                     reserved.entry(way.uuid()).or_default().1 += left;
                 }
             }

@@ -41,6 +41,8 @@ pub struct Tally {
     pub balances: usize,
     pub holds: usize,
     pub reversals: usize,
+    /// Transit balances that are kept for one ledger alone, by later rules.
+    pub own_ways: usize,
     /// How many references were refused, by reason.
     pub refused: BTreeMap<String, usize>,
 }
@@ -51,7 +53,7 @@ impl std::fmt::Display for Tally {
             f,
             "{} commands decided, {} copies by second owners, {} references, {} answers, {} \
              replies, {} retries, {} reads, {} balances, \
-             {} holds, {} reversals",
+             {} holds, {} reversals, {} ways of one ledger",
             self.commands,
             self.copies,
             self.references,
@@ -61,7 +63,8 @@ impl std::fmt::Display for Tally {
             self.reads,
             self.balances,
             self.holds,
-            self.reversals
+            self.reversals,
+            self.own_ways
         )?;
         let mut before = "; refused: ";
         for (reason, count) in &self.refused {
@@ -102,6 +105,7 @@ pub async fn check(world: &World, told: Told, due_ms: i64) -> Result<Tally> {
         balances,
         holds: expected.holds.count(),
         reversals: expected.holds.reversals(),
+        own_ways: money::own_ways(&expected),
         refused: refused(&expected),
     };
     answers.extend(replies);

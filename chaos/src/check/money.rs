@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, ensure};
-use steelyard::ledger::PartitionId;
-use steelyard::ledger::id::TRANSIT_LEDGER;
+use steelyard::ledger::id::{TRANSIT_LEDGER, transit_ledger};
 use uuid::Uuid;
 
 use super::replay::Expected;
@@ -48,10 +47,16 @@ pub fn check(expected: &Expected) -> Result<()> {
     reserved(expected)
 }
 
+/// How many transit balances are kept for one ledger alone.
+pub fn own_ways(expected: &Expected) -> usize {
+    let balances = expected.partitions.iter().flat_map(|it| it.balances());
+    let ways = balances.filter(|(_, it)| *it.ledger == *TRANSIT_LEDGER);
+    ways.filter(|(_, way)| transit_ledger(way.key()).is_some())
+        .count()
+}
+
 fn reserved(expected: &Expected) -> Result<()> {
-    let reserved = expected
-        .holds
-        .reserved(PartitionId::try_from(expected.partitions.len())?);
+    let reserved = expected.holds.reserved(&expected.partitions);
     let balances = expected.partitions.iter().flat_map(|it| it.balances());
     for (id, balance) in balances {
         let must = reserved.get(&id.uuid()).copied().unwrap_or_default();

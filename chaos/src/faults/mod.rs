@@ -13,6 +13,7 @@ mod freeze;
 mod full;
 mod kill;
 mod postgres;
+mod raise;
 mod redis;
 mod rolling;
 mod table;

@@ -52,8 +52,9 @@ pub async fn upgrade(ground: &Ground) -> Result<String> {
     lab.run_for(2_000, 4_000).await;
     let tally = lab.finish().await?;
     ensure!(tally.copies > 0, "no command was decided by both programs");
+    ensure!(tally.own_ways > 0, "no money passed by the raised rules");
     Ok(format!(
-        "{replaced} nodes replaced, one way, back, and on; rules {rules} asked for; {tally}"
+        "{replaced} nodes replaced, one way, back, and on; raised to rules {rules}; {tally}"
     ))
 }
 
@@ -95,7 +96,8 @@ async fn die(lab: &mut Lab, instance: &str, world: &World) -> Result<()> {
     node.ready().await
 }
 
-async fn command(world: &World, args: &[&str]) -> Result<String> {
+/// Runs the program in a world, to its end; what it prints.
+pub(super) async fn command(world: &World, args: &[&str]) -> Result<String> {
     let (world, args) = (world.clone(), args.join(" "));
     let run = move || world.run(&args.split(' ').collect::<Vec<_>>());
     spawn_blocking(run).await?

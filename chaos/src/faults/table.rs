@@ -2,7 +2,7 @@
 
 use super::{
     Fault, Play, alone, broker, churn, clock, compaction, failpoints, freeze, full, kill, postgres,
-    redis, rolling, three,
+    raise, redis, rolling, three,
 };
 
 /// A line of the table.
@@ -126,6 +126,13 @@ pub const FAULTS: &[Fault] = &[
         false,
         "a restart every two seconds, one node after the other",
         churn::rolling
+    ),
+    fault!(
+        "raise-rules",
+        15,
+        true,
+        "the rules are raised under load, while a processor is down",
+        raise::under_load
     ),
     fault!(
         "wrong-clocks",

@@ -41,6 +41,8 @@ enum Step {
     Act(Action),
     Turn(Index),
     Deliver(Index, Index),
+    /// The rules of a partition are raised to the latest.
+    Raise(Index),
     Marker(Index),
     Takeover(Index, Index),
 }
@@ -72,6 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => action().prop_map(Step::Act),
         10 => one().prop_map(Step::Turn),
         8 => (one(), one()).prop_map(|(from, to)| Step::Deliver(from, to)),
+        1 => one().prop_map(Step::Raise),
         1 => one().prop_map(Step::Marker),
         1 => (one(), one()).prop_map(|(who, known)| Step::Takeover(who, known)),
     ]
@@ -179,6 +182,7 @@ impl World {
             Step::Deliver(from, to) => {
                 self.cluster.deliver(partition(from), partition(to));
             }
+            Step::Raise(who) => self.cluster.raise(partition(who)),
             Step::Marker(who) => self.cluster.node_mut(partition(who)).checkpoint(),
             Step::Takeover(who, known) => {
                 let node = self.cluster.node_mut(partition(who));
@@ -435,6 +439,12 @@ proptest! {
                 rests.entry(part.destination).or_default().1 += part.rest;
             }
         }
+        let reserved: i128 = rests.values().map(|(held, _)| held).sum();
+        let nodes = world.cluster.nodes.iter();
+        let ways = nodes.flat_map(|node| node.partition.balances());
+        let ways = ways.filter(|(_, balance)| &*balance.ledger == TRANSIT_LEDGER);
+        let ways: i128 = ways.map(|(_, way)| way.state.incoming).sum();
+        prop_assert!(ways <= reserved, "{} of the ways for {}", ways, reserved);
         let mut sum = 0;
         for who in 0..ACCOUNTS {
             let (posted, held, incoming) = world.state(who);

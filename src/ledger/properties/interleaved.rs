@@ -8,6 +8,7 @@ use proptest::sample::Index;
 
 use super::desk::Desk;
 use super::plan::{ASSETS, Submit, openings, submit};
+use crate::ledger::rules::RULES_OWN_TRANSIT;
 use crate::ledger::tests::names::asset;
 use crate::ledger::{Asset, BalanceId, Decision, Direction, PartitionId, Rejection, Step};
 use crate::wire::{Decoder, OutcomeBody};
@@ -22,6 +23,8 @@ enum Action {
     Deliver(Index, Index),
     /// A leg that has arrived before comes again.
     Duplicate(Index, Index, Index),
+    /// The rules of a partition are raised to the latest.
+    Raise(Index),
     /// Cold reaches the present of a partition.
     Marker(Index),
     /// A new owner takes the partition; how much of the outcomes it knows.
@@ -37,6 +40,7 @@ fn action() -> impl Strategy<Value = Action> {
         12 => one().prop_map(Action::Turn),
         8 => (one(), one()).prop_map(|(from, to)| Action::Deliver(from, to)),
         1 => (one(), one(), one()).prop_map(|(f, t, leg)| Action::Duplicate(f, t, leg)),
+        1 => one().prop_map(Action::Raise),
         1 => one().prop_map(Action::Marker),
         1 => (one(), one()).prop_map(|(who, known)| Action::Takeover(who, known)),
     ]
@@ -67,6 +71,7 @@ fn act(desk: &mut Desk, action: &Action) {
                 desk.cluster.carry(from, to, leg.index(arrived));
             }
         }
+        Action::Raise(who) => desk.cluster.raise(partition(who)),
         Action::Marker(who) => desk.cluster.node_mut(partition(who)).checkpoint(),
         Action::Takeover(who, known) => {
             let node = desk.cluster.node_mut(partition(who));
@@ -79,28 +84,38 @@ fn act(desk: &mut Desk, action: &Action) {
 /// What the pair of mirrors shows is what the legs carry that were sent and not yet applied.
 fn check_wire(desk: &Desk) {
     let count = desk.book.count;
-    for asset in ASSETS.map(asset) {
-        for from in 0..count {
-            for to in (0..count).filter(|to| *to != from) {
+    let ways = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+    for (from, to) in ways.filter(|(from, to)| from != to) {
+        for asset in ASSETS.map(asset) {
+            for own in [false, true] {
+                let ledger = own.then_some(&*desk.book.ledger);
                 let mirror = |at: PartitionId| {
-                    let id = BalanceId::transit(from, to, at, &asset);
+                    let id = BalanceId::transit((from, to), at, ledger, &asset);
                     let balance = desk.cluster.node(at).partition.balance(id);
                     balance.map_or(0, |balance| balance.state.posted)
                 };
-                let out = carried(desk, from, to, &asset, false);
-                let back = carried(desk, to, from, &asset, true);
-                assert_eq!(mirror(from) + mirror(to), out + back, "{from}>{to} {asset}");
+                let kind = (own, &asset);
+                let out = carried(desk, (from, to), kind, false);
+                let back = carried(desk, (to, from), kind, true);
+                let shown = mirror(from) + mirror(to);
+                assert_eq!(shown, out + back, "{from}>{to} {asset} {ledger:?}");
             }
         }
     }
 }
 
 /// What goes out, or comes back, in legs that are not applied yet.
-fn carried(desk: &Desk, from: PartitionId, to: PartitionId, asset: &Asset, back: bool) -> i128 {
+fn carried(
+    desk: &Desk,
+    (from, to): (PartitionId, PartitionId),
+    (own, asset): (bool, &Asset),
+    back: bool,
+) -> i128 {
     let received = desk.cluster.node(to).partition.received[usize::from(from)];
     let legs = &desk.cluster.node(from).legs[usize::from(to)];
     let waiting = legs.iter().filter(|leg| leg.number > received);
-    let counted = waiting.filter(|leg| matches!(leg.step, Step::Unwind { .. }) == back);
+    let kind = waiting.filter(|leg| (leg.rules >= RULES_OWN_TRANSIT) == own);
+    let counted = kind.filter(|leg| matches!(leg.step, Step::Unwind { .. }) == back);
     let money = counted.flat_map(|leg| leg.step.carried());
     let sum = money.filter(|money| money.asset == *asset);
     sum.map(|money| money.amount).sum()

@@ -52,6 +52,8 @@ enum Action {
     Turn(Index),
     Deliver(Index, Index),
     Drain,
+    /// The rules of a partition are raised to the latest.
+    Raise(Index),
 }
 
 fn amount() -> impl Strategy<Value = String> {
@@ -117,6 +119,7 @@ fn action() -> impl Strategy<Value = Action> {
         12 => one().prop_map(Action::Turn),
         10 => (one(), one()).prop_map(|(from, to)| Action::Deliver(from, to)),
         4 => Just(Action::Drain),
+        1 => one().prop_map(Action::Raise),
     ]
 }
 
@@ -312,6 +315,7 @@ impl World {
             Action::Drain => {
                 self.cluster.drain();
             }
+            Action::Raise(who) => self.cluster.raise(partition(who)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::message::Message;
 use super::node::Node;
-use crate::ledger::{Balance, BalanceId, Outcome, PartitionId};
+use crate::ledger::{Balance, BalanceId, Outcome, PartitionId, RULES_KNOWN};
 
 /// Partitions and what lies between them.
 pub(crate) struct Cluster {
@@ -46,6 +46,15 @@ impl Cluster {
     pub(crate) fn append(&mut self, to: PartitionId, message: Message) {
         let at_ms = self.clock_ms;
         self.node_mut(to).log.push((at_ms, message));
+    }
+
+    /// Raises the rules of `id` to the latest, and before that of all partitions to those before
+    /// them: as an operator does who is interrupted.
+    pub(crate) fn raise(&mut self, id: PartitionId) {
+        for to in 0..self.count() {
+            self.append(to, Message::rules(RULES_KNOWN - 1));
+        }
+        self.append(id, Message::rules(RULES_KNOWN));
     }
 
     /// Decides the next record of `id`, if there is one.

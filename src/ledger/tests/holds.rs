@@ -225,7 +225,7 @@ fn a_post_takes_from_the_sources_and_gives_to_the_destinations() {
         hold h 2 spent 0.00
         leg 0>1                               | posted, give 1>3
         = bob.1 9 held 5
-        wire 1>3 1.00
+        wire 1>3 1.00 reserved 4.00
         leg 1>3                               | posted
         = dora.3 1 incoming 4
         post h                                | posted, take 0>1

@@ -6,7 +6,8 @@ use crate::ledger::{BalanceId, PartitionId, Record, Setting};
 use crate::wire::leg::{HEADER, SEAL_HEADER, TICK_HEADER, VERSION};
 use crate::wire::outcome::GenesisBody;
 use crate::wire::record::{
-    CORRELATION_HEADER, GENESIS_KEY, Headers, REPLY_TOPIC_HEADER, Raw, Recognizer,
+    CORRELATION_HEADER, GENESIS_KEY, Headers, REPLY_TOPIC_HEADER, RULES_KEY, Raw, Recognizer,
+    RulesBody,
 };
 use crate::wire::{LegRecord, Secret};
 
@@ -87,6 +88,17 @@ impl Message {
 
     pub(super) fn value(&self) -> &[u8] {
         &self.value
+    }
+
+    /// What raises the rules.
+    pub(crate) fn rules(rules: u32) -> Self {
+        let value = serde_json::to_vec(&RulesBody { rules }).unwrap();
+        Self {
+            key: RULES_KEY.into(),
+            seal: Some(hex::encode(secret().seal(RULES_KEY.as_bytes(), &value).0)),
+            value,
+            ..Self::default()
+        }
     }
 
     /// What the record asks; what cannot be understood is a dead letter.

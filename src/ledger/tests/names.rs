@@ -28,7 +28,7 @@ impl Book {
         match name {
             "world" => BalanceId::world(&self.ledger, asset),
             _ if name.starts_with('@') => BalanceId::of(&self.ledger, name, asset, "default"),
-            "mirror" => BalanceId::transit(0, 1, 1, asset),
+            "mirror" => BalanceId::transit((0, 1), 1, None, asset),
             _ => BalanceId::of(
                 self.ledger_of(name),
                 account(name),

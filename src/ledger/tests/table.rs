@@ -22,7 +22,9 @@
 //! | `marker 1`, `takeover 1 7` | cold reaches partition 1's present; a new owner knows 7 outcomes |
 //! | `drain` | everything arrives and is decided |
 //! | `= alice 5.00 v3 incoming 1.00 frozen` | looks at a balance; `= alice none` if there is none |
-//! | `wire 0>1 5.00` | what the pair of mirrors shows |
+//! | `wire 0>1 5.00` | what the pair of mirrors shows that all ledgers share |
+//! | `wire 0>1 5.00 own reserved 2.00` | what the ledger's own pair shows, and what holds reserve of the way |
+//! | `raise 1 3` | a record raises the rules of partition 1 |
 //!
 //! A decision is `[replay] status [reason] [on NAME vN][, STEP P>Q]…`.
 
@@ -100,7 +102,7 @@ impl Run {
                 return String::new();
             }
             "=" => return self.look(&words[1..]),
-            "wire" => return self.wire(words[1], words[2]),
+            "wire" => return self.wire(words[1], words[2], &words[3..]),
             "stripe" => return self.stripe(words[1], words[2], words[3]),
             "hold" if words[2].parse::<u16>().is_ok() => return self.hold(&words[1..]),
             "reversed" => return self.reversed(words[1], &words[2..]),
@@ -127,6 +129,7 @@ impl Run {
             }
             "genesis" => self.record(number(words[1]), Message::genesis()),
             "junk" => self.record(number(words[1]), Message::junk()),
+            "raise" => self.record(number(words[1]), Message::rules(words[2].parse().unwrap())),
             "via" => self.command(Some(number(words[1])), &words[2..]),
             _ => self.command(None, &words),
         };
@@ -390,19 +393,21 @@ impl Run {
         String::new()
     }
 
-    fn wire(&self, way: &str, amount: &str) -> String {
+    fn wire(&self, way: &str, amount: &str, words: &[&str]) -> String {
         let ((from, to), dollars) = (pair(way), asset("USD"));
+        let own = words.contains(&"own");
+        let ledger = own.then_some(&*self.book.ledger);
         let mirror = |at| {
-            let id = BalanceId::transit(from, to, at, &dollars);
+            let id = BalanceId::transit((from, to), at, ledger, &dollars);
             let balance = self.cluster.node(at).partition.balance(id);
-            balance.map_or(0, |balance| balance.state.posted)
+            balance.map_or((0, 0), |it| (it.state.posted, it.state.incoming))
         };
-        let shown = mirror(from) + mirror(to);
-        assert_eq!(
-            decimal_of(shown, 2).to_string(),
-            amount,
-            "on the wire {way}"
-        );
+        let (here, there) = (mirror(from), mirror(to));
+        let text = |minor| decimal_of(minor, 2).to_string();
+        assert_eq!(text(here.0 + there.0), amount, "on the wire {way}");
+        let reserved = words.iter().position(|word| *word == "reserved");
+        let reserved = reserved.map_or("0.00", |at| words[at + 1]);
+        assert_eq!(text(here.1 + there.1), reserved, "reserved of {way}");
         String::new()
     }
 }

@@ -227,7 +227,8 @@ fn a_balance_of_another_ledger_is_not_found() {
 
 #[test]
 fn nobody_spends_the_money_on_the_wire() {
-    let reachable = |code: &String| partition_of(BalanceId::transit(0, 1, 1, &asset(code)), 2) == 1;
+    let reachable =
+        |code: &String| partition_of(BalanceId::transit((0, 1), 1, None, &asset(code)), 2) == 1;
     let code = (0..).map(|n| format!("T{n}/2")).find(reachable).unwrap();
     let table = "
         open alice floor none asset CODE              | applied

@@ -226,7 +226,7 @@ fn fields_are_named_by_their_path() {
 fn an_outcome_is_shown_without_the_systems_own_balances() {
     let (home, far) = (0, 1);
     let usd = Asset::parse("USD").unwrap();
-    let transit = BalanceId::transit(home, far, far, &usd);
+    let transit = BalanceId::transit((home, far), far, None, &usd);
     let alice = id("default/main", "alice", "USD", "default");
     let entry = |balance: BalanceId| {
         format!(

@@ -207,7 +207,8 @@ impl<'a> TransactionView<'a> {
             false => outcome.entries.into_iter().map(EntryView::of).collect(),
             true => {
                 let assets = outcome.entries.iter().map(|entry| &*entry.asset);
-                let transit = transits(&[outcome.partition], count, assets);
+                let ledger = outcome.ledger.as_deref().unwrap_or_default();
+                let transit = transits(&[outcome.partition], count, ledger, assets);
                 let ours = |entry: &EntryBody<'_>| !transit.contains(&entry.balance);
                 outcome
                     .entries
@@ -263,10 +264,12 @@ impl<'a> TransactionView<'a> {
     }
 }
 
-/// The transit balances in partitions `here`: one to and one from every other one of `count`.
+/// The transit balances that a transaction of `ledger` may have passed in partitions `here`, by
+/// whatever rules: those to and those from every other one of `count`.
 pub fn transits<'a>(
     here: &[PartitionId],
     count: PartitionId,
+    ledger: &str,
     assets: impl Iterator<Item = &'a str>,
 ) -> Vec<Uuid> {
     let mut assets: Vec<_> = assets.filter_map(|text| Asset::parse(text).ok()).collect();
@@ -278,8 +281,10 @@ pub fn transits<'a>(
         .flat_map(|at| (0..count).map(move |other| (*at, other)))
     {
         for asset in assets.iter().filter(|_| at != other) {
-            ids.push(BalanceId::transit(at, other, at, asset).uuid());
-            ids.push(BalanceId::transit(other, at, at, asset).uuid());
+            for ledger in [None, Some(ledger)] {
+                ids.push(BalanceId::transit((at, other), at, ledger, asset).uuid());
+                ids.push(BalanceId::transit((other, at), at, ledger, asset).uuid());
+            }
         }
     }
     ids

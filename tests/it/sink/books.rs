@@ -90,12 +90,22 @@ impl Books {
 
     /// Makes a hold and posts all of it.
     pub(crate) fn hold_and_post(&mut self, reference: &str, source: &str, destination: &str) {
-        let mut hold = pay(reference, source, destination, "0.50");
+        let id = self.hold(reference, source, destination);
+        self.post(id, source);
+    }
+
+    /// Makes a hold.
+    pub(crate) fn hold(&mut self, reference: &str, source: &str, to: &str) -> TransactionId {
+        let mut hold = pay(reference, source, to, "0.50");
         hold["hold"] = json!({});
-        let id = self.asked_as(&hold).unwrap().uuid();
+        self.asked_as(&hold).unwrap()
+    }
+
+    /// Posts all of a hold.
+    pub(crate) fn post(&mut self, id: TransactionId, source: &str) {
         self.ask(
-            &json!({"reference": format!("{reference}-post"), "type": "post",
-            "ledger": "main", "post": {"hold": id, "balance": balance_id(source)}}),
+            &json!({"reference": format!("post-{id}"), "type": "post", "ledger": "main",
+            "post": {"hold": id.uuid(), "balance": balance_id(source)}}),
         );
     }
 
@@ -169,7 +179,7 @@ impl Owner {
         (snapshot_key(id), serde_json::to_vec(&body).unwrap())
     }
 
-    fn hold(&self, id: TransactionId) -> Written {
+    pub(crate) fn hold(&self, id: TransactionId) -> Written {
         let hold = self.partition.holds().get(id).unwrap();
         let body = HoldBody::snapshot(id, hold, self.partition.id(), self.epoch);
         (hold_key(id), serde_json::to_vec(&body).unwrap())

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use steelyard::hot::key::Keys;
+use steelyard::hot::key::{Keys, parse_stale};
 use steelyard::ledger::{BalanceId, PartitionId};
 use steelyard::sink::SinkMetrics;
+use steelyard::wire::Subject;
 
 use super::bench::{Bench, options};
 use super::rows::assert_cold_is_the_ledger;
@@ -279,8 +280,11 @@ async fn hot_that_is_away_stops_nothing() {
 async fn a_stale_snapshot_is_named_though_its_marker_is_passed_over() {
     let (mut bench, alice, bob) = two_accounts(1).await;
     let id = BalanceId::new(balance_id(&alice));
+    let hold = bench.books.hold("hold", &bob, &alice);
     let old = bench.books.owner(0).snapshot(id);
+    let open = bench.books.owner(0).hold(hold);
     bench.books.pay("newer", &alice, &bob, "5");
+    bench.books.post(hold, &bob);
     bench.flush().await;
     let sinks = bench.sinks();
     bench.synced().await;
@@ -295,17 +299,19 @@ async fn a_stale_snapshot_is_named_though_its_marker_is_passed_over() {
     marker["version_sum"] = serde_json::json!(1);
     tokio::time::sleep(Duration::from_millis(500)).await;
     bench
-        .write_snapshots(0, &[old, (key, marker.to_string().into_bytes())])
+        .write_snapshots(0, &[old, open, (key, marker.to_string().into_bytes())])
         .await;
-    let named: Vec<String> = until("a name in the stale set", async || {
+    let mut named: Vec<_> = until("names in the stale set", async || {
         let mut redis = redis.clone();
         let mut ask = redis::cmd("SMEMBERS");
         ask.arg(keys.stale(0));
         let names: Vec<String> = ask.query_async(&mut redis).await.ok()?;
-        (!names.is_empty()).then_some(names)
+        let names = names.iter().filter_map(|name| parse_stale(name));
+        Some(names.collect()).filter(|names: &Vec<Subject>| !names.is_empty())
     })
     .await;
-    assert_eq!(named, [id.to_string()]);
+    named.sort_unstable();
+    assert_eq!(named, [Subject::Balance(id), Subject::Hold(hold)]);
     assert_eq!(sinks.metrics.hot_failures.get(), 0);
     assert_eq!(bench.watermark(0).await, accepted);
     sinks.stop().await;

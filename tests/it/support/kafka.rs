@@ -68,6 +68,15 @@ impl World {
         (delivered.partition, delivered.offset)
     }
 
+    /// Appends a record to a partition of one of our topics, past everybody; its offset.
+    pub async fn append(&self, name: &str, (partition, key, value): (i32, &[u8], &[u8])) -> i64 {
+        let producer: FutureProducer = self.config().create().expect("a producer");
+        let topic = self.topic(name);
+        let record = FutureRecord::to(&topic).partition(partition);
+        let sent = producer.send(record.key(key).payload(value), PATIENCE);
+        sent.await.expect("the record is delivered").offset
+    }
+
     /// Removes every record of `name`, as its retention does in time.
     pub async fn trim(&self, name: &str) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("a client");
