@@ -1,9 +1,10 @@
 //! A takeover's base out of the log alone: what it starts from where Postgres does not answer.
 //!
 //! After the claim it reads `snapshots` whole, and `outcomes` up to the claim: the state is as of
-//! the newest marker left, and made of records of its command c and before ([`crate::log::sift`]). The
-//! fold goes on from there as on any other base. `docs/proofs.md` says why that is true, and the
-//! models show it. Where the log does not tell, a takeover waits for Postgres as ever.
+//! the newest marker left, and made of records of its command c and before
+//! ([`crate::log::sift`]). The fold goes on from there as on any other base. `docs/proofs.md` says
+//! why that is true, and the models show it. Where the log does not tell, a takeover waits for
+//! Postgres as ever.
 //!
 //! It costs a read of all that is on both topics, which is what it takes to know references.
 
