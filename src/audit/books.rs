@@ -23,6 +23,9 @@ pub(super) struct Books {
     versions: Check,
 }
 
+/// All balances and holds of a partition.
+type State = (Vec<(BalanceId, Balance)>, Vec<(TransactionId, Hold)>);
+
 impl Books {
     /// The books of a log that is there from its start.
     pub(super) fn new(number: PartitionId, count: PartitionId) -> Self {
@@ -39,7 +42,7 @@ impl Books {
     pub(super) fn from_cut(
         number: PartitionId,
         cut: &Cut,
-        (balances, holds): (Vec<(BalanceId, Balance)>, Vec<(TransactionId, Hold)>),
+        (balances, holds): State,
         from: &str,
     ) -> Self {
         let count = PartitionId::try_from(cut.sent.len()).unwrap_or(PartitionId::MAX);

@@ -80,8 +80,8 @@ impl Rows<'_> {
     /// What is wrong with a row that says `id`, given what began under its reference.
     fn wrong(&self, homes: &[Home], id: TransactionId) -> Option<String> {
         let same = homes.iter().filter(|home| home.partition == id.home());
-        let later = same.filter(|home| self.is_journaled(home) && home.offset > id.offset());
-        if let Some(later) = later.last() {
+        let mut later = same.filter(|home| self.is_journaled(home) && home.offset > id.offset());
+        if let Some(later) = later.next_back() {
             let command = later.offset;
             return Some(format!("and began again with command {command}"));
         }
