@@ -13,7 +13,7 @@ use steelyard::ledger::balance::{Balance, State, Status};
 use steelyard::ledger::command::{Body, Command, Note, Party, Posting};
 use steelyard::ledger::{
     Amount, Asset, BalanceId, Cut, Decision, Fingerprint, HoldSums, Outcome, Partition,
-    PartitionId, Record, Seen, SeenMap, Setting, TransactionId, partition_of,
+    PartitionId, Record, Seen, SeenKey, SeenMap, Setting, TransactionId, partition_of,
 };
 use steelyard::wire::outcome::{NO_HASH, OutcomeBody, hash};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
@@ -25,13 +25,13 @@ use uuid::Uuid;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    // Hash tables double: the first number of each pair fills one well, the second has just made it
+    // The table of balances doubles: the first number fills it well, the second has just made it
     // grow.
     for count in [1_800_000, 1_900_000] {
         let balances = || partition(count);
         print_bytes("a resident balance", count, balances);
     }
-    for count in [7_000_000, 7_500_000] {
+    for count in [1_000_000, 5_000_000, 7_000_000, 7_500_000] {
         print_bytes("a remembered reference", count, || references(count));
     }
     divan::main();
@@ -60,15 +60,22 @@ fn resident_bytes() -> u64 {
 fn references(count: u64) -> SeenMap {
     let mut seen = SeenMap::default();
     for number in 0..count {
-        let reference = format!("order-{number}");
-        let key = fingerprint::seen_key(LEDGER, &reference);
-        let fingerprint = Fingerprint(key.0);
-        let transaction = TransactionId::new(0, number, Uuid::nil());
-        let at_ms = 1_795_000_000_000 + i64::try_from(number * 604_800_000 / count).unwrap_or(0);
-        let mark = Seen::new(fingerprint, transaction, at_ms, Decision::Applied);
+        let (key, mark) = reference(number, count);
         seen.insert(key, mark);
     }
     seen
+}
+
+/// One of `count` a week.
+fn reference(number: u64, count: u64) -> (SeenKey, Seen) {
+    let key = fingerprint::seen_key(LEDGER, &format!("order-{number}"));
+    let transaction = TransactionId::new(0, number, Uuid::nil());
+    let at_ms = 1_795_000_000_000 + i64::try_from(number * 604_800_000 / count).unwrap_or(0);
+    let fingerprint = Fingerprint(key.0);
+    (
+        key,
+        Seen::new(fingerprint, transaction, at_ms, Decision::Applied),
+    )
 }
 
 const LEDGER: &str = "acme/main";
@@ -251,6 +258,30 @@ fn decide_and_fold_walk(bencher: Bencher) {
             let decided = last.apply(offset, 1_795_000_000_000, &leg);
             (sent, decided, record)
         });
+}
+
+const REFERENCES: u64 = 5_000_000;
+
+#[divan::bench(sample_size = 1000, sample_count = 1000)]
+fn remember_reference(bencher: Bencher) {
+    let mut numbers = REFERENCES..;
+    let seen = std::sync::Mutex::new(references(REFERENCES));
+    bencher
+        .with_inputs(|| reference(numbers.next().expect("endless"), REFERENCES))
+        .bench_local_values(|(key, mark)| seen.lock().expect("one thread").insert(key, mark));
+}
+
+/// One that is known, and one that is not.
+#[divan::bench(args = [0, REFERENCES], sample_size = 1000, sample_count = 1000)]
+fn find_reference(bencher: Bencher, from: u64) {
+    let seen = references(REFERENCES);
+    let mut number = 0_u64;
+    bencher
+        .with_inputs(|| {
+            number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            reference(from + number % REFERENCES, REFERENCES).0
+        })
+        .bench_local_values(|key| seen.find(key, 0, u64::MAX).is_some());
 }
 
 #[divan::bench(sample_size = 1000, sample_count = 200)]

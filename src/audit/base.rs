@@ -1,4 +1,5 @@
-//! Where a turn starts: with the log, or with what cold accepted if the log was trimmed.
+//! Where a turn starts: with the log; if that was trimmed with what it tells alone, as of where
+//! cold stands or before; if it does not tell, with what cold accepted.
 
 use super::books::Books;
 use super::compare::body_of;
@@ -6,6 +7,8 @@ use super::scan::Scan;
 use super::turn::Place;
 use super::visit::Cold;
 use crate::ledger::{Balance, BalanceId, PartitionId};
+use crate::log::alone::Error;
+use crate::log::sift::Told;
 use crate::wire::outcome::shared_ledger;
 use crate::wire::{Decoder, MarkerBody};
 
@@ -29,14 +32,19 @@ impl Base {
     }
 }
 
-/// The base of a log that begins at `low`. What it lacks ends the fold before it begins.
-pub(super) async fn from_cold(
+/// The base of a log that begins at `low`, and what it tells alone. What is lacking ends the fold
+/// before it begins.
+pub(super) async fn trimmed(
     place: &Place,
     count: PartitionId,
-    low: u64,
+    (low, told): (u64, Result<Told, Error>),
     cold: &mut Result<Cold, sqlx::Error>,
 ) -> Base {
-    match accepted(place.number, low, cold).await {
+    let started = match told.map_err(|error| error.to_string()) {
+        Ok(told) => alone(place.number, told),
+        Err(untold) => accepted(place.number, low, cold, &untold).await,
+    };
+    match started {
         Ok((marker, books)) => Base {
             command: Some(marker.command_offset),
             position: marker.position,
@@ -52,10 +60,20 @@ pub(super) async fn from_cold(
     }
 }
 
+/// What the log alone tells. No row of cold is believed.
+fn alone(number: PartitionId, told: Told) -> Result<(MarkerBody, Books), String> {
+    let cut = told.marker.to_cut().map_err(|error| error.to_string())?;
+    let from = format!("snapshots as of command {}", cut.command_offset);
+    let books = Books::from_cut(number, &cut, (told.balances, told.holds), &from);
+    Ok((told.marker, books))
+}
+
+/// What cold accepted: rows that no outcome left has changed are believed.
 async fn accepted(
     number: PartitionId,
     low: u64,
     cold: &mut Result<Cold, sqlx::Error>,
+    untold: &str,
 ) -> Result<(MarkerBody, Books), String> {
     let cold = cold
         .as_mut()
@@ -78,7 +96,11 @@ async fn accepted(
         .map_err(|error| format!("postgres says {error}"))?;
     let holds = cold.pinned.holds(&marker).await;
     let holds = holds.map_err(|error| format!("postgres says {error}"))?;
-    let books = Books::from_cut(number, &cut, balances?, holds);
+    let from = format!(
+        "what cold accepted as of command {}, for the log alone does not tell: {untold}",
+        cut.command_offset
+    );
+    let books = Books::from_cut(number, &cut, (balances?, holds), &from);
     Ok((marker, books))
 }
 

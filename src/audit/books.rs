@@ -23,6 +23,9 @@ pub(super) struct Books {
     versions: Check,
 }
 
+/// All balances and holds of a partition.
+type State = (Vec<(BalanceId, Balance)>, Vec<(TransactionId, Hold)>);
+
 impl Books {
     /// The books of a log that is there from its start.
     pub(super) fn new(number: PartitionId, count: PartitionId) -> Self {
@@ -34,12 +37,13 @@ impl Books {
         }
     }
 
-    /// The books of a log that was trimmed: they start from what cold accepted.
+    /// The books of a log that was trimmed: they start from `cut`, whose state was taken `from`
+    /// somewhere.
     pub(super) fn from_cut(
         number: PartitionId,
         cut: &Cut,
-        balances: Vec<(BalanceId, Balance)>,
-        holds: Vec<(TransactionId, Hold)>,
+        (balances, holds): State,
+        from: &str,
     ) -> Self {
         let count = PartitionId::try_from(cut.sent.len()).unwrap_or(PartitionId::MAX);
         let mut books = Self::new(number, count.max(number.saturating_add(1)));
@@ -48,12 +52,10 @@ impl Books {
             Ok(partition) if partition.cut().as_ref() == Some(cut) => {
                 books.partition = Some(partition);
                 books.fold.note(format!(
-                    "partition {number}: outcomes are trimmed; the fold starts from what cold \
-                     accepted as of command {}",
-                    cut.command_offset
+                    "partition {number}: outcomes are trimmed; the fold starts from {from}"
                 ));
             }
-            Ok(_) => books.stop("cold's rows are not the cut that its marker says".to_owned()),
+            Ok(_) => books.stop(format!("it is not the cut that its marker says: {from}")),
             Err(panic) => books.stop(message(&*panic)),
         }
         books

@@ -12,12 +12,15 @@
 //! | once | no reference of a ledger has two home decisions, in one partition or in two |
 //! | cold | rows and marker are the state as of the watermark, none missing, none extra |
 //! | journal | transactions and entries are those of the outcomes up to its position |
+//! | references | cold finds the transaction of every reference that was decided |
 //! | hot | values are what the outcomes left; what is absent is in cold |
 //! | replay | with `--replay`: the oracle decides every record of `commands` alike, byte for byte |
 //!
-//! One partition after the other is read as a stream; in memory are the balances of one, 32 bytes
+//! One partition after the other is read as a stream; in memory are the balances of one, 33 bytes
 //! for each reference, and the legs of one that another was not seen to receive. A running system
-//! goes on meanwhile: each store is compared as of the command where it stands.
+//! goes on meanwhile: each store is compared as of the command where it stands. Where outcomes are
+//! trimmed the fold starts from what the log alone tells ([`crate::log::alone`]); only where it
+//! does not tell, and a note says so, are cold's rows believed.
 
 mod base;
 mod books;
@@ -30,6 +33,7 @@ mod hot;
 mod journal;
 mod look;
 mod once;
+mod references;
 mod replay;
 pub mod report;
 mod runs;

@@ -3,17 +3,20 @@
 //! In one partition a reference may be used again beyond the dedupe horizon (L4); in two it is
 //! never right. Takes 32 bytes for each reference.
 
-use super::report::{Check, Finding};
-use crate::ledger::{Outcome, PartitionId, TransactionId};
+use std::ops::Range;
+
 use uuid::Uuid;
+
+use super::report::{Check, Finding};
+use crate::ledger::{Outcome, PartitionId, SeenKey, TransactionId};
 
 /// The first decision on a reference, at its home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Home {
+pub(super) struct Home {
     /// Half of the hash of ledger and reference.
     key: [u8; 16],
-    partition: PartitionId,
-    offset: u64,
+    pub(super) partition: PartitionId,
+    pub(super) offset: u64,
     at_seconds: u32,
 }
 
@@ -53,9 +56,25 @@ impl Once {
         self.homes.append(&mut other.homes);
     }
 
-    /// How many references were decided, and those that were decided twice.
-    pub(super) fn finish(mut self, horizon_seconds: u64, generation: Uuid) -> (u64, Vec<Twice>) {
+    /// All are there.
+    pub(super) fn finish(&mut self) {
         self.homes.sort_unstable();
+    }
+
+    /// All home decisions, those on one reference in a row.
+    pub(super) fn homes(&self) -> &[Home] {
+        &self.homes
+    }
+
+    /// Where among them those on one reference are.
+    pub(super) fn of(&self, key: SeenKey) -> Range<usize> {
+        let first = self.homes.partition_point(|home| home.key < key.0);
+        let rest = self.homes.get(first..).unwrap_or_default();
+        first..first + rest.partition_point(|home| home.key == key.0)
+    }
+
+    /// The references that were decided twice.
+    pub(super) fn twice(&self, horizon_seconds: u64, generation: Uuid) -> Vec<Twice> {
         let pairs = self.homes.iter().zip(self.homes.iter().skip(1));
         let twice = pairs.filter(|(one, next)| {
             let until = u64::from(one.at_seconds).saturating_add(horizon_seconds);
@@ -67,14 +86,14 @@ impl Once {
             first: id(one),
             second: id(next),
         });
-        (self.homes.len() as u64, twice.collect())
+        twice.collect()
     }
 }
 
-/// Writes down what [`Once::finish`] found.
-pub(super) fn check((references, twice): (u64, &[Twice])) -> Check {
+/// Writes down what [`Once::twice`] found.
+pub(super) fn check(once: &Once, twice: &[Twice]) -> Check {
     let mut check = Check::new("once", "references");
-    check.examined = references;
+    check.examined = once.homes.len() as u64;
     for Twice { first, second } in twice {
         let what = format!(
             "one reference has two transactions: {first} of partition {} and {second} of \

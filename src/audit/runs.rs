@@ -25,6 +25,10 @@ impl Runs {
         self.runs.iter().map(|(first, last)| last - first + 1).sum()
     }
 
+    pub(super) fn first(&self) -> Option<u64> {
+        self.runs.first().map(|(first, _)| *first)
+    }
+
     pub(super) fn last(&self) -> Option<u64> {
         self.runs.last().map(|(_, last)| *last)
     }

@@ -43,6 +43,7 @@ pub(super) struct Scan {
 /// What a whole partition proved, and what the proofs over several partitions need of it.
 #[derive(Debug)]
 pub(super) struct Scanned {
+    pub(super) partition: PartitionId,
     pub(super) checks: Vec<Check>,
     pub(super) decided: Runs,
     pub(super) shore: Option<Shore>,
@@ -177,6 +178,7 @@ impl Scan {
             self.transit.cannot_tell(why);
         }
         Scanned {
+            partition: self.partition,
             checks: vec![chain, fold, versions, zero, self.transit],
             decided,
             shore: self.shore.filter(|_| state.is_some()),

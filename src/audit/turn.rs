@@ -20,8 +20,9 @@ use super::scan::Scanned;
 use super::visit::{self, Cold, NewestEpoch};
 use crate::hot;
 use crate::ledger::{BalanceId, PartitionId};
-use crate::log::Topics;
 use crate::log::reader::Reader;
+use crate::log::sift::Told;
+use crate::log::{Topics, alone};
 
 /// What every turn reads from.
 #[derive(Debug)]
@@ -73,7 +74,10 @@ pub(super) async fn turn(sources: &mut Sources<'_>, place: Place) -> anyhow::Res
         mut scan,
     } = match low {
         0 => Base::start(&place, sources.count),
-        _ => base::from_cold(&place, sources.count, low, &mut cold).await,
+        _ => {
+            let told = told(sources, number, &cold).await?;
+            base::trimmed(&place, sources.count, (low, told), &mut cold).await
+        }
     };
     scan.marker = cold.as_ref().ok().and_then(Cold::marker_at);
     let cursor = Cursor {
@@ -98,6 +102,19 @@ pub(super) async fn turn(sources: &mut Sources<'_>, place: Place) -> anyhow::Res
     scanned.checks.extend([decided, rows, compared.entries]);
     scanned.checks.extend(values);
     Ok(scanned)
+}
+
+/// What the log alone tells, as of where both parts of cold stand or before.
+async fn told(
+    sources: &Sources<'_>,
+    number: PartitionId,
+    cold: &Result<Cold, sqlx::Error>,
+) -> anyhow::Result<Result<Told, alone::Error>> {
+    let stands = cold.as_ref().ok();
+    let stands = stands.map(|cold| cold.watermark().min(cold.journaled()).unwrap_or(0));
+    let (reader, topics) = (sources.reader.clone(), sources.topics.clone());
+    let telling = move || alone::told(&reader, &topics, number, stands);
+    Ok(tokio::task::spawn_blocking(telling).await?)
 }
 
 /// Reads on to where each store stands, and compares it there. `stands` is hot's command and the

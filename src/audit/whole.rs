@@ -4,6 +4,7 @@ use sqlx::PgPool;
 
 use super::history;
 use super::once::{self, Once, Twice};
+use super::references::{self, Spans};
 use super::report::{Check, Finding, Report};
 use super::scan::Scanned;
 use super::transit::{self, Shore};
@@ -18,6 +19,7 @@ pub(super) struct Whole {
     checks: Vec<Check>,
     shores: Vec<Shore>,
     once: Once,
+    spans: Spans,
     setting: Option<Setting>,
 }
 
@@ -38,18 +40,22 @@ impl Whole {
     pub(super) fn take(&mut self, scanned: Scanned) {
         self.add(scanned.checks);
         self.shores.extend(scanned.shore);
+        if let (Some(first), Some(last)) = (scanned.decided.first(), scanned.decided.last()) {
+            self.spans.insert(scanned.partition, (first, last));
+        }
         self.once.absorb(scanned.once);
         self.setting = self.setting.or(scanned.setting);
     }
 
     /// The proofs over several partitions, and the history of what was found.
     pub(super) async fn finish(mut self, sources: &Sources<'_>) -> anyhow::Result<Report> {
-        let (references, twice) = self.join();
-        let mut check = once::check((references, &twice));
+        let twice = self.join();
+        let mut check = once::check(&self.once, &twice);
         if twice.is_empty() {
             conflicting(sources.pool, &mut check).await;
         }
-        self.add([check]);
+        let found = references::check(sources.pool, &self.once, &self.spans).await;
+        self.add([check, found]);
         self.checks
             .sort_by_key(|check| ORDER.iter().position(|name| *name == check.name));
         let (reader, topic) = (sources.reader.clone(), sources.topics.outcomes.clone());
@@ -60,7 +66,7 @@ impl Whole {
     }
 
     /// Joins what was gathered by partition: references, and the two sides of transit.
-    fn join(&mut self) -> (u64, Vec<Twice>) {
+    fn join(&mut self) -> Vec<Twice> {
         let mut transit = Check::new("transit", "pairs");
         transit::pairs(&self.shores, &mut transit);
         self.add([transit]);
@@ -68,13 +74,13 @@ impl Whole {
             .setting
             .map_or(u64::MAX, |setting| setting.horizon_seconds);
         let generation = self.setting.map(|setting| setting.generation);
-        let once = std::mem::take(&mut self.once);
-        once.finish(horizon, generation.unwrap_or_default())
+        self.once.finish();
+        self.once.twice(horizon, generation.unwrap_or_default())
     }
 }
 
 /// The order of the report.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "caught-up",
     "chain",
     "commands",
@@ -85,6 +91,7 @@ const ORDER: [&str; 12] = [
     "once",
     "cold",
     "journal",
+    "references",
     "hot",
     "replay",
 ];

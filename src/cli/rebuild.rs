@@ -16,7 +16,7 @@ use crate::hot::audit::Reader;
 use crate::hot::key::Keys;
 use crate::ledger::PartitionId;
 use crate::log::admin::{self, Verified};
-use crate::processor::rebuild::{Rebuilt, Source, cold};
+use crate::processor::rebuild::{Basis, Rebuilt, Source, cold};
 use crate::{hot, sink, telemetry};
 
 #[derive(Debug, clap::Args)]
@@ -156,19 +156,25 @@ async fn rebuild_cold(
         };
         let it = cold(source, show).await;
         let it = it.with_context(|| format!("partition {partition}"))?;
-        done(&bar, &told(*partition, it));
+        done(&bar, &told(*partition, &it));
         rebuilt.push((*partition, it));
     }
     journal(options, verified, pool, &rebuilt).await
 }
 
-fn told(partition: PartitionId, it: Rebuilt) -> String {
+fn told(partition: PartitionId, it: &Rebuilt) -> String {
     let Some(offset) = it.command_offset else {
         return format!("partition {partition}: nothing was decided yet");
     };
-    let base = match it.trimmed {
-        true => "; outcomes are trimmed: rows that did not change since are as they were",
-        false => "",
+    let base = match &it.basis {
+        Basis::Outcomes => String::new(),
+        Basis::Snapshots(as_of) => {
+            format!("; outcomes are trimmed: begun from snapshots as of command {as_of}")
+        }
+        Basis::Cold(why) => format!(
+            "; outcomes are trimmed, and the log alone does not tell ({why}): rows that did not \
+             change since are as they were"
+        ),
     };
     let balances = it.balances;
     format!("partition {partition}: {balances} balances as of command {offset}{base}")

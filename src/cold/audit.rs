@@ -2,11 +2,14 @@
 //!
 //! Amounts and versions come as they stand: what does not fit is for the audit to tell.
 
+use std::collections::BTreeMap;
+
 use futures::TryStreamExt;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::holds;
+use super::write::decode;
 use crate::ledger::{Hold, PartitionId, TransactionId};
 use crate::wire::MarkerBody;
 
@@ -193,6 +196,48 @@ impl Pinned {
         .bind(before(upto))
         .fetch_one(&mut *self.db_tx)
         .await
+    }
+}
+
+/// A reference, and the transaction that it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ReferenceRow {
+    pub ledger: String,
+    pub reference: String,
+    pub transaction_id: Uuid,
+}
+
+/// A consistent read of all references.
+#[derive(Debug)]
+pub struct References(Transaction<'static, Postgres>);
+
+impl References {
+    /// Opens a read of references as they are now; by partition, the last command in the journal.
+    pub async fn open(pool: &PgPool) -> Result<(Self, BTreeMap<PartitionId, u64>), sqlx::Error> {
+        let begin = "begin isolation level repeatable read read only";
+        let mut db_tx = pool.begin_with(begin).await?;
+        let journaled: Vec<(i32, i64)> = sqlx::query_as(
+            "select partition, command_offset from sink_positions \
+             where sink = 'journal' and command_offset is not null",
+        )
+        .fetch_all(&mut *db_tx)
+        .await?;
+        let mut stands = BTreeMap::new();
+        for (partition, offset) in journaled {
+            let partition = PartitionId::try_from(partition).map_err(decode)?;
+            stands.insert(partition, u64::try_from(offset).map_err(decode)?);
+        }
+        Ok((Self(db_tx), stands))
+    }
+
+    /// All of them, one after the other.
+    pub async fn rows(&mut self, mut each: impl FnMut(ReferenceRow)) -> Result<(), sqlx::Error> {
+        let query = "select ledger, reference, transaction_id from transaction_references";
+        let mut rows = sqlx::query_as(query).fetch(&mut *self.0);
+        while let Some(row) = rows.try_next().await? {
+            each(row);
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::fields::copied;
@@ -184,7 +184,9 @@ async fn references(
     partition: PartitionId,
     marker: &MarkerBody,
 ) -> Result<Vec<(SeenKey, Seen)>, sqlx::Error> {
-    let from = horizon(marker).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let from = marker
+        .horizon()
+        .to_rfc3339_opts(SecondsFormat::Millis, true);
     let query = format!(
         "select transaction_id, at, ledger, reference, status, reason, fingerprint, \
                 command_offset \
@@ -222,13 +224,4 @@ async fn references(
     }
     let seen = seen.into_iter();
     Ok(seen.map(|(_, key, mark)| (key, mark)).collect())
-}
-
-/// The log time before which no reference counts any more; earlier by up to a second.
-pub(crate) fn horizon(marker: &MarkerBody) -> DateTime<Utc> {
-    let span = i64::try_from(marker.horizon_seconds).unwrap_or(i64::MAX);
-    let span = span.saturating_mul(1000).saturating_add(1000);
-    DateTime::from_timestamp_millis(marker.at.0.saturating_sub(span))
-        .filter(|from| *from > DateTime::UNIX_EPOCH)
-        .unwrap_or(DateTime::UNIX_EPOCH)
 }

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::base::{horizon, marker};
+use super::base::marker;
 use super::read::{self, AsOf, BalanceRow};
 use super::write::{decode, long};
 use crate::ledger::{Hold, PartitionId, Stage, TransactionId};
@@ -270,7 +270,7 @@ pub(super) async fn base(
         "select * from holds where partition = $1 and (state in ('pending', 'open') or at >= $2)",
     )
     .bind(i32::from(marker.partition))
-    .bind(horizon(marker))
+    .bind(marker.horizon())
     .fetch(db);
     let mut decoder = Decoder::new();
     let mut holds = Vec::new();

@@ -104,7 +104,7 @@ impl SeenMap {
             let fits = self.frame.write(&seen);
             fits.expect("the frame was made for it")
         });
-        self.pages.insert(&key.0, &bytes[..self.frame.width()]);
+        self.pages.insert(&key.0, &bytes);
     }
 
     /// Finds a frame for everything there is and `seen`.

@@ -6,6 +6,7 @@
 
 pub mod acls;
 pub mod admin;
+pub mod alone;
 pub mod apply;
 mod begin;
 pub mod consumer;
@@ -15,6 +16,7 @@ pub mod follower;
 pub mod genesis;
 pub mod lag;
 pub mod letters;
+pub mod markers;
 pub mod meter;
 pub mod owners;
 pub mod peek;
@@ -22,6 +24,7 @@ pub mod producer;
 pub mod reader;
 pub mod session;
 mod shares;
+pub mod sift;
 pub mod status;
 pub mod topics;
 

@@ -1,9 +1,10 @@
 //! A takeover's base out of the log alone: what it starts from where Postgres does not answer.
 //!
 //! After the claim it reads `snapshots` whole, and `outcomes` up to the claim: the state is as of
-//! the newest marker left, and made of records of its command c and before ([`super::sift`]). The
-//! fold goes on from there as on any other base. `docs/proofs.md` says why that is true, and the
-//! models show it. Where the log does not tell, a takeover waits for Postgres as ever.
+//! the newest marker left, and made of records of its command c and before
+//! ([`crate::log::sift`]). The fold goes on from there as on any other base. `docs/proofs.md` says
+//! why that is true, and the models show it. Where the log does not tell, a takeover waits for
+//! Postgres as ever.
 //!
 //! It costs a read of all that is on both topics, which is what it takes to know references.
 
@@ -11,17 +12,13 @@ use std::sync::Arc;
 
 use super::ports::World;
 use super::restore::same_log;
-use super::sift::Sift;
 use super::{Failure, Shared};
 use crate::cold::base::Base;
 use crate::ledger::PartitionId;
-use crate::log::reader::{Found, Stretch};
+use crate::log::markers::Markers;
+use crate::log::reader::Stretch;
+use crate::log::sift::{Sift, Told, Untold};
 use crate::wire::MarkerBody;
-use crate::wire::record::marker_key;
-
-/// How far from the end of `snapshots` the newest marker is looked for first: each flush ends with
-/// one.
-const WINDOW: u64 = 1_000;
 
 /// The base of a takeover that claimed at `epoch`. `since` is a command up to which cold is known
 /// to have everything, if any is.
@@ -54,38 +51,26 @@ pub(super) async fn base<W: World>(
         end: epoch,
     };
     let sift = shared.world.read(stretch, sift, Sift::outcome).await?;
-    sift.into_base(since)
+    let told = sift.told()?;
+    told.has_all_references()?;
+    Ok(base_of(told, since))
 }
 
-/// Markers of a stretch of `snapshots`.
-struct Markers {
-    key: String,
-    epoch: u64,
-    newest: Option<MarkerBody>,
-    /// One whose outcome comes after the claim: its writer went on, and another claim is needed if
-    /// there is no older one.
-    later: Option<u64>,
-    bad: Option<String>,
-}
-
-impl Markers {
-    fn take(&mut self, found: Found<'_>) -> bool {
-        if found.key != self.key.as_bytes() {
-            return true;
-        }
-        match MarkerBody::parse(found.value) {
-            Ok(marker) if marker.position >= self.epoch => {
-                self.later = self.later.max(Some(marker.command_offset));
-            }
-            Ok(marker) => {
-                let known = self.newest.as_ref();
-                if known.is_none_or(|known| known.command_offset < marker.command_offset) {
-                    self.newest = Some(marker);
-                }
-            }
-            Err(error) => self.bad = Some(format!("marker {}: {error}", found.offset)),
-        }
-        self.bad.is_none()
+/// Of ended holds, those that count within the horizon, or were changed after command `since`.
+pub(super) fn base_of(told: Told, since: Option<u64>) -> Base {
+    let from_ms = told.marker.horizon().timestamp_millis();
+    let mut holds = told.holds;
+    holds.retain(|(_, hold)| {
+        let lasts = hold.stage.is_open() || hold.at_ms >= from_ms;
+        lasts || since.is_none_or(|since| hold.offset > since)
+    });
+    Base {
+        journal: Some((told.marker.position, told.marker.command_offset)),
+        journal_hash: Some(told.hash),
+        balances: told.balances,
+        holds,
+        seen: told.seen,
+        marker: Some(told.marker),
     }
 }
 
@@ -93,19 +78,11 @@ impl Markers {
 async fn newest_marker<W: World>(
     shared: &Shared<W>,
     number: PartitionId,
-    (low, end): (u64, u64),
+    written: (u64, u64),
     epoch: u64,
 ) -> Result<Option<MarkerBody>, Failure> {
-    let mut markers = Markers {
-        key: marker_key(number),
-        epoch,
-        newest: None,
-        later: None,
-        bad: None,
-    };
-    let (mut end, mut window) = (end, WINDOW);
-    while end > low && markers.newest.is_none() {
-        let from = end.saturating_sub(window).max(low);
+    let mut markers = Markers::new(number, written, epoch);
+    while let Some((from, end)) = markers.stretch() {
         let stretch = Stretch {
             topic: shared.topics.snapshots.clone(),
             partition: number,
@@ -113,11 +90,11 @@ async fn newest_marker<W: World>(
             end,
         };
         markers = shared.world.read(stretch, markers, Markers::take).await?;
-        if let Some(bad) = markers.bad {
-            return Err(Failure::Untold(bad));
-        }
-        (end, window) = (from, window.saturating_mul(10));
     }
+    if let Some(bad) = markers.bad {
+        return Err(Untold(bad).into());
+    }
+    // Its writer went on behind the claim: another claim is needed if there is no older one.
     match (markers.newest, markers.later) {
         (None, Some(base)) => Err(Failure::Torn { folded: None, base }),
         (newest, _) => Ok(newest),

@@ -37,7 +37,6 @@ pub mod rebuild;
 mod recall;
 mod restore;
 pub mod services;
-mod sift;
 pub mod standby;
 mod ticks;
 mod waits;
@@ -212,7 +211,7 @@ enum Failure {
     )]
     Rules { asked: u32 },
     #[error("the log alone does not tell: {0}")]
-    Untold(String),
+    Untold(#[from] log::sift::Untold),
     #[error("postgres: {cold}; without it: {log}")]
     NoBase {
         cold: sqlx::Error,

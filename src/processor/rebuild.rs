@@ -1,20 +1,23 @@
 //! What a partition of cold should hold: `outcomes` folded as an owner folds them, and written.
 //!
-//! From the first outcome where nothing was trimmed; else from cold's own rows as of their
-//! watermark, and rows that no outcome has changed since stay as they are. Claims nothing: owners
-//! and sinks go on meanwhile.
+//! From the first outcome where nothing was trimmed; else from what the log alone tells
+//! ([`crate::log::alone`]). Where it does not tell, from cold's own rows as of their watermark, and
+//! rows that no outcome has changed since stay as they are. Claims nothing: owners and sinks go on
+//! meanwhile.
 
 use anyhow::Context;
 use rdkafka::Message;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::Failure;
 use super::fold::Fold;
+use super::{Failure, alone};
 use crate::cold::{base, rebuild};
 use crate::ledger::{Balance, BalanceId, Partition, PartitionId};
 use crate::log;
+use crate::log::alone::{Error, told};
 use crate::log::reader::{Found, Reader};
+use crate::log::sift::{Told, Untold};
 use crate::wire::record::{CLAIM_KEY, GENESIS_KEY};
 use crate::wire::{MarkerBody, OutcomeBody};
 
@@ -29,14 +32,24 @@ pub struct Source {
     pub count: PartitionId,
 }
 
+/// What a partition was rebuilt from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// All outcomes there ever were.
+    Outcomes,
+    /// Snapshots and the outcomes that are left, as of this command.
+    Snapshots(u64),
+    /// Cold's own rows, and why the log alone did not tell.
+    Cold(String),
+}
+
 /// What a rebuilt partition holds now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     pub balances: usize,
     /// The last command whose effects are in; absent where none was decided yet.
     pub command_offset: Option<u64>,
-    /// Whether `outcomes` begins later than the log, so that cold's own rows were the base.
-    pub trimmed: bool,
+    pub basis: Basis,
 }
 
 /// Writes the balances of a partition anew, and sends the journal sink back to the first outcome.
@@ -50,18 +63,25 @@ pub async fn cold(
 ) -> anyhow::Result<Rebuilt> {
     let looking = source.clone();
     let began = tokio::task::spawn_blocking(move || beginning(&looking));
-    let beginning = began.await??;
-    let trimmed = beginning.is_some_and(|beginning| beginning.before.is_some());
-    let base = match trimmed {
-        true => {
-            let base = base::base(&source.pool, source.partition).await;
-            Some(base.context("postgres")?)
+    let Began {
+        low,
+        beginning,
+        told,
+    } = began.await??;
+    let (base, basis) = match told {
+        None => (None, Basis::Outcomes),
+        Some(Ok(told)) => {
+            let as_of = told.marker.command_offset;
+            (Some(alone::base_of(told, None)), Basis::Snapshots(as_of))
         }
-        false => None,
+        Some(Err(untold)) => {
+            let base = base::base(&source.pool, source.partition).await;
+            (Some(base.context("postgres")?), Basis::Cold(untold.0))
+        }
     };
     let (number, reading) = (source.partition, source.clone());
     let first = tokio::task::spawn_blocking(move || {
-        let folded = begin(&reading, base)?;
+        let folded = begin(&reading, base, low)?;
         read(&reading, folded, progress)
     });
     let folded = first.await??;
@@ -77,7 +97,7 @@ pub async fn cold(
         return Ok(Rebuilt {
             balances: 0,
             command_offset: None,
-            trimmed,
+            basis,
         });
     };
     let balances: Vec<(BalanceId, Balance)> = partition.balances().collect();
@@ -89,14 +109,14 @@ pub async fn cold(
             .map(|(id, balance)| (*id, number, balance, epoch))
             .collect(),
         holds: holds.map(|(id, hold)| (id, number, hold, epoch)).collect(),
-        whole: !trimmed,
+        whole: !matches!(basis, Basis::Cold(_)),
     };
     locked.write(&state).await?;
     rebuild::journal(&source.pool, number, source.generation, beginning).await?;
     Ok(Rebuilt {
         balances: state.balances.len(),
         command_offset: Some(cut.command_offset),
-        trimmed,
+        basis,
     })
 }
 
@@ -106,10 +126,8 @@ struct Folded {
     epoch: u64,
 }
 
-/// What is folded on: `base` where there is more than outcomes tell. Blocks.
-fn begin(source: &Source, base: Option<base::Base>) -> Result<Folded, Failure> {
-    let reader = Reader::open(&source.log)?;
-    let (low, _) = reader.bounds(&source.log.topics().outcomes, source.partition)?;
+/// What is folded on: `base` where there is more than outcomes tell, which are left from `low` on.
+fn begin(source: &Source, base: Option<base::Base>, low: u64) -> Result<Folded, Failure> {
     let mut fold = match base {
         Some(base) => Fold::new(base, source.partition, source.count)?,
         None => {
@@ -155,13 +173,47 @@ fn read(
     }
 }
 
-/// Where the journal of the partition begins, if there is any outcome. Blocks.
-fn beginning(source: &Source) -> Result<Option<rebuild::Beginning>, Failure> {
-    let (reader, topic) = (Reader::open(&source.log)?, source.log.topics().outcomes);
+/// What is left of a partition on the log.
+struct Began {
+    /// The first offset of `outcomes`.
+    low: u64,
+    /// Where the journal begins, if there is any outcome.
+    beginning: Option<rebuild::Beginning>,
+    /// What the log alone tells, where outcomes are trimmed.
+    told: Option<Result<Told, Untold>>,
+}
+
+/// Looks where a partition begins. Blocks.
+fn beginning(source: &Source) -> Result<Began, Failure> {
+    let (reader, topics) = (Reader::open(&source.log)?, source.log.topics());
     let partition = source.partition;
-    let (low, end) = reader.bounds(&topic, partition)?;
+    let bounds = reader.bounds(&topics.outcomes, partition)?;
+    let beginning = journal_begins(&reader, &topics.outcomes, partition, bounds)?;
+    let trimmed = beginning.is_some_and(|beginning| beginning.before.is_some());
+    let told = match trimmed.then(|| told(&reader, &topics, partition, None)) {
+        None => None,
+        Some(Ok(told)) if told.marker.generation != source.generation => {
+            return Err(Failure::OtherGeneration(told.marker.generation));
+        }
+        Some(Ok(told)) => Some(Ok(told)),
+        Some(Err(Error::Untold(untold))) => Some(Err(untold)),
+        Some(Err(Error::Read(error))) => return Err(error.into()),
+    };
+    Ok(Began {
+        low: bounds.0,
+        beginning,
+        told,
+    })
+}
+
+fn journal_begins(
+    reader: &Reader,
+    topic: &str,
+    partition: PartitionId,
+    (low, end): (u64, u64),
+) -> Result<Option<rebuild::Beginning>, Failure> {
     let (mut found, mut bad) = (None, None);
-    reader.read(&topic, partition, low, end, |message| {
+    reader.read(topic, partition, low, end, |message| {
         let key = message.key().unwrap_or_default();
         if key == CLAIM_KEY.as_bytes() || key == GENESIS_KEY.as_bytes() {
             return true;

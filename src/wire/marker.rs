@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -97,6 +98,15 @@ impl MarkerBody {
 
     pub fn parse(json: &[u8]) -> Result<Self, Invalid> {
         serde_json::from_slice(json).map_err(|error| broken("", error.to_string()))
+    }
+
+    /// The log time before which no reference counts any more as of X; earlier by up to a second.
+    pub fn horizon(&self) -> DateTime<Utc> {
+        let span = i64::try_from(self.horizon_seconds).unwrap_or(i64::MAX);
+        let span = span.saturating_mul(1000).saturating_add(1000);
+        DateTime::from_timestamp_millis(self.at.0.saturating_sub(span))
+            .filter(|from| *from > DateTime::UNIX_EPOCH)
+            .unwrap_or(DateTime::UNIX_EPOCH)
     }
 
     /// The rules up to X, if what is said of them agrees.

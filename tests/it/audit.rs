@@ -194,6 +194,18 @@ impl Stores {
         .execute(&self.pool)
         .await
         .unwrap();
+        let home = ledger::TransactionId::from_uuid(id).unwrap();
+        if (home.home(), home.offset()) == (body.partition, body.offset) {
+            sqlx::query(
+                "insert into transaction_references \
+                 select ledger, reference, transaction_id, at from transactions \
+                 where transaction_id = $1 on conflict do nothing",
+            )
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        }
         for entry in &body.entries {
             sqlx::query(
                 "insert into entries values \
@@ -285,7 +297,7 @@ async fn a_system_at_rest_is_clean_and_each_store_broken_is_found() {
     let report = stores.audit(5).await;
     println!("{report}");
     assert!(report.clean, "{report}");
-    assert_eq!((report.exit_code(), report.checks.len()), (0, 11));
+    assert_eq!((report.exit_code(), report.checks.len()), (0, 12));
     assert!(
         report.checks.iter().all(|check| check.examined > 0),
         "{report}"
@@ -300,6 +312,21 @@ async fn a_system_at_rest_is_clean_and_each_store_broken_is_found() {
     let status = "update transactions set status = 'applied' where reason is not null";
     let back = "update transactions set status = 'rejected' where reason is not null";
     assert_eq!(stores.broken_by(status, back).await, ["journal"]);
+    let lost = "delete from transaction_references where reference = 'pay-1'";
+    let back = "insert into transaction_references \
+                select ledger, reference, transaction_id, at from transactions \
+                where reference = 'pay-1'";
+    assert_eq!(stores.broken_by(lost, back).await, ["references"]);
+    let other = "update transaction_references r set transaction_id = t.transaction_id \
+                 from transactions t where r.reference = 'pay-1' and t.reference = 'pay-4'";
+    let back = "update transaction_references r set transaction_id = t.transaction_id \
+                from transactions t where r.reference = 'pay-1' and t.reference = 'pay-1'";
+    assert_eq!(stores.broken_by(other, back).await, ["references"]);
+    let never = "insert into transaction_references \
+                 select ledger, 'never', transaction_id, at from transactions \
+                 where reference = 'pay-1'";
+    let back = "delete from transaction_references where reference = 'never'";
+    assert_eq!(stores.broken_by(never, back).await, ["references"]);
     let marker = "update sink_positions set marker = replace(marker, '\"position\":', '\"position\":1') where sink = 'balances'";
     let back = "update sink_positions set marker = replace(marker, '\"position\":1', '\"position\":') where sink = 'balances'";
     assert_eq!(stores.broken_by(marker, back).await, ["cold"]);

@@ -29,8 +29,9 @@ fn checks(world: &World) -> Vec<Check> {
     }
     let mut transit = Check::new("transit", "pairs");
     transit::pairs(&shores, &mut transit);
-    let (references, twice) = all.finish(3600, super::world::GENERATION);
-    checks.extend([transit, once::check((references, &twice))]);
+    all.finish();
+    let twice = all.twice(3600, super::world::GENERATION);
+    checks.extend([transit, once::check(&all, &twice)]);
     checks
 }
 
