@@ -413,7 +413,8 @@ mod tests {
                 prop_assert_eq!(pages.len(), map.len());
             }
             check_room(&pages);
-            let mut expected: Vec<_> = map.iter().map(|(key, byte)| (*key, vec![*byte; width])).collect();
+            let all = map.iter().map(|(key, byte)| (*key, vec![*byte; width]));
+            let mut expected: Vec<_> = all.collect();
             expected.sort();
             prop_assert_eq!(sorted(pages.iter()), expected);
         }

@@ -92,7 +92,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_list_without_gaps(steps in prop::collection::vec(any::<Option<usize>>(), 1..300)) {
+        fn it_is_a_list_without_gaps(
+            steps in prop::collection::vec(any::<Option<usize>>(), 1..300),
+        ) {
             // Five strings to a chunk.
             let (mut shelf, mut list) = (Shelf::new(3000), Vec::new());
             for (number, step) in (0_u16..).zip(steps) {

@@ -13,8 +13,8 @@
 //! | the tests of the ledger, and the simulator | every outcome and every balance, after each record |
 //! | `audit --replay` | every outcome of a real log, from its `commands` |
 //!
-//! Fast enough to replay a log, and no faster. Knows nothing of batches, owners or stores, and does not
-//! judge whether a record can be understood at all.
+//! Fast enough to replay a log, and no faster. Knows nothing of batches, owners or stores, and does
+//! not judge whether a record can be understood at all.
 
 mod contents;
 mod decimal;

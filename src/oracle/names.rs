@@ -37,8 +37,8 @@ impl Names {
 
     /// Both sides of a posting, and those of them that are sub-balances.
     ///
-    /// A sub-balance is the one in the partition of the other side. If that is striped as well, both
-    /// are where the giving account's balance of the key `default` would be.
+    /// A sub-balance is the one in the partition of the other side. If that is striped as well,
+    /// both are where the giving account's balance of the key `default` would be.
     pub(super) fn sides(
         &mut self,
         (ledger, asset): (&str, &str),

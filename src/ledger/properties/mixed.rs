@@ -60,8 +60,8 @@ enum Action {
     Raise(Index),
 }
 
-/// Percentages in units of 0.01, who has the first of them, and whether what is missing to all of it is
-/// a percentage too or what remains.
+/// Percentages in units of 0.01, who has the first of them, and whether what is missing to all of
+/// it is what remains or a percentage too.
 type Shares = (Vec<u32>, usize, bool);
 
 /// What a command may have beside what it does: the member, a value, and another way to write it.
@@ -136,7 +136,8 @@ fn action() -> impl Strategy<Value = Action> {
     let via = prop::option::of(any::<u16>());
     prop_oneof![
         12 => (moves, hold, dated(), expect).prop_map(|(m, h, d, e)| Action::Move(m, h, d, e)),
-        4 => (1_u32..500, (shares(2), shares(3))).prop_map(|(of, (from, to))| Action::Split(of, [from, to])),
+        4 => (1_u32..500, shares(2), shares(3))
+            .prop_map(|(of, from, to)| Action::Split(of, [from, to])),
         6 => (one(), part(), dated()).prop_map(|(of, part, date)| Action::Post(of, part, date)),
         2 => one().prop_map(Action::Void),
         8 => (one(), part(), any::<bool>())
