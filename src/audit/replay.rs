@@ -131,7 +131,16 @@ impl Replay {
         let record = self.recognizer.recognize(&raw);
         let record = record.unwrap_or(Record::DeadLetter);
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
-        let outcome = self.oracle.apply(self.number, offset, at_ms, &record);
+        let value = message.payload().unwrap_or_default();
+        let outcome = self
+            .oracle
+            .apply(self.number, offset, at_ms, &record, value);
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(misread) => {
+                return self.miss(offset, format!("the command was misread: {misread}"));
+            }
+        };
         let mut expected = Vec::with_capacity(1024);
         let body = OutcomeBody::of(&outcome, self.number, self.prev);
         match body.seal(&mut expected) {

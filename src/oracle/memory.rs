@@ -32,7 +32,7 @@ impl Turn<'_> {
     ) {
         let key = self.key(command, transaction);
         let memory = Memory {
-            fingerprint: command.fingerprint.0,
+            content: self.contents.own,
             offset: transaction.offset(),
             at_ms: self.outcome.at_ms,
             decision: said,

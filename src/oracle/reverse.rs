@@ -82,7 +82,7 @@ impl Turn<'_> {
             return Err(Rejection::OriginalNotFound);
         };
         let same = TransactionId::new(self.here, known.offset, generation) == id;
-        if !same || known.fingerprint != original.fingerprint.0 {
+        if !same || known.content != self.contents.original {
             return Err(Rejection::OriginalMismatch);
         }
         let horizon = i64::try_from(self.setting().horizon_seconds).unwrap_or(i64::MAX / 2000);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::contents::Contents;
 use super::page::{Page, Refusal};
 use super::way::partition_of;
 use super::{Oracle, Place, limits};
@@ -15,10 +16,9 @@ use crate::ledger::{
 /// Decides a record and changes the books accordingly.
 pub(super) fn turn(
     oracle: &mut Oracle,
-    here: PartitionId,
-    offset: u64,
-    at_ms: i64,
+    (here, offset, at_ms): (PartitionId, u64, i64),
     record: &Record,
+    contents: Contents,
 ) -> Outcome {
     let place = oracle.places.entry(here).or_default();
     let outcome = Outcome {
@@ -36,6 +36,7 @@ pub(super) fn turn(
     let mut turn = Turn {
         oracle,
         here,
+        contents,
         outcome,
         purse: None,
     };
@@ -62,6 +63,8 @@ pub(super) fn turn(
 pub(super) struct Turn<'a> {
     pub(super) oracle: &'a mut Oracle,
     pub(super) here: PartitionId,
+    /// What the record's command says.
+    pub(super) contents: Contents,
     pub(super) outcome: Outcome,
     /// Whose money on the wire this is: of one ledger, or of all together.
     pub(super) purse: Option<Arc<str>>,
@@ -119,7 +122,7 @@ impl Turn<'_> {
             self.outcome.transaction = Some(id);
             return self.fresh(command, id);
         };
-        if known.fingerprint != command.fingerprint.0 {
+        if known.content != self.contents.own {
             self.outcome.decision = Decision::Rejected(Rejection::ReferenceReused);
             return;
         }

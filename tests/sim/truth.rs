@@ -107,7 +107,9 @@ impl Truth {
             .recognize(&raw)
             .unwrap_or(Record::DeadLetter);
         let outcome = self.partition.apply(offset, rec.at_ms, &record);
-        let expected = oracle.apply(self.partition.id(), offset, rec.at_ms, &record);
+        let expected = oracle.apply(self.partition.id(), offset, rec.at_ms, &record, &rec.value);
+        let expected =
+            expected.unwrap_or_else(|misread| panic!("a command was misread: {misread}"));
         assert_eq!(outcome, expected, "the oracle decides otherwise");
         self.keep(&outcome, matches!(record, Record::DeadLetter));
         (record, outcome)

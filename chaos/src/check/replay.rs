@@ -133,7 +133,8 @@ impl Deciding {
         let record = record.unwrap_or(Record::DeadLetter);
         note_payment(&record, into);
         let at_ms = message.timestamp().to_millis().unwrap_or(0);
-        let outcome = oracle.apply(self.partition.id(), offset, at_ms, &record);
+        let value = message.payload().unwrap_or_default();
+        let outcome = oracle.apply(self.partition.id(), offset, at_ms, &record, value)?;
         let core = self.partition.apply(offset, at_ms, &record);
         if core != outcome {
             bail!("the core decides {core:?}, the oracle {outcome:?}");

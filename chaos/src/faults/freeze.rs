@@ -34,6 +34,18 @@ pub(super) async fn owns_some(lab: &mut Lab, name: &str) -> Result<()> {
     wait::until(&what, Duration::from_secs(30), owns).await
 }
 
+/// Waits until a processor stands by for everything that it does not own.
+pub(super) async fn stands_by(lab: &mut Lab, name: &str) -> Result<()> {
+    let all = f64::from(lab.world.partitions);
+    let node = lab.fleet.node(name)?;
+    let stands_by = async || {
+        let whole = node.metric("steelyard_standby_whole", "").await;
+        (node.count(OWNED).await + whole >= all).then_some(())
+    };
+    let what = format!("{name} to stand by");
+    wait::until(&what, Duration::from_secs(30), stands_by).await
+}
+
 /// Waits until the processor that is not `lost` owns everything.
 pub(super) async fn taken_from(lab: &mut Lab, lost: &str) -> Result<()> {
     let all = f64::from(lab.world.partitions);

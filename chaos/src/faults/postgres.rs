@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use sqlx::PgPool;
 
+use super::freeze;
 use crate::lab::Lab;
-use crate::node::{READY, Role};
+use crate::node::Role;
 use crate::proxy::Mode;
 use crate::stack::Service;
 use crate::wait;
@@ -32,32 +33,60 @@ pub async fn outage(lab: &mut Lab) -> Result<String> {
     Ok(format!("postgres away, {answered} answers meanwhile"))
 }
 
-/// A takeover without Postgres waits, says for what, and goes on by itself.
+/// Takeovers without Postgres, and everything goes on meanwhile: by a processor that stands by, and
+/// by one that has nothing but the log.
 pub async fn takeover(lab: &mut Lab) -> Result<String> {
+    let standby = without(lab, "standby", &[]).await?;
+    let log = without(lab, "log", &[("STEELYARD_STANDBY", "none")]).await?;
+    Ok(format!(
+        "without postgres, {standby} partitions taken over from a standby and {log} from the log alone"
+    ))
+}
+
+/// Kills a processor while the other one, started with `settings`, has no Postgres: how many
+/// partitions that takes over `from` what it has then.
+async fn without(lab: &mut Lab, from: &str, settings: &[(&str, &str)]) -> Result<f64> {
+    let world = lab.world.clone();
+    let leaving = lab.fleet.draw(Role::Processor, &mut lab.rng)?.name.clone();
+    let others = lab.fleet.of(Role::Processor).map(|node| node.name.clone());
+    let other = others.into_iter().find(|name| *name != leaving);
+    let taking = other.context("there is only one processor")?;
+    if !settings.is_empty() {
+        let other = lab.fleet.node(&taking)?;
+        other.stop().await?;
+        other.start(&world, settings)?;
+    }
+    lab.fleet.ready().await?;
+    freeze::owns_some(lab, &leaving).await?;
+    if settings.is_empty() {
+        freeze::stands_by(lab, &taking).await?;
+    }
     for node in lab.fleet.of(Role::Processor) {
         node.postgres.set(Mode::Cut);
     }
-    let leaving = lab.fleet.draw(Role::Processor, &mut lab.rng)?;
-    let name = leaving.name.clone();
-    leaving.kill()?;
-    let said = async || {
-        let mut nodes = lab
-            .fleet
-            .nodes
-            .iter()
-            .filter(|it| it.role == Role::Processor);
-        let other = nodes.find(|node| node.name != name)?;
-        other.checks().await.contains("postgres: ").then_some(())
+    let label = format!("from=\"{from}\"");
+    let bases = "steelyard_takeover_bases_total";
+    let before = lab.fleet.node(&taking)?.metric(bases, &label).await;
+    lab.fleet.node(&leaving)?.kill()?;
+    let taken = freeze::taken_from(lab, &leaving).await;
+    let alive = match taken {
+        Ok(()) => lab.is_alive().await,
+        Err(error) => Err(error),
     };
-    let waits = wait::until("a takeover to say that it waits", READY, said).await;
     for node in lab.fleet.of(Role::Processor) {
         node.postgres.set(Mode::Open);
     }
-    waits?;
-    let world = lab.world.clone();
-    lab.fleet.node(&name)?.start(&world, &[])?;
+    alive?;
+    let after = lab.fleet.node(&taking)?.metric(bases, &label).await;
+    ensure!(after > before, "{taking} took nothing over from the {from}");
+    if !settings.is_empty() {
+        let other = lab.fleet.node(&taking)?;
+        other.stop().await?;
+        other.start(&world, &[])?;
+    }
+    lab.fleet.node(&leaving)?.start(&world, &[])?;
     lab.fleet.ready().await?;
-    Ok("a takeover waited for postgres and said so".to_owned())
+    Ok(after - before)
 }
 
 /// Somebody holds a lock on the balances.

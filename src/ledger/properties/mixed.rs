@@ -37,6 +37,8 @@ struct Move {
 enum Action {
     /// Postings; held for how long, if held; dated how far from now; expecting which version.
     Move(Vec<Move>, Option<Option<u32>>, Option<i64>, Option<u64>),
+    /// How many cents, shared out on both sides.
+    Split(u32, [Shares; 2]),
     Post(Index, Option<(String, usize)>, Option<i64>),
     Void(Index),
     /// Which transfer or hold; how much; whether by force; in one of ten, of another id.
@@ -47,6 +49,8 @@ enum Action {
     Close(i64),
     /// An earlier record once more, perhaps elsewhere.
     Again(Index, Option<u16>),
+    /// An earlier record once more, with something written or said otherwise.
+    Otherwise(Index, Index),
     /// Milliseconds pass.
     Wait(i64),
     Turn(Index),
@@ -54,6 +58,31 @@ enum Action {
     Drain,
     /// The rules of a partition are raised to the latest.
     Raise(Index),
+}
+
+/// Percentages in units of 0.01, who has the first of them, and whether what is missing to all of it is
+/// a percentage too or what remains.
+type Shares = (Vec<u32>, usize, bool);
+
+/// What a command may have beside what it does: the member, a value, and another way to write it.
+const NOTES: [(&str, &str, &str); 4] = [
+    ("description", "\"\"", "\"rent\""),
+    (
+        "metadata",
+        r#"{"a": "1", "b": "2"}"#,
+        r#"{"b": "2", "a": "1"}"#,
+    ),
+    ("metadata", r#"{"a": "2"}"#, "{}"),
+    (
+        "effective_at",
+        "\"2026-11-18T08:00:00Z\"",
+        "\"2026-11-18T09:00:00.000+01:00\"",
+    ),
+];
+
+fn shares(most: usize) -> impl Strategy<Value = Shares> {
+    let percents = prop::collection::vec(1_u32..4000, 0..most);
+    (percents, 0..PARTIES, any::<bool>())
 }
 
 fn amount() -> impl Strategy<Value = String> {
@@ -107,6 +136,7 @@ fn action() -> impl Strategy<Value = Action> {
     let via = prop::option::of(any::<u16>());
     prop_oneof![
         12 => (moves, hold, dated(), expect).prop_map(|(m, h, d, e)| Action::Move(m, h, d, e)),
+        4 => (1_u32..500, (shares(2), shares(3))).prop_map(|(of, (from, to))| Action::Split(of, [from, to])),
         6 => (one(), part(), dated()).prop_map(|(of, part, date)| Action::Post(of, part, date)),
         2 => one().prop_map(Action::Void),
         8 => (one(), part(), any::<bool>())
@@ -115,6 +145,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => set(),
         1 => (-20_i64..60).prop_map(Action::Close),
         2 => (one(), via).prop_map(|(which, via)| Action::Again(which, via)),
+        6 => (one(), one()).prop_map(|(which, how)| Action::Otherwise(which, how)),
         3 => wait(),
         12 => one().prop_map(Action::Turn),
         10 => (one(), one()).prop_map(|(from, to)| Action::Deliver(from, to)),
@@ -230,6 +261,85 @@ impl World {
         self.send(key, json);
     }
 
+    /// One side of a posting that is shared out.
+    fn side(&self, (percents, first, rest): &Shares) -> Value {
+        let balance = |step: usize| {
+            let who = (first + step) % PARTIES;
+            match who {
+                FEES => json!("@fees"),
+                _ => json!(self.id(who, 0).uuid()),
+            }
+        };
+        let percent = |hundredths: u32| format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        let (mut left, mut list) = (10_000, Vec::new());
+        for (step, hundredths) in percents.iter().enumerate() {
+            let part = (*hundredths).min(left);
+            left -= part;
+            if part > 0 {
+                list.push(json!({"balance": balance(step), "percent": percent(part)}));
+            }
+        }
+        let last = balance(percents.len());
+        match (rest, left) {
+            (true, _) => list.insert(list.len() / 2, json!({"balance": last, "remaining": true})),
+            (false, 0) => {}
+            (false, _) => list.push(json!({"balance": last, "percent": percent(left)})),
+        }
+        list.into()
+    }
+
+    fn split(&mut self, cents: u32, [from, to]: &[Shares; 2]) {
+        let first = from.1;
+        let amount = format!("{}.{:02}", cents / 100, cents % 100);
+        let posting = json!({"source": self.side(from), "destination": self.side(to),
+            "amount": amount, "asset": ASSETS[0]});
+        let json = self.book.transfer(&self.reference(), &[posting], json!({}));
+        // What a striped account pays is decided where the other side is.
+        let key = match first {
+            WORLD | FEES => self.id(to.1, 0),
+            _ => self.id(first, 0),
+        };
+        let to = partition_of(key, self.book.count);
+        let offset = self.cluster.node(to).log.len() as u64;
+        let id = TransactionId::new(to, offset, SETTING.generation);
+        self.originals.push((id, key, json.clone()));
+        self.send(key, json);
+    }
+
+    /// An earlier record under the same reference: with a note, or with the other way to write it;
+    /// with its amount written or its terms said otherwise.
+    fn otherwise(&mut self, which: &Index, how: &Index) {
+        let (to, key, mut json) = which.get(&self.sent).clone();
+        let how = how.index(NOTES.len() + 3);
+        match (NOTES.get(how), how.saturating_sub(NOTES.len())) {
+            (Some((name, one, other)), _) => {
+                let value: Value = serde_json::from_str(one).unwrap();
+                let value = match json[*name] == value {
+                    true => serde_json::from_str(other).unwrap(),
+                    false => value,
+                };
+                json[*name] = value;
+            }
+            (None, 0) if json["hold"].is_object() => {
+                json["hold"] = match json["hold"]["expires_in"] == "60s" {
+                    true => json!({"expires_in": "1m"}),
+                    false => json!({"expires_in": "60s"}),
+                };
+            }
+            (None, 1) if json["reverse"].is_object() => {
+                json["reverse"]["force"] = json!(json["reverse"]["force"] != true);
+            }
+            (None, _) => {
+                let amount = json["postings"][0]["amount"].as_str().map(str::to_owned);
+                if let Some(amount) = amount.filter(|amount| !amount.contains('.')) {
+                    json["postings"][0]["amount"] = json!(format!("{amount}.00"));
+                    json["postings"][0]["asset"] = json!("USD");
+                }
+            }
+        }
+        self.deliver(to, key, json);
+    }
+
     fn reverse(&mut self, which: &Index, part: Option<&(String, usize)>, force: bool) {
         if self.originals.is_empty() {
             return;
@@ -305,6 +415,8 @@ impl World {
                 let (to, key, json) = which.get(&self.sent).clone();
                 self.deliver(via.map_or(to, |via| via % count), key, json);
             }
+            Action::Split(cents, sides) => self.split(*cents, sides),
+            Action::Otherwise(which, how) => self.otherwise(which, how),
             Action::Wait(ms) => self.cluster.clock_ms += ms,
             Action::Turn(who) => {
                 self.cluster.turn(partition(who));

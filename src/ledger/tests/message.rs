@@ -86,6 +86,10 @@ impl Message {
         }
     }
 
+    pub(super) fn value(&self) -> &[u8] {
+        &self.value
+    }
+
     /// What raises the rules.
     pub(crate) fn rules(rules: u32) -> Self {
         let value = serde_json::to_vec(&RulesBody { rules }).unwrap();

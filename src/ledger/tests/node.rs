@@ -72,7 +72,10 @@ impl Node {
         let before = balances(&self.partition);
         let outcome = self.partition.apply(offset as u64, at_ms, &record);
         let id = self.partition.id();
-        let expected = self.oracle.apply(id, offset as u64, at_ms, &record);
+        let expected = self
+            .oracle
+            .apply(id, offset as u64, at_ms, &record, message.value());
+        let expected = expected.unwrap_or_else(|misread| panic!("{misread}"));
         assert_eq!(outcome, expected, "the oracle decides the same");
         let bytes = encode(&outcome, self.partition.id(), self.outcomes.last());
         if outcome.effects.entries.is_empty() {
