@@ -56,6 +56,22 @@ impl Once {
         self.homes.append(&mut other.homes);
     }
 
+    /// Decisions on references, as if they had been read.
+    #[cfg(test)]
+    pub(super) fn of_homes(homes: &[(SeenKey, PartitionId, u64)]) -> Self {
+        let homes = homes.iter().map(|(key, partition, offset)| Home {
+            key: key.0,
+            partition: *partition,
+            offset: *offset,
+            at_seconds: 0,
+        });
+        let mut once = Self {
+            homes: homes.collect(),
+        };
+        once.finish();
+        once
+    }
+
     /// All are there.
     pub(super) fn finish(&mut self) {
         self.homes.sort_unstable();

@@ -109,3 +109,95 @@ impl Rows<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const LEDGER: &str = "default/main";
+
+    /// What is told of rows, each a reference with the home and the command of its transaction.
+    /// Outcomes of partitions 0 and 1 were read from command 10 to 99, the journal stands at 50.
+    fn told(began: &[(&str, PartitionId, u64)], rows: &[(&str, PartitionId, u64)]) -> Vec<String> {
+        let homes: Vec<_> = began
+            .iter()
+            .map(|(reference, partition, offset)| {
+                (seen_key(LEDGER, reference), *partition, *offset)
+            })
+            .collect();
+        let once = Once::of_homes(&homes);
+        let spans = [(0, (10, 99)), (1, (10, 99))].into();
+        let mut all = Vec::new();
+        let mut rest = Rows {
+            spans: &spans,
+            once: &once,
+            journaled: [(0, 50), (1, 50)].into(),
+            found: vec![false; homes.len()],
+        };
+        for (reference, home, offset) in rows {
+            let mut check = Check::new("references", "references");
+            let row = ReferenceRow {
+                ledger: LEDGER.to_owned(),
+                reference: (*reference).to_owned(),
+                transaction_id: TransactionId::new(*home, *offset, Uuid::nil()).uuid(),
+            };
+            rest.take(&row, &mut check);
+            all.extend(check.first);
+        }
+        let mut check = Check::new("references", "references");
+        rest.lost(&mut check);
+        all.extend(check.first);
+        all.into_iter().map(|finding| finding.what).collect()
+    }
+
+    #[test]
+    fn what_is_as_it_was_decided_is_not_told() {
+        let began = [("a", 0, 20), ("b", 1, 20), ("c", 0, 51)];
+        assert!(told(&began, &[("a", 0, 20), ("b", 1, 20)]).is_empty());
+        // Of another partition, before what was read, and of an audit that left it out.
+        assert!(told(&[], &[("a", 0, 9), ("b", 2, 20)]).is_empty());
+        // In two partitions whichever came first counts, in one the latest.
+        let twice = [("a", 0, 20), ("a", 1, 30), ("b", 0, 21), ("b", 0, 40)];
+        for first in [(0, 20), (1, 30)] {
+            assert!(told(&twice, &[("a", first.0, first.1), ("b", 0, 40)]).is_empty());
+        }
+        // What the journal has not written yet may stand as it was.
+        assert!(told(&[("a", 0, 20), ("a", 0, 60)], &[("a", 0, 20)]).is_empty());
+    }
+
+    #[test]
+    fn what_is_lost_or_points_elsewhere_is_told() {
+        for (began, rows, what) in [
+            (vec![("a", 0, 20)], vec![], "is not in cold"),
+            (
+                vec![("a", 0, 20), ("b", 0, 21)],
+                vec![("a", 0, 20)],
+                "is not in cold",
+            ),
+            (
+                vec![("a", 0, 20), ("b", 0, 21)],
+                vec![("a", 0, 21), ("b", 0, 21)],
+                "did not begin",
+            ),
+            (vec![], vec![("a", 1, 20)], "did not begin"),
+            (
+                vec![("a", 0, 20), ("a", 0, 40)],
+                vec![("a", 0, 20)],
+                "again with command 40",
+            ),
+            (
+                vec![("a", 0, 20)],
+                vec![("a", 0, 9)],
+                "again with command 20",
+            ),
+        ] {
+            let told = told(&began, &rows);
+            assert!(
+                told.len() == 1 && told[0].contains(what),
+                "{told:?}, not {what}"
+            );
+        }
+    }
+}

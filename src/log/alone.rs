@@ -1,7 +1,7 @@
 //! Reads what the log alone tells of a partition, for who compares it or writes it elsewhere.
 //!
 //! Claims nothing: owners go on meanwhile. What they publish while it is read is of commands after
-//! the marker's, and does not count.
+//! the marker's, and does not count. It costs a read of all that is on `snapshots` and `outcomes`.
 
 use rdkafka::Message;
 
