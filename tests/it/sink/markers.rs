@@ -285,19 +285,28 @@ async fn a_stale_snapshot_is_named_though_its_marker_is_passed_over() {
     let open = bench.books.owner(0).hold(hold);
     bench.books.pay("newer", &alice, &bob, "5");
     bench.books.post(hold, &bob);
-    bench.flush().await;
-    let sinks = bench.sinks();
-    bench.synced().await;
-    // Whatever is to be said of the accepted marker has been said.
-    let accepted = bench.watermark(0).await;
     let keys = Keys::new(&bench.hot.redis_prefix);
     let redis = redis::Client::open(bench.hot.redis_url.as_str()).unwrap();
     let redis = redis.get_multiplexed_async_connection().await.unwrap();
+    let mut claim = redis::cmd("HSET");
+    claim
+        .arg(keys.position(0))
+        .arg("generation")
+        .arg(bench.generation.to_string());
+    claim.exec_async(&mut redis.clone()).await.unwrap();
+    bench.flush().await;
+    let sinks = bench.sinks();
+    bench.synced().await;
+    let told = bench.watermark(0).await;
+    until(
+        "all that is to be said of the accepted marker",
+        async || (accepted(redis.clone(), keys.position(0)).await == told).then_some(()),
+    )
+    .await;
 
     let (key, text) = bench.books.owner(0).marker();
     let mut marker: serde_json::Value = serde_json::from_slice(&text).unwrap();
     marker["version_sum"] = serde_json::json!(1);
-    tokio::time::sleep(Duration::from_millis(500)).await;
     bench
         .write_snapshots(0, &[old, open, (key, marker.to_string().into_bytes())])
         .await;
@@ -313,7 +322,7 @@ async fn a_stale_snapshot_is_named_though_its_marker_is_passed_over() {
     named.sort_unstable();
     assert_eq!(named, [Subject::Balance(id), Subject::Hold(hold)]);
     assert_eq!(sinks.metrics.hot_failures.get(), 0);
-    assert_eq!(bench.watermark(0).await, accepted);
+    assert_eq!(bench.watermark(0).await, told);
     sinks.stop().await;
     bench.end().await;
 }
