@@ -46,6 +46,8 @@ pub struct Config {
 pub struct Process {
     /// Seals the legs between partitions, so that nobody who may write commands can forge money;
     /// the same for all processors of a log, at least 16 bytes. Processors do not start without it.
+    /// Of one log only: another log, and one made again, has another, for what is sealed does not
+    /// say of which log it is.
     #[arg(
         long,
         env = "STEELYARD_LEG_SECRET",

@@ -144,6 +144,8 @@ fn unequal(said: &Cut, cut: &Cut) -> String {
         ("sums of holds", said.holds == cut.holds),
         ("legs sent", said.sent == cut.sent),
         ("legs received", said.received == cut.received),
+        ("closed periods", said.closed == cut.closed),
+        ("rules", said.rules == cut.rules),
         ("log", said.setting == cut.setting),
     ];
     let differing = fields.into_iter().filter(|(_, equal)| !equal);

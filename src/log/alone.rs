@@ -31,7 +31,7 @@ pub fn told(
     upto: Option<u64>,
 ) -> Result<Told, Error> {
     let (snapshots, outcomes) = (&topics.snapshots, &topics.outcomes);
-    let (low, end) = reader.bounds(outcomes, partition)?;
+    let (_, end) = reader.bounds(outcomes, partition)?;
     let written = reader.bounds(snapshots, partition)?;
     let mut markers = Markers::new(partition, written, end).upto(upto.unwrap_or(u64::MAX));
     while let Some((from, end)) = markers.stretch() {
@@ -50,6 +50,8 @@ pub fn told(
     reader.read(snapshots, partition, from, to, |message| {
         sift.snapshot(found(message))
     })?;
+    // Retention may have gone on meanwhile.
+    let (low, _) = reader.bounds(outcomes, partition)?;
     reader.read(outcomes, partition, low, end, |message| {
         sift.outcome(found(message))
     })?;

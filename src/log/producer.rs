@@ -16,8 +16,6 @@ use rdkafka::producer::{
 };
 use tokio::sync::Notify;
 
-use crate::ledger::PartitionId;
-
 /// The acknowledgements of a batch of records.
 #[derive(Debug)]
 pub struct Acks {
@@ -209,11 +207,6 @@ fn record<'a>(append: Append<'a>, acks: &Arc<Acks>) -> BaseRecord<'a, [u8], [u8]
 }
 
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(1);
-
-/// The partition number as Kafka writes it.
-pub fn wire_partition(partition: PartitionId) -> i32 {
-    i32::from(partition)
-}
 
 #[cfg(test)]
 mod tests {

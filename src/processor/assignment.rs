@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::services::Services;
+use super::waits::TAKING_OVER;
 use super::{Parts, Shared, StandBy, Stores, partition, standby};
 use crate::ledger::PartitionId;
 use crate::log::consumer::{Change, Inbox, Member};
@@ -116,6 +117,9 @@ impl Owners {
     fn start(&mut self, inbox: Inbox) {
         let number = inbox.partition;
         tracing::info!(partition = number, "partition assigned");
+        // Before anybody hears that the group is joined.
+        let check = format!("partition-{number}");
+        (self.shared.report)(&check, State::waiting(TAKING_OVER));
         let stop = CancellationToken::new();
         let owning = partition::own(self.shared.clone(), inbox, stop.clone());
         let inner = self.tracker.spawn(owning);

@@ -44,7 +44,8 @@ metrics! {
         pub hot_errors: prometheus::IntCounterVec = "steelyard_hot_errors_total", ["partition"];
         /// Takeovers, by why the one before ended.
         pub takeovers: prometheus::IntCounterVec = "steelyard_takeovers_total", ["reason"];
-        /// Whether a partition waits, beyond what a call takes: for kafka or postgres.
+        /// Whether a partition waits, beyond what a call takes: for kafka or postgres. For redis
+        /// nobody waits: its hot is behind meanwhile.
         pub waits: prometheus::IntGaugeVec = "steelyard_partition_waits", ["partition", "for"];
         /// Broken invariants: the partition has stopped. Page on any.
         pub violations: prometheus::IntCounterVec = "steelyard_invariant_violations_total", ["partition"];

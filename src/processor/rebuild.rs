@@ -112,6 +112,14 @@ pub async fn cold(
         whole: !matches!(basis, Basis::Cold(_)),
     };
     locked.write(&state).await?;
+    // Retention may have gone on: what it took is in cold alone, and stays there.
+    let looking = source.clone();
+    let later = tokio::task::spawn_blocking(move || {
+        let (reader, topic) = (Reader::open(&looking.log)?, looking.log.topics().outcomes);
+        let bounds = reader.bounds(&topic, number)?;
+        journal_begins(&reader, &topic, number, bounds)
+    });
+    let beginning = later.await??.unwrap_or(beginning);
     rebuild::journal(&source.pool, number, source.generation, beginning).await?;
     Ok(Rebuilt {
         balances: state.balances.len(),
@@ -128,6 +136,8 @@ struct Folded {
 
 /// What is folded on: `base` where there is more than outcomes tell, which are left from `low` on.
 fn begin(source: &Source, base: Option<base::Base>, low: u64) -> Result<Folded, Failure> {
+    let marker = base.as_ref().and_then(|base| base.marker.as_ref());
+    let epoch = marker.map_or(0, |marker| marker.epoch);
     let mut fold = match base {
         Some(base) => Fold::new(base, source.partition, source.count)?,
         None => {
@@ -138,7 +148,7 @@ fn begin(source: &Source, base: Option<base::Base>, low: u64) -> Result<Folded, 
     if fold.hash.is_some() {
         fold.from = fold.from.max(low);
     }
-    Ok(Folded { fold, epoch: 0 })
+    Ok(Folded { fold, epoch })
 }
 
 /// Folds on, up to the end of outcomes as it is now. Blocks.

@@ -80,6 +80,7 @@ targets! {
     forged_leg: "../golden/legs.jsonl", "corpus/leg.jsonl";
     outcome: "../golden/outcomes.0.jsonl", "../golden/outcomes.1.jsonl", "corpus/outcome.jsonl";
     snapshot: "../golden/snapshots.jsonl", "corpus/snapshot.jsonl";
+    hold: "../golden/holds.jsonl", "../golden/raised/holds.jsonl";
     marker: "../golden/markers.jsonl", "../golden/raised/markers.jsonl", "corpus/marker.jsonl";
     cursor: "corpus/cursor.txt";
 }

@@ -5,7 +5,8 @@ use steelyard::ledger::{PartitionId, Record};
 use steelyard::wire::outcome::{OutcomeBody, hash, shared_ledger};
 use steelyard::wire::record::{Headers, Raw, Recognizer};
 use steelyard::wire::{
-    BalanceBody, CommandBody, Decoder, LegBody, LegRecord, MarkerBody, Secret, leg as legs,
+    BalanceBody, CommandBody, Decoder, HoldBody, LegBody, LegRecord, MarkerBody, Secret,
+    leg as legs,
 };
 
 /// Partitions of the log that the cases arrive at.
@@ -141,6 +142,21 @@ pub(crate) fn snapshot(case: &[u8]) -> bool {
     let written = serde_json::to_vec(&written).unwrap();
     let again = BalanceBody::parse(&written).unwrap();
     assert_eq!(read(&again).unwrap(), (id, balance), "read back the same");
+    true
+}
+
+pub(crate) fn hold(case: &[u8]) -> bool {
+    let Ok(body) = HoldBody::parse(case) else {
+        return false;
+    };
+    let mut decoder = Decoder::new();
+    let Ok((id, hold)) = body.to_ledger(&mut decoder) else {
+        return false;
+    };
+    let written = serde_json::to_vec(&HoldBody::of(id, &hold)).unwrap();
+    let again = HoldBody::parse(&written).unwrap();
+    let again = again.to_ledger(&mut decoder).unwrap();
+    assert_eq!(again, (id, hold), "read back the same");
     true
 }
 

@@ -74,7 +74,8 @@ async fn rules_that_this_binary_does_not_know_stop_their_partition_and_no_other(
         until("the partition to say what it waits for", async || {
             let answer = node.client.get(&ready).send().await.ok()?;
             let text = answer.text().await.ok()?;
-            text.contains("asks for rules 4").then_some(())
+            text.contains(&format!("asks for rules {UNKNOWN}"))
+                .then_some(())
         })
         .await;
         let reference = format!("other-{again}");

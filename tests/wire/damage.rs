@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use steelyard::wire::outcome::{self, OutcomeBody};
 use steelyard::wire::record::{ClaimBody, Headers, Raw, genesis};
-use steelyard::wire::{BalanceBody, Decoder, LegBody, MarkerBody};
+use steelyard::wire::{BalanceBody, Decoder, HoldBody, LegBody, MarkerBody};
 
 use super::scenario::{Written, play, recognizer, sealed_headers};
 
@@ -41,6 +41,13 @@ fn snapshot(bytes: &[u8]) -> bool {
     true
 }
 
+fn hold(bytes: &[u8]) -> bool {
+    HoldBody::parse(bytes).is_ok_and(|body| {
+        let _ = body.to_ledger(&mut Decoder::new());
+        true
+    })
+}
+
 fn marker(bytes: &[u8]) -> bool {
     MarkerBody::parse(bytes).is_ok_and(|body| {
         let _ = body.to_cut();
@@ -67,6 +74,7 @@ fn records(written: &Written) -> Vec<(Read, Vec<u8>)> {
         .snapshots
         .iter()
         .for_each(|line| add(snapshot, line));
+    written.holds.iter().for_each(|line| add(hold, line));
     written.markers.iter().for_each(|line| add(marker, line));
     add(|bytes| genesis(bytes).is_ok(), &written.genesis);
     add(claim, &written.claim);

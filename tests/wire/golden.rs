@@ -8,7 +8,9 @@ use steelyard::ledger::{Decision, Direction, Partition, Record};
 use steelyard::log::topics::SCHEMAS;
 use steelyard::wire::outcome;
 use steelyard::wire::record::{ClaimBody, GENESIS_KEY, Headers, Raw};
-use steelyard::wire::{BalanceBody, CommandBody, Decoder, LegBody, MarkerBody, OutcomeBody};
+use steelyard::wire::{
+    BalanceBody, CommandBody, Decoder, HoldBody, LegBody, MarkerBody, OutcomeBody,
+};
 
 use super::scenario::{Sealed, Written, play, play_raised, recognizer, sealed_headers};
 
@@ -177,6 +179,16 @@ fn is_read(written: &Written) {
         let ledger = outcome::shared_ledger(&mut decoder, &body.ledger);
         let (id, balance) = body.to_ledger(ledger).unwrap();
         let again = BalanceBody::of(id, &balance, body.partition, body.epoch);
+        assert_eq!(&json(&again), line);
+    }
+    for line in &written.holds {
+        let body = HoldBody::parse(line.as_bytes()).unwrap();
+        let (id, hold) = body.to_ledger(&mut decoder).unwrap();
+        let again = HoldBody {
+            partition: body.partition,
+            epoch: body.epoch,
+            ..HoldBody::of(id, &hold)
+        };
         assert_eq!(&json(&again), line);
     }
     for line in &written.markers {

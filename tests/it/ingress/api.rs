@@ -101,6 +101,12 @@ impl Api {
         if !flags.contains(&"--redis-url") {
             args.extend(["--redis-url", &redis]);
         }
+        // A machine that is slow changes no answer.
+        for slow in [["--wait-default", "15s"], ["--claim-timeout", "5s"]] {
+            if !flags.contains(&slow[0]) {
+                args.extend(slow);
+            }
+        }
         args.extend(flags);
         let pool = world.postgres().await;
         let mut api = Self::launch(&args, pool, world.partitions, prefix).await;

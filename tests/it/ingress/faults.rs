@@ -134,7 +134,7 @@ async fn a_claim_of_what_was_not_decided_refuses_nobody_for_good() {
 async fn nothing_is_a_2xx_before_kafka_has_it() {
     let mock = Mock::new();
     let api = mock
-        .api(&["--publish-timeout", "1s", "--wait-default", "300ms"])
+        .api(&["--publish-timeout", "5s", "--wait-default", "300ms"])
         .await;
     let sent = api.transfer("f-1", "@world", "alice", "1").await;
     assert_eq!(
@@ -256,7 +256,7 @@ async fn slow_requests_do_not_hold_a_place() {
 #[tokio::test]
 async fn a_stopping_instance_says_so_before_it_closes() {
     let mock = Mock::new();
-    let api = mock.api(&["--drain-wait", "2s"]).await;
+    let api = mock.api(&["--drain-wait", "10s"]).await;
     api.stop.cancel();
     let ready = api.get("/readyz?verbose").await;
     assert_eq!(ready.status, 503);

@@ -321,7 +321,6 @@ async fn a_hold_expires_in_an_idle_partition() {
         json!({"expires_in": "2s"}),
     )
     .await;
-    stands(&api, &far, ["0.00", "0.00", "6.00"]).await;
     stands(&api, &near, ["10.00", "0.00", "0.00"]).await;
     stands(&api, &far, ["0.00", "0.00", "0.00"]).await;
     let late = on(&api, "h1", "post", json!({"reference": "p1"})).await;

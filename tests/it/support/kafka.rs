@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::Message;
@@ -173,9 +172,8 @@ impl World {
             .set("enable.partition.eof", "true")
             .create()
             .expect("a consumer");
-        let patience = Duration::from_secs(10);
         let metadata = consumer
-            .fetch_metadata(Some(topic), patience)
+            .fetch_metadata(Some(topic), PATIENCE)
             .expect("metadata");
         let partitions = metadata.topics()[0].partitions().iter().map(|p| p.id());
         let partitions: Vec<i32> = partitions
@@ -190,7 +188,7 @@ impl World {
         let mut ends = 0;
         let mut records = Vec::new();
         while ends < partitions.len() {
-            match consumer.poll(Duration::from_secs(10)) {
+            match consumer.poll(PATIENCE) {
                 Some(Ok(message)) => records.push(message.detach()),
                 Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ends += 1,
                 Some(Err(error)) => panic!("reading {topic}: {error}"),

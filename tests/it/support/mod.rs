@@ -114,6 +114,8 @@ impl World {
             .env("STEELYARD_REPLICATION_FACTOR", "1")
             .env("STEELYARD_LEG_SECRET", SECRET)
             .env("STEELYARD_REPLY_TOPICS", format!("{}.answers", self.name))
+            .env("STEELYARD_WAIT_DEFAULT", "15s")
+            .env("STEELYARD_CLAIM_TIMEOUT", "5s")
             .env("STEELYARD_FLUSH_MS", "100")
             .env("STEELYARD_SESSION_MS", "6000");
         command

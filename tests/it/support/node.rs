@@ -103,7 +103,6 @@ impl Node {
             .sum()
     }
 
-    /// Sends a signal such as `STOP` or `TERM`.
     /// What readiness says, check by check; nothing where nobody listens.
     pub async fn checks(&self) -> String {
         let url = format!("{}/readyz?verbose", self.ops);
@@ -113,6 +112,7 @@ impl Node {
         }
     }
 
+    /// Sends a signal such as `STOP` or `TERM`.
     pub fn signal(&self, name: &str) {
         signal(name, &self.pid().to_string());
     }

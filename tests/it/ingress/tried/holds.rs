@@ -69,6 +69,7 @@ async fn unnamed_and_shown(stage: &Stage) {
     let made = stage
         .hold("shown", &[("alice", "bob", "6")], json!({}))
         .await;
+    stage.rests().await;
     let path = "/v1/transactions/shown/post?dry_run=true";
     let view = stage.api.post(path, &json!({"amount": "4"})).await.json();
     let transaction = &view["results"][0]["transaction"];
@@ -157,7 +158,7 @@ async fn a_hold_that_is_due_is_said_to_be_over() {
     stage.api.open("alice").await;
     stage.api.open("bob").await;
     stage.api.transfer("fund", "@world", "alice", "10").await;
-    let terms = json!({"expires_in": "8s"});
+    let terms = json!({"expires_in": "20s"});
     stage.hold("h", &[("alice", "bob", "6")], terms).await;
     let path = format!("/v1/balances/{}/holds", balance_id("alice"));
     until("the hold in cold", async || {

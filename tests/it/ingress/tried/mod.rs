@@ -61,6 +61,27 @@ impl Stage {
         (ends.collect(), bytes)
     }
 
+    /// Everything that was commanded is in cold: a dry run gives that a moment only.
+    async fn rests(&self) {
+        let pool = self.world.postgres().await;
+        for partition in 0..self.world.partitions {
+            let last = self.world.end("commands", partition.into()) - 1;
+            until(&format!("cold at {last} of {partition}"), async || {
+                let there: i64 = sqlx::query_scalar(
+                    "select count(*) from sink_positions \
+                     where partition = $1 and command_offset >= $2",
+                )
+                .bind(i32::from(partition))
+                .bind(last)
+                .fetch_one(&pool)
+                .await
+                .ok()?;
+                (there == 2).then_some(())
+            })
+            .await;
+        }
+    }
+
     async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
         let request = self.api.request(method.parse().unwrap(), path);
         self.api.send(request.json(body)).await
@@ -69,6 +90,7 @@ impl Stage {
     /// Tries a request that names a reference, then makes it; what it was said to come to, which
     /// is what it comes to: `posted` and the like, or a slug.
     async fn same(&self, method: &str, path: &str, body: Value, accounts: &[&str]) -> String {
+        self.rests().await;
         let stood = self.stands(accounts).await;
         let tried = self
             .send(method, &format!("{path}?dry_run=true"), &body)

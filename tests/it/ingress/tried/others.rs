@@ -128,6 +128,7 @@ async fn a_batch_is_tried_in_its_order() {
         {"reference": "9", "type": "void", "void": unknown},
         transfer("10", "bob", "alice", "4"),
     ]);
+    stage.rests().await;
     let stood = stage.stands(&["alice", "bob"]).await;
     let path = "/v1/transactions/batch";
     let tried = stage
