@@ -225,6 +225,14 @@ impl Cluster {
         true
     }
 
+    /// Whether the producer of the process at `place` can go on.
+    pub(crate) fn publishes(&self, place: usize) -> bool {
+        self.processes[place].as_ref().is_some_and(|process| {
+            let [producer, _] = process.node.producers();
+            !self.sim.lock().log.ways.is_broken(producer)
+        })
+    }
+
     pub(crate) fn process_count(&self) -> usize {
         self.processes.len()
     }

@@ -271,7 +271,9 @@ impl Run {
         self.cluster.forget_handovers();
         for partition in 0..self.cluster.count {
             let mut owners = self.cluster.owners(&self.tasks, partition);
-            let kept = owners.pop().unwrap_or(0);
+            // Whoever is kept takes names, and loses them if it cannot publish any more.
+            let keeps = |place: &mut usize| !self.names_arrive || self.cluster.publishes(*place);
+            let kept = owners.pop_if(keeps).unwrap_or(0);
             for zombie in owners {
                 self.cluster.revoke(zombie, partition);
             }
