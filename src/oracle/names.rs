@@ -95,6 +95,33 @@ pub(super) fn balance(ledger: &str, account: &str, asset: &str, key: &str) -> Uu
     of(&format!("{ledger}/{account}/{asset}/{key}"))
 }
 
+/// What shows the money on one way between two partitions.
+pub(super) struct Purse {
+    pub(super) id: Uuid,
+    pub(super) account: String,
+    pub(super) key: String,
+}
+
+/// The ledger of all purses.
+pub(super) const PURSES: &str = "@system/transit";
+
+/// The purse in partition `here` of the way `from` one partition `to` another: of one ledger, or
+/// of all.
+pub(super) fn purse(
+    (from, to): (PartitionId, PartitionId),
+    here: PartitionId,
+    ledger: Option<&str>,
+    asset: &str,
+) -> Purse {
+    let account = format!("transit:{from}>{to}");
+    let key = match ledger {
+        Some(ledger) => format!("{here}:{ledger}"),
+        None => here.to_string(),
+    };
+    let id = balance(PURSES, &account, asset, &key);
+    Purse { id, account, key }
+}
+
 pub(super) fn of(path: &str) -> Uuid {
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"steelyard.balance");
     Uuid::new_v5(&namespace, path.as_bytes())

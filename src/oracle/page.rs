@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ledger::id::{TRANSIT_LEDGER, transit_account, transit_key};
+use super::names::{self, PURSES};
 use crate::ledger::{
     Asset, Balance, BalanceId, Carried, Command, Detail, Direction, Entry, PartitionId, Rejection,
     State, Status, Terms, command::Party,
@@ -210,11 +210,11 @@ impl<'a> Page<'a> {
         direction: Direction,
         money: Carried,
     ) -> Result<(), Refusal> {
-        let purse = self.purse.as_deref();
-        let id = BalanceId::transit((from, to), here, purse, &money.asset);
+        let asset = money.asset.to_string();
+        let purse = names::purse((from, to), here, self.purse.as_deref(), &asset);
+        let id = BalanceId::new(purse.id);
         if self.find(id).is_none() {
-            let (account, key) = (transit_account(from, to), transit_key(here, purse));
-            let terms = unlimited(TRANSIT_LEDGER.into(), &account, key);
+            let terms = unlimited(PURSES.into(), &purse.account, purse.key);
             self.open(id, money.asset, terms);
         }
         let state = self.find(id).expect("opened above").state;
