@@ -1,6 +1,7 @@
 //! Redis away, empty, old, full, evicting, or heard only one way.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use redis::aio::MultiplexedConnection;
@@ -30,15 +31,44 @@ pub async fn kill(lab: &mut Lab) -> Result<String> {
     Ok("redis killed and back".to_owned())
 }
 
-/// Emptied under load, and again while it is being rebuilt.
+/// Empties Redis if it finds a partition that is claimed and not installed yet.
+const FLUSH_MIDWAY: &str = "
+for _, key in ipairs(KEYS) do
+  if redis.call('HEXISTS', key, 'epoch') == 1 and redis.call('HEXISTS', key, 'installed') == 0 then
+    redis.call('FLUSHALL')
+    return 1
+  end
+end
+return 0";
+
+/// Emptied under load, and again while an owner fills it.
 pub async fn flush(lab: &mut Lab) -> Result<String> {
     let mut redis = connect(lab).await?;
-    for _ in 0..3 {
-        redis::cmd("FLUSHALL").exec_async(&mut redis).await?;
-        lab.run_for(20, 700).await;
+    let keys = Keys::new(&lab.world.name);
+    let mut midway = redis::cmd("EVAL");
+    midway.arg(FLUSH_MIDWAY).arg(lab.world.partitions);
+    for partition in 0..lab.world.partitions {
+        midway.arg(keys.position(partition));
     }
-    Ok("emptied three times".to_owned())
+    let mut again = 0;
+    for _ in 0..FLUSHES {
+        redis::cmd("FLUSHALL").exec_async(&mut redis).await?;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            if midway.query_async::<u8>(&mut redis).await? == 1 {
+                again += 1;
+                break;
+            }
+        }
+    }
+    ensure!(again > 0, "hot was never emptied while an owner filled it");
+    Ok(format!(
+        "emptied {FLUSHES} times, and {again} times while an owner filled it"
+    ))
 }
+
+/// How often it is emptied, whoever is at what.
+const FLUSHES: u8 = 5;
 
 /// Killed, and started from an older copy of its file.
 pub async fn rollback(lab: &mut Lab) -> Result<String> {
