@@ -11,8 +11,10 @@
 use steelyard::ledger::chain::{Place, place};
 
 use crate::explore::{Model, STUCK, Steps, breaks, sound};
+use crate::snapshots::{
+    AGAIN, Flush, NEVER, UNTOUCHED, Value, Values, changed_since, last, newest_of,
+};
 
-const BALANCES: usize = 2;
 const OWNERS_MAX: usize = 3;
 const LOG_MAX: usize = 10;
 const TOPIC_MAX: usize = 24;
@@ -40,15 +42,6 @@ enum Break {
     /// What was passed over is not published again.
     PassedOver,
 }
-
-/// A balance: its version, and the command that changed it last, counted from one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Value {
-    version: u8,
-    changed: u8,
-}
-
-type Values = [Value; BALANCES];
 
 /// The balances after `count` commands.
 fn truth(count: u8) -> Values {
@@ -114,10 +107,6 @@ enum Phase {
     Dead,
 }
 
-const NEVER: u8 = u8::MAX;
-/// How often the last owner may publish again: more often than others can interfere.
-const AGAIN: u8 = 3;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Owner {
     phase: Phase,
@@ -137,24 +126,12 @@ struct Owner {
     flush: Option<Flush>,
 }
 
-/// Snapshots on their way, and the marker behind them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Flush {
-    left: u8,
-    values: Values,
-    covers: u8,
-    position: u8,
-}
-
 const ABSENT: Owner = Owner {
     phase: Phase::Absent,
     base: (0, 0),
     published: 0,
     unacked: NEVER,
-    values: [Value {
-        version: 0,
-        changed: 0,
-    }; BALANCES],
+    values: UNTOUCHED,
     position: 0,
     dirty: 0,
     marked: 0,
@@ -169,9 +146,7 @@ impl Owner {
 
     /// Balances changed since the watermark, as bits.
     fn since(&self, watermark: u8) -> u8 {
-        let values = self.values.iter().enumerate();
-        let touched = values.filter(|(_, value)| value.changed > watermark);
-        touched.map(|(at, _)| 1 << at).sum()
+        changed_since(&self.values, watermark)
     }
 }
 
@@ -578,21 +553,6 @@ fn decided(mut owner: Owner, position: u8, command: u8) -> Owner {
     owner.position = position;
     owner.dirty |= TOUCHES[usize::from(command)];
     owner
-}
-
-fn newest_of(rows: &Values, gathered: &Values) -> Values {
-    let mut newest = *rows;
-    for (row, gathered) in newest.iter_mut().zip(gathered) {
-        if gathered.version > row.version {
-            *row = *gathered;
-        }
-    }
-    newest
-}
-
-/// The last of `count` commands.
-fn last(count: u8) -> Option<u64> {
-    count.checked_sub(1).map(u64::from)
 }
 
 fn with(state: &State, at: usize, owner: Owner) -> State {

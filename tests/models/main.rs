@@ -15,4 +15,5 @@ mod books;
 mod explore;
 mod hot;
 mod legs;
+mod snapshots;
 mod watermark;

@@ -2,11 +2,9 @@
 
 use steelyard::ledger::chain::{Place, joins, place};
 
-use super::{
-    ABSENT, AGAIN, Alone, BALANCES, Base, Beside, Break, NEVER, Owner, Phase, Refused, State,
-    Values, last, newest_of, sum, with,
-};
+use super::{ABSENT, Alone, Base, Beside, Break, Owner, Phase, Refused, State, sum, with};
 use crate::explore::Steps;
+use crate::snapshots::{AGAIN, BALANCES, NEVER, Values, last, newest_of};
 
 impl Alone {
     pub(super) fn takes_over(&self, at: usize, state: &State, steps: &mut Steps<State>) {

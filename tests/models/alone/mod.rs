@@ -18,8 +18,8 @@ mod turns;
 use steelyard::ledger::chain::{Place, place};
 
 use crate::explore::{Model, Steps};
+use crate::snapshots::{Flush, NEVER, UNTOUCHED, Value, Values, changed_since, last};
 
-const BALANCES: usize = 2;
 const OWNERS_MAX: usize = 3;
 const LOG_MAX: usize = 12;
 const TOPIC_MAX: usize = 24;
@@ -81,16 +81,6 @@ const MIXED: &[Command] = &[moves(0b01), configures(0b01), moves(0b11)];
 /// One is left alone while the other goes on.
 const APART: &[Command] = &[moves(0b11), moves(0b10), moves(0b01)];
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Value {
-    version: u8,
-    /// The command that changed it last, counted from one, and the one that set its terms.
-    changed: u8,
-    terms: u8,
-}
-
-type Values = [Value; BALANCES];
-
 /// The balances, how many commands are in them, and where the last one's outcome is.
 type Base = (Values, u8, u8);
 
@@ -142,10 +132,6 @@ enum Refused {
     Unknown,
 }
 
-const NEVER: u8 = u8::MAX;
-/// How often the last owner may publish again: more often than others can interfere.
-const AGAIN: u8 = 3;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Owner {
     phase: Phase,
@@ -166,26 +152,13 @@ struct Owner {
     flush: Option<Flush>,
 }
 
-/// Snapshots on their way, and the marker behind them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Flush {
-    left: u8,
-    values: Values,
-    covers: u8,
-    position: u8,
-}
-
 const ABSENT: Owner = Owner {
     phase: Phase::Absent,
     published: 0,
     unacked: NEVER,
     sent: 0,
     unsent: NEVER,
-    values: [Value {
-        version: 0,
-        changed: 0,
-        terms: 0,
-    }; BALANCES],
+    values: UNTOUCHED,
     position: 0,
     kept_since: 0,
     dirty: 0,
@@ -200,9 +173,7 @@ impl Owner {
     }
 
     fn since(&self, covers: u8) -> u8 {
-        let values = self.values.iter().enumerate();
-        let touched = values.filter(|(_, value)| value.changed > covers);
-        touched.map(|(at, _)| 1 << at).sum()
+        changed_since(&self.values, covers)
     }
 }
 
@@ -381,21 +352,6 @@ impl State {
         }
         after
     }
-}
-
-fn newest_of(rows: &Values, gathered: &Values) -> Values {
-    let mut newest = *rows;
-    for (row, gathered) in newest.iter_mut().zip(gathered) {
-        if gathered.version > row.version {
-            *row = *gathered;
-        }
-    }
-    newest
-}
-
-/// The last of `count` commands.
-fn last(count: u8) -> Option<u64> {
-    count.checked_sub(1).map(u64::from)
 }
 
 fn with(state: &State, at: usize, owner: Owner) -> State {

@@ -2,11 +2,9 @@
 
 use steelyard::ledger::walk::{Order, order};
 
-use super::{
-    ABSENT, Alone, Beside, Break, Compaction, Flush, Item, NEVER, Owner, Phase, State, Values,
-    newest_of, sum, with,
-};
+use super::{ABSENT, Alone, Beside, Break, Compaction, Item, Owner, Phase, State, sum, with};
 use crate::explore::Steps;
+use crate::snapshots::{Flush, NEVER, Values, newest_of};
 
 impl Alone {
     pub(super) fn publishes(&self, at: usize, state: &State, steps: &mut Steps<State>) {
